@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file ronde.h
+ * The public interface of Ronde, a collective communication runtime for training loops.
+ *
+ * Usable from C99 and C++. Conventions that hold for every function here:
+ *
+ * - A function returns ::RONDE_OK or a negative ::ronde_status. After an error the calling
+ *   thread's ronde_error_message() has the full text. Outputs are set on success only.
+ * - Every function may be called from any thread of the process, unless it says otherwise.
+ * - "Blocks" means: may wait for other ranks. A function that does not say so does not block.
+ * - Counts are numbers of elements, never bytes, unless the name ends in `bytes`.
+ * - Buffers belong to the caller. One that is given to an operation may not be read (outputs) or
+ *   written (inputs and outputs) before the operation is complete.
+ * - Collective functions are matched over the ranks by operation and name, in any order. Where a
+ *   name is NULL the operations are matched by their order: the k-th unnamed allreduce of one rank
+ *   meets the k-th of every other rank.
+ */
+#ifndef RONDE_RONDE_H
+#define RONDE_RONDE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define RONDE_VERSION_MAJOR 0
+#define RONDE_VERSION_MINOR 1
+#define RONDE_VERSION_PATCH 0
+
+#if defined(__GNUC__)
+#define RONDE_API __attribute__((visibility("default")))
+#else
+#define RONDE_API
+#endif
+
+/** Version of the library in use, "major.minor.patch"; static storage. */
+RONDE_API const char *ronde_version(void);
+
+/* ---- status codes ------------------------------------------------------------------------- */
+
+/** Every status: X(name, value, short text). */
+#define RONDE_STATUS_MAP(X)                                                                        \
+	X(OK, 0, "success")                                                                        \
+	X(ERR_NOT_INITIALIZED, -1, "Ronde is not initialised")                                     \
+	X(ERR_INVALID_ARGUMENT, -2, "invalid argument")                                            \
+	X(ERR_UNKNOWN_HANDLE, -3, "unknown handle")                                                \
+	X(ERR_DUPLICATE_NAME, -4, "a tensor of this name is still in flight")                      \
+	X(ERR_MISMATCH, -5, "ranks disagree about a tensor")                                       \
+	X(ERR_SHUTDOWN, -6, "Ronde has been shut down")                                            \
+	X(ERR_PEER_LOST, -7, "a rank was lost")                                                    \
+	X(ERR_OUT_OF_MEMORY, -8, "out of memory")                                                  \
+	X(ERR_CONFIGURATION, -9, "invalid configuration")                                          \
+	X(ERR_LAUNCHER, -10, "the launcher cannot be used")                                        \
+	X(ERR_SYSTEM, -11, "a system call failed")                                                 \
+	X(ERR_BUSY, -12, "in use by an operation in flight")                                       \
+	X(ERR_VERSION, -13, "ranks run different versions of Ronde")                               \
+	X(ERR_TRUNCATED, -14, "the result does not fit in the memory given for it")                \
+	X(ERR_CALLBACK, -15, "a function of the application reported an error")                    \
+	X(ERR_INTERNAL, -16, "internal error of Ronde")
+
+/** Result of every function: zero or negative. */
+typedef enum ronde_status {
+#define RONDE_STATUS_ENUM(name, value, text) RONDE_##name = value,
+	RONDE_STATUS_MAP(RONDE_STATUS_ENUM)
+#undef RONDE_STATUS_ENUM
+} ronde_status;
+
+/** "RONDE_ERR_MISMATCH" for a status; "RONDE_ERR_?" for a number that is none. Static storage. */
+RONDE_API const char *ronde_status_name(int status);
+
+/** One short sentence for a status. Static storage. */
+RONDE_API const char *ronde_status_text(int status);
+
+/**
+ * Full text of the last error of the calling thread: which tensor, which ranks, what to do.
+ * Never NULL; "" if there was none. Valid until the thread's next failing call.
+ */
+RONDE_API const char *ronde_error_message(void);
+
+/* ---- types and reductions ----------------------------------------------------------------- */
+
+/** Every element type: X(name, value, bytes, text). */
+#define RONDE_DTYPE_MAP(X)                                                                         \
+	X(UINT8, 0, 1, "uint8")                                                                    \
+	X(INT8, 1, 1, "int8")                                                                      \
+	X(UINT16, 2, 2, "uint16")                                                                  \
+	X(INT16, 3, 2, "int16")                                                                    \
+	X(UINT32, 4, 4, "uint32")                                                                  \
+	X(INT32, 5, 4, "int32")                                                                    \
+	X(UINT64, 6, 8, "uint64")                                                                  \
+	X(INT64, 7, 8, "int64")                                                                    \
+	X(FLOAT16, 8, 2, "float16")                                                                \
+	X(BFLOAT16, 9, 2, "bfloat16")                                                              \
+	X(FLOAT32, 10, 4, "float32")                                                               \
+	X(FLOAT64, 11, 8, "float64")                                                               \
+	X(BOOL, 12, 1, "bool")
+
+/** Element types. FLOAT16 is IEEE binary16; BFLOAT16 the upper half of a float32; BOOL a byte, 0
+ * or 1. */
+typedef enum ronde_dtype {
+#define RONDE_DTYPE_ENUM(name, value, bytes, text) RONDE_##name = value,
+	RONDE_DTYPE_MAP(RONDE_DTYPE_ENUM)
+#undef RONDE_DTYPE_ENUM
+		RONDE_DTYPE_COUNT = 13
+} ronde_dtype;
+
+/** Every reduction: X(name, value, text). The values are Horovod's. */
+#define RONDE_REDUCTION_MAP(X)                                                                     \
+	X(AVERAGE, 0, "average")                                                                   \
+	X(SUM, 1, "sum")                                                                           \
+	X(ADASUM, 2, "adasum")                                                                     \
+	X(MIN, 3, "min")                                                                           \
+	X(MAX, 4, "max")                                                                           \
+	X(PRODUCT, 5, "product")
+
+/** Reductions. The meaning for each type is in docs/reference ("Reductions"). */
+typedef enum ronde_reduction {
+#define RONDE_REDUCTION_ENUM(name, value, text) RONDE_##name = value,
+	RONDE_REDUCTION_MAP(RONDE_REDUCTION_ENUM)
+#undef RONDE_REDUCTION_ENUM
+		RONDE_REDUCTION_COUNT = 6
+} ronde_reduction;
+
+/** Bytes of one element; 0 for a number that is no type. */
+RONDE_API size_t ronde_dtype_bytes(ronde_dtype dtype);
+/** "float32" for RONDE_FLOAT32; "?" for a number that is no type. Static storage. */
+RONDE_API const char *ronde_dtype_name(ronde_dtype dtype);
+/** "sum" for RONDE_SUM; "?" for a number that is no reduction. Static storage. */
+RONDE_API const char *ronde_reduction_name(ronde_reduction reduction);
+
+/** Most dimensions of a tensor. */
+#define RONDE_MAX_DIMS 16
+/** Longest name of a tensor, in bytes, without the final zero. */
+#define RONDE_MAX_NAME 1023
+
+/* ---- starting and stopping ---------------------------------------------------------------- */
+
+/** Options of ronde_init(). Start from RONDE_INIT_OPTIONS_INIT. */
+typedef struct ronde_init_options {
+	size_t size; /**< sizeof(ronde_init_options), so that the struct can grow */
+	/**
+	 * Settings that win over the environment: NULL, or pairs {"fusion_threshold", "1048576",
+	 * ..., NULL} of configuration names (docs/reference "Configuration") and values.
+	 */
+	const char *const *settings;
+} ronde_init_options;
+
+#define RONDE_INIT_OPTIONS_INIT                                                                    \
+	{                                                                                          \
+		sizeof(ronde_init_options), NULL                                                   \
+	}
+
+/**
+ * Starts the runtime: finds the other ranks (MPI launcher, RONDE_* environment, or none: a world of
+ * one), maps the node's shared memory and starts the coordinator thread. Collective; blocks.
+ * Does nothing when already initialised. May be called again after ronde_shutdown().
+ * @param options NULL for defaults and environment
+ * Errors: CONFIGURATION, LAUNCHER, OUT_OF_MEMORY, VERSION, SYSTEM, PEER_LOST.
+ */
+RONDE_API int ronde_init(const ronde_init_options *options);
+
+/**
+ * Ends the runtime, on all ranks: what has been agreed on completes, everything else fails with
+ * RONDE_ERR_SHUTDOWN on every rank, naming the rank that shut down first. Frees all handles. Does
+ * not wait for ranks that compute. RONDE_OK also when not initialised. Memory of ronde_alloc()
+ * stays.
+ */
+RONDE_API int ronde_shutdown(void);
+
+/** 1 between a successful ronde_init() and ronde_shutdown(), else 0. */
+RONDE_API int ronde_is_initialized(void);
+
+/* World queries: a number, or RONDE_ERR_NOT_INITIALIZED. */
+
+/** This process's number in 0 … size-1. */
+RONDE_API int ronde_rank(void);
+/** Number of ranks in the job. */
+RONDE_API int ronde_size(void);
+/** This rank's number among the ranks of its node. */
+RONDE_API int ronde_local_rank(void);
+/** Number of ranks on this rank's node. */
+RONDE_API int ronde_local_size(void);
+/** This rank's number among the ranks with the same local rank, over nodes. */
+RONDE_API int ronde_cross_rank(void);
+/** Number of ranks with the same local rank, over nodes. */
+RONDE_API int ronde_cross_size(void);
+/** 1 if all nodes have equally many ranks, else 0. */
+RONDE_API int ronde_is_homogeneous(void);
+
+/* ---- memory ------------------------------------------------------------------------------- */
+
+/**
+ * Allocates memory of the heap that all ranks of the node see, so that operations on it need no
+ * copy. Local, not collective. Works before ronde_init() and after ronde_shutdown(). 64-byte
+ * aligned, zeroed, already populated (no page faults on first touch).
+ * @param bytes size; 0 gives a unique pointer that can be freed
+ * @return NULL on failure; ronde_error_message() says how much was wanted and what there is
+ */
+RONDE_API void *ronde_alloc(size_t bytes);
+
+/**
+ * Frees memory of ronde_alloc() and gives it back to the system. NULL is fine.
+ * Errors: INVALID_ARGUMENT (not a pointer of ronde_alloc()), BUSY (an operation in flight uses it).
+ */
+RONDE_API int ronde_free(void *memory);
+
+/* ---- handles ------------------------------------------------------------------------------ */
+
+/** An operation in flight. Never 0 for a real one; never reused within a process's life. */
+typedef uint64_t ronde_handle;
+
+/**
+ * Sets *done to 1 if the operation is complete, else 0. Only reads state: makes no progress, takes
+ * no lock. The handle stays valid. Errors: UNKNOWN_HANDLE (never given out, or already waited for).
+ */
+RONDE_API int ronde_test(ronde_handle handle, int *done);
+
+/**
+ * Waits for an operation, releases the handle and returns the operation's status. Blocks.
+ * Errors: UNKNOWN_HANDLE, and those of the operation (MISMATCH, SHUTDOWN, PEER_LOST, …).
+ */
+RONDE_API int ronde_wait(ronde_handle handle);
+
+/** Function called once when an operation is complete. See ronde_handle_on_done(). */
+typedef void (*ronde_done_fn)(ronde_handle handle, int status, const char *message, void *arg);
+
+/**
+ * Asks for fn(handle, status, message, arg) once the operation is complete (at once if it already
+ * is). It runs on the coordinator thread with no lock held; it may call every ronde_ function
+ * except ronde_init(), ronde_shutdown(), ronde_wait() on an incomplete handle and the blocking
+ * operations. The handle still has to be waited for; that does not block any more, and fn itself
+ * may do it. One function a handle. Errors: UNKNOWN_HANDLE, INVALID_ARGUMENT (fn NULL, or there is
+ * one already).
+ */
+RONDE_API int ronde_handle_on_done(ronde_handle handle, ronde_done_fn fn, void *arg);
+
+/* ---- operations --------------------------------------------------------------------------- */
+
+/** Options common to all operations. Start from RONDE_OPTIONS_INIT. */
+typedef struct ronde_options {
+	size_t size;     /**< sizeof(ronde_options) */
+	int process_set; /**< 0: all ranks */
+	int ndim;        /**< number of dimensions in shape; 0 with shape NULL: one dimension */
+	const int64_t *shape; /**< ndim extents whose product is count; NULL: {count} */
+	double prescale;      /**< allreduce: multiplies every input */
+	double postscale;     /**< allreduce: multiplies the result */
+} ronde_options;
+
+#define RONDE_OPTIONS_INIT                                                                         \
+	{                                                                                          \
+		sizeof(ronde_options), 0, 0, NULL, 1.0, 1.0                                        \
+	}
+
+/**
+ * Reduces tensors elementwise over the ranks; every rank gets the result. Same bits on every rank
+ * and in every run with the same world shape. Blocks.
+ * @param name      at most RONDE_MAX_NAME bytes; NULL: matched by order
+ * @param input     count elements; may be NULL if count is 0
+ * @param output    count elements; may be the same as input, may not overlap it otherwise
+ * @param count     elements, ≥ 0, the same on all ranks
+ * Errors: NOT_INITIALIZED, INVALID_ARGUMENT, DUPLICATE_NAME, MISMATCH (type, shape, reduction,
+ * scales), SHUTDOWN, PEER_LOST.
+ */
+RONDE_API int ronde_allreduce(const char *name, const void *input, void *output, int64_t count,
+			      ronde_dtype dtype, ronde_reduction reduction);
+
+/** As ronde_allreduce(), with options (NULL: defaults); returns at once and sets *handle. */
+RONDE_API int ronde_allreduce_async(const char *name, const void *input, void *output,
+				    int64_t count, ronde_dtype dtype, ronde_reduction reduction,
+				    const ronde_options *options, ronde_handle *handle);
+
+/**
+ * Copies the root's tensor to every rank. Blocks.
+ * @param input  on the root: count elements; elsewhere not used, may be NULL
+ * @param output count elements; on the root it may be the same as input
+ * @param root   rank (number in the whole job) whose input is taken
+ * Errors: as ronde_allreduce(); MISMATCH also for different roots.
+ */
+RONDE_API int ronde_broadcast(const char *name, const void *input, void *output, int64_t count,
+			      ronde_dtype dtype, int root);
+
+/** As ronde_broadcast(), with options (NULL: defaults); returns at once and sets *handle. */
+RONDE_API int ronde_broadcast_async(const char *name, const void *input, void *output,
+				    int64_t count, ronde_dtype dtype, int root,
+				    const ronde_options *options, ronde_handle *handle);
+
+/**
+ * Gives the memory for an allgather's result, whose size is known only once all ranks have spoken.
+ * Called at most once, on any thread, before the operation completes. It must not call Ronde.
+ * @return memory for `bytes` bytes, or NULL: the operation fails with RONDE_ERR_OUT_OF_MEMORY
+ */
+typedef void *(*ronde_output_fn)(size_t bytes, void *arg);
+
+/** Where an allgather puts its result. Start from {0}. It must live until the operation completes.
+ */
+typedef struct ronde_gathered {
+	void *data;            /**< in: memory, or NULL: malloc() (or alloc); out: the result */
+	size_t capacity_bytes; /**< in: bytes at data; not read if data is NULL */
+	ronde_output_fn
+		alloc;   /**< in: used if data is NULL; NULL: malloc(), for the caller to free() */
+	void *alloc_arg; /**< in: passed to alloc */
+	int64_t rows;    /**< out: first extent of the result */
+	int64_t *rows_per_rank; /**< in: NULL or an array of one int64_t per member; out: filled */
+} ronde_gathered;
+
+/**
+ * Concatenates tensors along their first dimension, in rank order; every rank gets the result.
+ * The first extents may differ between ranks (0 is fine), the others must agree. Blocks.
+ * @param shape ndim extents, ndim ≥ 1
+ * Errors: as ronde_allreduce(); TRUNCATED (data too small; only on that rank), OUT_OF_MEMORY.
+ */
+RONDE_API int ronde_allgather(const char *name, const void *input, const int64_t *shape, int ndim,
+			      ronde_dtype dtype, ronde_gathered *output);
+
+/** As ronde_allgather(), with options (their shape is ignored); returns at once and sets *handle.
+ */
+RONDE_API int ronde_allgather_async(const char *name, const void *input, const int64_t *shape,
+				    int ndim, ronde_dtype dtype, ronde_gathered *output,
+				    const ronde_options *options, ronde_handle *handle);
+
+/** Returns when every rank has called it. Blocks. Errors: as ronde_allreduce(). */
+RONDE_API int ronde_barrier(void);
+
+/** As ronde_barrier(), with options (NULL: defaults); returns at once and sets *handle. */
+RONDE_API int ronde_barrier_async(const ronde_options *options, ronde_handle *handle);
+
+/**
+ * Copies bytes whose number only the root knows to every rank. Blocks.
+ * @param data  on the root: in, the bytes; elsewhere: out, memory of malloc() for the caller to
+ * free(), NULL if there are no bytes
+ * @param bytes on the root: in; elsewhere: out
+ * Errors: as ronde_broadcast(); OUT_OF_MEMORY.
+ */
+RONDE_API int ronde_broadcast_bytes(const char *name, void **data, size_t *bytes, int root);
+
+/* ---- training ----------------------------------------------------------------------------- */
+
+/** One parameter of a model. The struct is copied, what it points to is not. */
+typedef struct ronde_parameter {
+	const char *name;  /**< unique within the list */
+	void *data;        /**< count elements: the weights */
+	void *gradient;    /**< count elements; not used by ronde_broadcast_parameters() */
+	int64_t count;     /**< elements */
+	ronde_dtype dtype; /**< of weights and gradient */
+} ronde_parameter;
+
+/**
+ * Copies the root's weights to every rank. Blocks. Same list, same order of names not required.
+ * Errors: as ronde_broadcast(), for the first parameter that failed; the others are copied all the
+ * same.
+ */
+RONDE_API int ronde_broadcast_parameters(const ronde_parameter *parameters, size_t count, int root);
+
+/** How gradients travel. COMPRESSION_FP16/BF16: rounded to 16 bits, reduced in float32, one
+ * rounding. */
+typedef enum ronde_compression {
+	RONDE_COMPRESSION_NONE = 0,
+	RONDE_COMPRESSION_FP16 = 1,
+	RONDE_COMPRESSION_BF16 = 2
+} ronde_compression;
+
+/** The application's own update: reads gradients, writes weights. Non-zero: error, passed on. */
+typedef int (*ronde_step_fn)(void *state);
+
+/** A wrapped optimizer. */
+typedef struct ronde_distributed_optimizer ronde_distributed_optimizer;
+
+/** Options of a wrapped optimizer. Start from RONDE_DISTRIBUTED_OPTIMIZER_OPTIONS_INIT. */
+typedef struct ronde_distributed_optimizer_options {
+	size_t size;                   /**< sizeof this struct */
+	ronde_reduction reduction;     /**< RONDE_AVERAGE or RONDE_SUM */
+	ronde_compression compression; /**< of float32 and float64 gradients */
+	int backward_passes_per_step;  /**< k ≥ 1: gradients are communicated every k-th pass */
+	double gradient_predivide_factor; /**< f: prescale 1/f, postscale f/size; only with AVERAGE
+					   */
+	int process_set;                  /**< 0: all ranks */
+	const char *name;                 /**< prefix of the tensors' names; NULL: "gradient" */
+} ronde_distributed_optimizer_options;
+
+#define RONDE_DISTRIBUTED_OPTIMIZER_OPTIONS_INIT                                                   \
+	{                                                                                          \
+		sizeof(ronde_distributed_optimizer_options), RONDE_AVERAGE,                        \
+			RONDE_COMPRESSION_NONE, 1, 1.0, 0, NULL                                    \
+	}
+
+/**
+ * Wraps an update function: ronde_distributed_optimizer_step() averages the gradients over the
+ * ranks and then calls it. Not collective.
+ * @param optimizer  out: freed with ronde_distributed_optimizer_destroy()
+ * @param step,state the application's update; called as step(state) on the calling thread
+ * @param parameters count structs; names must be unique, gradients not NULL unless count is 0
+ * @param options    NULL: average, no compression, every pass
+ * Errors: NOT_INITIALIZED, INVALID_ARGUMENT, OUT_OF_MEMORY.
+ */
+RONDE_API int
+ronde_distributed_optimizer_create(ronde_distributed_optimizer **optimizer, ronde_step_fn step,
+				   void *state, const ronde_parameter *parameters, size_t count,
+				   const ronde_distributed_optimizer_options *options);
+
+/**
+ * Says that parameter `index`'s gradient is final for this backward pass. In the last of k passes
+ * its averaging starts at once, while the application goes on computing; before, it only counts.
+ * Optional: gradients not reported are taken as they are by the step. With k > 1 the application
+ * itself adds up the gradients over the passes; Ronde does not divide by k. Errors:
+ * INVALID_ARGUMENT (index; reported more than k times before a step: the text says what to do).
+ */
+RONDE_API int ronde_gradient_ready(ronde_distributed_optimizer *optimizer, size_t index);
+
+/**
+ * Averages what is not yet averaged and waits until all gradients hold the result, without calling
+ * the update: for clipping between the two. The next step does not communicate again. Blocks.
+ * Errors: those of ronde_allreduce(), for the first gradient that failed.
+ */
+RONDE_API int ronde_distributed_optimizer_synchronize(ronde_distributed_optimizer *optimizer);
+
+/**
+ * Synchronizes unless that has been done since the last step, then calls step(state). Blocks. When
+ * fewer than k passes have been reported it communicates what there is. Errors: those of
+ * synchronize (the update is then not called), CALLBACK (the update returned non-zero; the text has
+ * the number).
+ */
+RONDE_API int ronde_distributed_optimizer_step(ronde_distributed_optimizer *optimizer);
+
+/** Seconds this optimizer's owner has spent waiting in synchronize and step since creation. */
+RONDE_API double
+ronde_distributed_optimizer_wait_seconds(const ronde_distributed_optimizer *optimizer);
+
+/** Waits for operations of the optimizer in flight, then frees it. NULL is fine. Blocks. */
+RONDE_API void ronde_distributed_optimizer_destroy(ronde_distributed_optimizer *optimizer);
+
+/* ---- looking inside ----------------------------------------------------------------------- */
+
+/** What this rank's runtime has done since ronde_init(). Grows at its end. */
+typedef struct ronde_counters {
+	size_t size;                /**< in: sizeof(ronde_counters) */
+	uint64_t submitted;         /**< operations submitted by this rank */
+	uint64_t completed;         /**< of them: completed, with or without error */
+	uint64_t descriptions_sent; /**< announcements in full */
+	uint64_t ready_sent;        /**< announcements by slot */
+	uint64_t entries;           /**< schedule entries executed (with data or a barrier) */
+	uint64_t entries_carried;   /**< of them: results that travelled in the entry */
+	uint64_t entries_zero_copy; /**< of them: straight from heap to heap */
+	uint64_t entries_staged;    /**< of them: through the arena */
+	uint64_t tensors;           /**< tensors in those entries */
+	uint64_t bytes;             /**< bytes of those tensors, on this rank */
+	uint64_t evictions;         /**< slots evicted from the response cache */
+	uint64_t errors;            /**< tensors that failed */
+	uint64_t turns;             /**< turns of the engine */
+	uint64_t sleeps;            /**< times a thread slept for lack of work */
+} ronde_counters;
+
+/** Fills counters up to its size. Errors: NOT_INITIALIZED, INVALID_ARGUMENT. */
+RONDE_API int ronde_get_counters(ronde_counters *counters);
+
+/** Severity of a log line; RONDE_LOG=error|warn|info|debug|trace chooses the least one shown. */
+typedef enum ronde_log_level {
+	RONDE_LOG_ERROR = 0,
+	RONDE_LOG_WARN = 1,
+	RONDE_LOG_INFO = 2,
+	RONDE_LOG_DEBUG = 3,
+	RONDE_LOG_TRACE = 4
+} ronde_log_level;
+
+/** Gets log lines instead of stderr: message without time, host, rank and newline. Any thread. */
+typedef void (*ronde_log_fn)(ronde_log_level level, const char *message, void *arg);
+
+/** Sends this process's log lines to fn (NULL: back to stderr or file). May be called before
+ * ronde_init(). */
+RONDE_API int ronde_set_log_function(ronde_log_fn fn, void *arg);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The arena: the memory that the ranks of one node share, besides the heap. Made by the node's
+ * leader (local rank 0), mapped by all. No lock lives in it: every word has one writer, or is an
+ * atomic read-modify-write, and every wait is a poll of a counter that only grows.
+ *
+ *   header | rank blocks | announce rings | log rings | lane cells | staging
+ */
+#ifndef RONDE_ARENA_H
+#define RONDE_ARENA_H
+
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define RONDE_CACHE_LINE 64
+#define RONDE_ARENA_MAGIC 0x31616e657261646eULL
+#define RONDE_ARENA_VERSION 1
+#define RONDE_CELL_BYTES 64
+
+/* What a node's arena is made of. The same on all its ranks. */
+struct ronde_arena_shape {
+	uint32_t local_size;
+	uint32_t ring_cells; /* cells of each ring; a power of two */
+	uint32_t lanes;      /* operations of the node that can be in flight at once */
+	uint32_t pad;
+	uint64_t staging_bytes; /* of one lane, all ranks together */
+};
+
+struct ronde_arena_header {
+	uint64_t magic;
+	uint32_t version;
+	uint32_t pad;
+	uint64_t bytes;
+	struct ronde_arena_shape shape;
+	/* First rank known to be gone: 0, or its global rank + 1, by compare-and-swap, so that all
+	 * blame the same. */
+	alignas(RONDE_CACHE_LINE) _Atomic uint32_t lost;
+};
+
+/* How far a rank's life has got, as it says itself. A killed rank says nothing more. */
+enum ronde_life {
+	RONDE_LIFE_STARTING = 0,
+	RONDE_LIFE_RUNNING,
+	RONDE_LIFE_DOWN,    /* consumed the shutdown entry: touches nobody's memory any more */
+	RONDE_LIFE_ABORTED, /* gave up after a loss: touches nobody's memory any more */
+	RONDE_LIFE_EXITED   /* left by exit() without a shutdown */
+};
+
+/* One per rank. The first line is how to wake it, the second how it is. */
+struct ronde_rank_block {
+	alignas(RONDE_CACHE_LINE) _Atomic uint32_t bell; /* futex word; counts rings */
+	_Atomic uint32_t parked; /* ronde_parked: nobody of this rank polls */
+	alignas(RONDE_CACHE_LINE) _Atomic uint32_t life; /* enum ronde_life */
+	uint32_t pid;                                    /* as the rank sees itself */
+};
+
+/* Which events a rank wants to be woken for. Control events (shutdown, loss) wake it always. */
+enum ronde_parked {
+	RONDE_AWAKE = 0,        /* somebody polls, or nothing can happen that concerns this rank */
+	RONDE_PARKED_ENTRY = 1, /* entries of the log and progress of operations */
+	RONDE_PARKED_ALL = 2    /* and announcements (leader) */
+};
+
+/*
+ * One per (lane, rank): how far this rank is with the lane's operation. Counters never go back,
+ * also not from one operation to the next: an operation counts from its plan's `base`.
+ */
+struct ronde_lane_cell {
+	alignas(RONDE_CACHE_LINE) _Atomic uint64_t packed; /* steps whose data peers may read */
+	_Atomic uint64_t reduced;                          /* steps whose result peers may read */
+	_Atomic uint64_t unpacked; /* steps whose staging peers may write again */
+	_Atomic uint64_t left;     /* > base: the rank is done with the operation */
+	int64_t value[4];          /* published by the counters above */
+};
+
+/* A mapped arena: the sections' addresses in this process. */
+struct ronde_arena {
+	struct ronde_arena_header *header;
+	struct ronde_arena_shape shape;
+	struct ronde_rank_block *ranks; /* [local_size] */
+	unsigned char *announce;        /* [local_size] rings of ring_cells cells and a ring tail */
+	unsigned char *log;             /* likewise */
+	struct ronde_lane_cell *cells;  /* [lanes][local_size] */
+	unsigned char *staging;         /* [lanes][staging_bytes] */
+};
+
+/* Bytes an arena of this shape takes. */
+size_t ronde_arena_bytes(const struct ronde_arena_shape *shape);
+/* Writes the header into zeroed memory of ronde_arena_bytes() bytes, page-aligned. By the leader,
+ * once. */
+void ronde_arena_format(void *memory, const struct ronde_arena_shape *shape);
+/* Sets the addresses of the sections. ERR_VERSION if the header is not one of ours. */
+int ronde_arena_attach(struct ronde_arena *arena, void *memory);
+
+static inline struct ronde_lane_cell *ronde_lane_cell(const struct ronde_arena *a, int lane,
+						      int local_rank)
+{
+	return &a->cells[(size_t)lane * a->shape.local_size + (size_t)local_rank];
+}
+
+static inline unsigned char *ronde_lane_staging(const struct ronde_arena *a, int lane)
+{
+	return a->staging + (size_t)lane * a->shape.staging_bytes;
+}
+
+/* ---- waking ---- */
+
+/* Wakes all threads of the rank that sleep on its bell, whatever it waits for. A system call. */
+void ronde_bell_ring(const struct ronde_arena *arena, int local_rank);
+
+/*
+ * To be called after the event was published by a sequentially consistent store. Costs one load
+ * unless the rank is parked for events of at least this level.
+ */
+static inline void ronde_bell_touch(const struct ronde_arena *arena, int local_rank,
+				    enum ronde_parked level)
+{
+	struct ronde_rank_block *b = &arena->ranks[local_rank];
+	if (atomic_load_explicit(&b->parked, memory_order_seq_cst) >= (uint32_t)level)
+		ronde_bell_ring(arena, local_rank);
+}
+
+/*
+ * Sleeps until the bell has rung since `seen` was read from it, or timeout_seconds (< 0: for ever)
+ * pass. Order: read the bell; park by a sequentially consistent exchange of `parked`; look for
+ * events again; sleep.
+ */
+void ronde_bell_sleep(const struct ronde_arena *arena, int local_rank, uint32_t seen,
+		      double timeout_seconds);
+
+#endif

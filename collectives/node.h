@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A node: the ranks that share memory, seen from one of them. Opening it is collective over the
+ * whole world: makes and passes the arena, maps everybody's heap, learns where every rank lives.
+ */
+#ifndef RONDE_NODE_H
+#define RONDE_NODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "collectives/arena.h"
+#include "collectives/bootstrap.h"
+#include "collectives/heap.h"
+
+struct ronde_node_options {
+	struct ronde_arena_shape shape; /* local_size is set by ronde_node_open() */
+	bool no_memfd;                  /* use the shm_open fallback (tests force it) */
+	bool no_pidfd;                  /* use the fallback for noticing death (tests force it) */
+	double timeout_seconds;
+};
+
+struct ronde_node {
+	int rank, size;
+	int local_rank, local_size;
+	int cross_rank, cross_size;
+	bool homogeneous;
+	int node, nodes;    /* number of this node, how many there are */
+	int *ranks;         /* [local_size] global rank of each local rank, ascending */
+	int *node_of_rank;  /* [size] */
+	int *local_of_rank; /* [size] local rank of every global rank, on its own node */
+	struct ronde_arena arena;
+	unsigned char **heaps; /* [local_size] base of each local rank's heap in this process */
+	size_t *heap_bytes;    /* [local_size] */
+	int *pids;             /* [local_size] as each rank sees itself */
+	struct ronde_node_private *priv; /* descriptors and mappings */
+};
+
+/* Collective. Errors: OUT_OF_MEMORY (how much, which setting), SYSTEM, VERSION, PEER_LOST. */
+int ronde_node_open(struct ronde_node **node, struct ronde_bootstrap *bootstrap,
+		    struct ronde_heap *heap, const struct ronde_node_options *options);
+/* Not collective. The arena stays alive for the ranks that still map it. NULL is fine. */
+void ronde_node_close(struct ronde_node *node);
+
+/*
+ * Watches the other local processes (thread-ranks: nothing to watch). When one dies, whatever its
+ * threads were doing, `lost(global_rank, arg)` is called on the watcher's thread, once per rank,
+ * after the arena's `lost` word was set to the first. Must return before the watcher is stopped.
+ */
+struct ronde_watcher;
+int ronde_watcher_start(struct ronde_watcher **watcher, struct ronde_node *node,
+			void (*lost)(int global_rank, void *arg), void *arg);
+void ronde_watcher_stop(struct ronde_watcher *watcher);
+
+#endif

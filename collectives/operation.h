@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Operations: one entry of the schedule being executed on one rank, as a small resumable state
+ * machine.
+ *
+ * A plan says what to do, in this process's addresses; all that ranks must agree on in it comes
+ * from the entry. An algorithm advances it step by step and never blocks: a step works on at most
+ * about RONDE_STEP_BYTES and may spin a few hundred nanoseconds for a peer, no longer.
+ */
+#ifndef RONDE_OPERATION_H
+#define RONDE_OPERATION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "collectives/arena.h"
+#include "collectives/kernels/kernels.h"
+
+#define RONDE_STEP_BYTES ((size_t)256 << 10)
+
+/* What is done. The numbers travel in announcements and entries. */
+enum ronde_kind {
+	RONDE_KIND_ALLREDUCE = 0,
+	RONDE_KIND_BROADCAST = 1,
+	RONDE_KIND_ALLGATHER = 2,
+	RONDE_KIND_BARRIER = 3,
+	RONDE_KIND_COUNT
+};
+
+/* How bytes travel inside the node. Chosen by the leader, in the entry. */
+enum ronde_path {
+	RONDE_PATH_CARRIED = 0,   /* the entry holds the result: no operation */
+	RONDE_PATH_ZERO_COPY = 1, /* straight from and to the ranks' heaps */
+	RONDE_PATH_STAGED = 2     /* through the lane's staging, chunk by chunk */
+};
+
+/* One tensor of a plan. Addresses are this process's. */
+struct ronde_piece {
+	const void *input; /* mine (broadcast: NULL except on the root) */
+	void *output;      /* mine (allgather: NULL; see allocate) */
+	uint64_t count;    /* elements (allgather: mine) */
+	/* ZERO_COPY: [n], everybody's in member order. Broadcast: only inputs[root]. Allgather:
+	 * inputs. */
+	const void *const *inputs;
+	void *const *outputs; /* allreduce only */
+};
+
+struct ronde_plan {
+	enum ronde_kind kind;
+	enum ronde_path path;
+	const struct ronde_arena *arena;
+	const struct ronde_kernels *kernels;
+	int lane;
+	uint64_t base;      /* lane counters below or equal to it belong to earlier operations */
+	int n, me;          /* members on this node, and which of them I am */
+	const int *members; /* [n] their local ranks, ascending */
+	int root;           /* member number; broadcast */
+	size_t element;     /* bytes of an element */
+	struct ronde_reduce_spec spec; /* allreduce */
+	size_t chunk_bytes; /* of the virtual concatenation of the pieces; fits staging (see
+			       chunk_limit) */
+	struct ronde_piece *pieces;
+	size_t npieces;
+	/*
+	 * Allgather: rows[n] of all members are known; returns memory for the result, or NULL: the
+	 * rank goes on serving the others and the operation ends with the status it set.
+	 */
+	void *(*allocate)(void *arg, const int64_t *rows, int *status);
+	void *allocate_arg;
+	int64_t rows;     /* allgather: my rows */
+	size_t row_bytes; /* allgather: bytes of one row */
+};
+
+enum ronde_progress {
+	RONDE_PROGRESS_NONE, /* waits for a peer */
+	RONDE_PROGRESS_SOME, /* worked; call again */
+	RONDE_PROGRESS_DONE  /* complete: no peer will touch this rank's memory for it */
+};
+
+struct ronde_operation;
+
+/* An algorithm. Contracts: start allocates nothing and does not wait; step as described at the top.
+ */
+struct ronde_algorithm {
+	const char *name; /* "allreduce-zero-copy" */
+	const char *help; /* one line for ronde-info */
+	bool (*applies)(const struct ronde_plan *plan);
+	void (*start)(struct ronde_operation *operation);
+	enum ronde_progress (*step)(struct ronde_operation *operation);
+};
+
+struct ronde_operation {
+	struct ronde_plan plan;
+	const struct ronde_algorithm *algorithm;
+	int status; /* of this rank alone (allgather's TRUNCATED); RONDE_OK otherwise */
+	alignas(RONDE_CACHE_LINE) unsigned char state[256]; /* the algorithm's */
+};
+
+/* The first row of the table that applies; never NULL for a plan the leader can make. */
+const struct ronde_algorithm *ronde_algorithm_select(const struct ronde_plan *plan);
+/* The whole table, for ronde-info and tests. */
+const struct ronde_algorithm *const *ronde_algorithm_table(size_t *count);
+
+/* Largest chunk_bytes whose pipeline fits into staging_bytes for n ranks (a multiple of 64). */
+size_t ronde_chunk_limit(size_t staging_bytes, int n);
+
+/*
+ * When an operation is done its step has set this rank's lane cell `left` to the same value > base
+ * on all members (the next operation on the lane starts from it) and has touched every member's
+ * bell.
+ */
+
+#endif
