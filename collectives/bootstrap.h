@@ -36,7 +36,7 @@ struct ronde_bootstrap {
 	const int *node_of_rank;
 	/*
 	 * Not NULL: ranks are threads of this process. They share one mapping: the first to arrive
-	 * makes what the others use. See inprocess.h.
+	 * makes what the others use. See ronde_inprocess_share().
 	 */
 	struct ronde_inprocess *inprocess;
 };
@@ -67,9 +67,13 @@ void ronde_inprocess_destroy(struct ronde_inprocess *world);
 /* Opens rank `rank` of it; called on that rank's thread. May be closed and opened again by all. */
 int ronde_bootstrap_inprocess(struct ronde_bootstrap **bootstrap, struct ronde_inprocess *world,
 			      int rank);
+/* How long an exchange waits for the other ranks (60 s unless set). Before the threads start. */
+void ronde_inprocess_set_timeout(struct ronde_inprocess *world, double timeout_seconds);
 /*
  * Returns the same pointer to every rank that calls it with the same key in the same round: the
- * first caller's make(arg) is it. For the arena of thread-ranks.
+ * first caller's make(arg) is it. For the arena of thread-ranks. A round is what lies between two
+ * exchanges: call it after an exchange of the same opening. NULL if make() gave NULL, or no memory.
+ * make() runs under the world's lock: it must not use the bootstrap.
  */
 void *ronde_inprocess_share(struct ronde_inprocess *world, int key, void *(*make)(void *arg),
 			    void *arg);
