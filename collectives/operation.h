@@ -19,6 +19,9 @@
 
 #define RONDE_STEP_BYTES ((size_t)256 << 10)
 
+/* Most ranks of a node: algorithms keep a pointer for each on the stack. */
+#define RONDE_MAX_LOCAL_SIZE 1024
+
 /* What is done. The numbers travel in announcements and entries. */
 enum ronde_kind {
 	RONDE_KIND_ALLREDUCE = 0,

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The algorithms, one file each; select.c has the table that picks one. */
+#ifndef RONDE_ALGORITHMS_ALGORITHMS_H
+#define RONDE_ALGORITHMS_ALGORITHMS_H
+
+#include "collectives/operation.h"
+
+/* The operation's state as the algorithm's own struct; start() finds it undefined. */
+#define RONDE_STATE(operation, type) ((struct type *)(void *)(operation)->state)
+#define RONDE_STATE_FITS(type)                                                                     \
+	_Static_assert(sizeof(struct type) <= sizeof(((struct ronde_operation *)0)->state),        \
+		       "the state of an operation is too small for it")
+
+void ronde_allreduce_zero_copy_start(struct ronde_operation *operation);
+enum ronde_progress ronde_allreduce_zero_copy_step(struct ronde_operation *operation);
+
+void ronde_allreduce_direct_start(struct ronde_operation *operation);
+enum ronde_progress ronde_allreduce_direct_step(struct ronde_operation *operation);
+
+void ronde_allreduce_staged_start(struct ronde_operation *operation);
+enum ronde_progress ronde_allreduce_staged_step(struct ronde_operation *operation);
+
+void ronde_broadcast_zero_copy_start(struct ronde_operation *operation);
+enum ronde_progress ronde_broadcast_zero_copy_step(struct ronde_operation *operation);
+
+void ronde_broadcast_staged_start(struct ronde_operation *operation);
+enum ronde_progress ronde_broadcast_staged_step(struct ronde_operation *operation);
+
+void ronde_allgather_zero_copy_start(struct ronde_operation *operation);
+enum ronde_progress ronde_allgather_zero_copy_step(struct ronde_operation *operation);
+
+void ronde_allgather_staged_start(struct ronde_operation *operation);
+enum ronde_progress ronde_allgather_staged_step(struct ronde_operation *operation);
+
+void ronde_barrier_start(struct ronde_operation *operation);
+enum ronde_progress ronde_barrier_step(struct ronde_operation *operation);
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What both allgathers begin with: everybody says how many rows it brings. */
+#ifndef RONDE_ALGORITHMS_GATHER_H
+#define RONDE_ALGORITHMS_GATHER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "collectives/operation.h"
+
+/* Step 1 of `packed`: rows[me] in the lane's staging is written. */
+void ronde_gather_announce(const struct ronde_plan *plan);
+
+/* True once all have. */
+bool ronde_gather_announced(const struct ronde_plan *plan);
+
+/* Bytes that a member brings; after ronde_gather_announced(). */
+uint64_t ronde_gather_bytes(const struct ronde_plan *plan, int member);
+
+/*
+ * Memory for the result, from the plan's allocate(), or NULL: then the operation's status is set
+ * if that is an error (a result of 0 bytes needs no memory).
+ */
+unsigned char *ronde_gather_allocate(struct ronde_operation *operation);
+
+#endif

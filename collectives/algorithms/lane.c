@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collectives/algorithms/lane.h"
+
+#include <assert.h>
+
+void ronde_lane_wake(const struct ronde_plan *plan)
+{
+	for (int m = 0; m < plan->n; m++) {
+		if (m != plan->me)
+			ronde_bell_touch(plan->arena, plan->members[m], RONDE_PARKED_ENTRY);
+	}
+}
+
+bool ronde_lane_all_reached(const struct ronde_plan *plan, enum ronde_counter counter,
+			    uint64_t steps)
+{
+	for (int m = 0; m < plan->n; m++) {
+		if (m != plan->me && !ronde_lane_reached(plan, m, counter, steps))
+			return false;
+	}
+	return true;
+}
+
+enum ronde_progress ronde_lane_leave(const struct ronde_plan *plan, uint64_t steps)
+{
+	atomic_store_explicit(&ronde_member_cell(plan, plan->me)->left, plan->base + steps,
+			      memory_order_seq_cst);
+	ronde_lane_wake(plan);
+	/* The leader as leader: if it is a member it has been woken for less than this already. */
+	if (plan->members[plan->me] != 0)
+		ronde_bell_touch(plan->arena, 0, RONDE_PARKED_ALL);
+	return RONDE_PROGRESS_DONE;
+}
+
+size_t ronde_chunk_limit(size_t staging_bytes, int n)
+{
+	size_t rows = (size_t)ronde_grain_up(sizeof(int64_t) * (size_t)n);
+	if (staging_bytes < rows)
+		return 0;
+	size_t area = (staging_bytes - rows) / ((size_t)n * RONDE_STAGING_SLOTS);
+	return area & ~(size_t)(RONDE_GRAIN - 1);
+}
+
+void ronde_staging_check(const struct ronde_plan *plan)
+{
+	assert(plan->chunk_bytes >= RONDE_GRAIN && plan->chunk_bytes % RONDE_GRAIN == 0);
+	assert(plan->chunk_bytes <=
+	       ronde_chunk_limit((size_t)plan->arena->shape.staging_bytes, plan->n));
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which algorithm does a plan: the first row that applies. What a row looks at is the same on all
+ * ranks, because it comes from the entry.
+ */
+#include "collectives/algorithms/algorithms.h"
+#include "collectives/algorithms/layout.h"
+
+/*
+ * Up to this many bytes times ranks, one synchronisation less is worth adding everything up on
+ * every rank (see perf/algorithms.c).
+ */
+#define DIRECT_BYTES ((uint64_t)256 << 10)
+
+static bool is(const struct ronde_plan *plan, enum ronde_kind kind, enum ronde_path path)
+{
+	return plan->kind == kind && plan->path == path;
+}
+
+static bool is_allreduce_zero_copy(const struct ronde_plan *plan)
+{
+	return is(plan, RONDE_KIND_ALLREDUCE, RONDE_PATH_ZERO_COPY);
+}
+
+static bool is_small_allreduce_staged(const struct ronde_plan *plan)
+{
+	return is(plan, RONDE_KIND_ALLREDUCE, RONDE_PATH_STAGED) &&
+	       ronde_layout_bytes(plan) * (uint64_t)plan->n <= DIRECT_BYTES;
+}
+
+static bool is_allreduce_staged(const struct ronde_plan *plan)
+{
+	return is(plan, RONDE_KIND_ALLREDUCE, RONDE_PATH_STAGED);
+}
+
+static bool is_broadcast_zero_copy(const struct ronde_plan *plan)
+{
+	return is(plan, RONDE_KIND_BROADCAST, RONDE_PATH_ZERO_COPY);
+}
+
+static bool is_broadcast_staged(const struct ronde_plan *plan)
+{
+	return is(plan, RONDE_KIND_BROADCAST, RONDE_PATH_STAGED);
+}
+
+static bool is_allgather_zero_copy(const struct ronde_plan *plan)
+{
+	return is(plan, RONDE_KIND_ALLGATHER, RONDE_PATH_ZERO_COPY);
+}
+
+static bool is_allgather_staged(const struct ronde_plan *plan)
+{
+	return is(plan, RONDE_KIND_ALLGATHER, RONDE_PATH_STAGED);
+}
+
+static bool is_barrier(const struct ronde_plan *plan)
+{
+	return plan->kind == RONDE_KIND_BARRIER;
+}
+
+#define ROW(...)                                                                                   \
+	&(const struct ronde_algorithm)                                                            \
+	{                                                                                          \
+		__VA_ARGS__                                                                        \
+	}
+
+/* clang-format off */
+static const struct ronde_algorithm *const table[] = {
+	ROW("allreduce-zero-copy", "each rank reduces a slice from all heaps into all heaps",
+	    is_allreduce_zero_copy,
+	    ronde_allreduce_zero_copy_start, ronde_allreduce_zero_copy_step),
+	ROW("allreduce-direct", "small tensors: all put everything into staging, each adds up all",
+	    is_small_allreduce_staged,
+	    ronde_allreduce_direct_start, ronde_allreduce_direct_step),
+	ROW("allreduce-staged", "slices through staging, chunks pipelined",
+	    is_allreduce_staged,
+	    ronde_allreduce_staged_start, ronde_allreduce_staged_step),
+	ROW("broadcast-zero-copy", "each rank copies from the root's heap",
+	    is_broadcast_zero_copy,
+	    ronde_broadcast_zero_copy_start, ronde_broadcast_zero_copy_step),
+	ROW("broadcast-staged", "the root's chunks through staging, pipelined",
+	    is_broadcast_staged,
+	    ronde_broadcast_staged_start, ronde_broadcast_staged_step),
+	ROW("allgather-zero-copy", "each rank copies from all heaps",
+	    is_allgather_zero_copy,
+	    ronde_allgather_zero_copy_start, ronde_allgather_zero_copy_step),
+	ROW("allgather-staged", "everybody's chunks through staging, pipelined",
+	    is_allgather_staged,
+	    ronde_allgather_staged_start, ronde_allgather_staged_step),
+	ROW("barrier", "everybody says that it has come",
+	    is_barrier,
+	    ronde_barrier_start, ronde_barrier_step),
+};
+/* clang-format on */
+
+const struct ronde_algorithm *const *ronde_algorithm_table(size_t *count)
+{
+	*count = sizeof table / sizeof table[0];
+	return table;
+}
+
+const struct ronde_algorithm *ronde_algorithm_select(const struct ronde_plan *plan)
+{
+	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+		if (table[i]->applies(plan))
+			return table[i];
+	}
+	return NULL;
+}
