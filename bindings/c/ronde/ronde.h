@@ -26,10 +26,14 @@
 extern "C" {
 #endif
 
+/** Version of this header; until 1.0 another minor version may be another ABI. */
 #define RONDE_VERSION_MAJOR 0
+/** Grows with additions; until 1.0 also with changes of the ABI. */
 #define RONDE_VERSION_MINOR 1
+/** Grows with corrections. */
 #define RONDE_VERSION_PATCH 0
 
+/** Marks what the library exports. */
 #if defined(__GNUC__)
 #define RONDE_API __attribute__((visibility("default")))
 #else
@@ -148,6 +152,7 @@ typedef struct ronde_init_options {
 	const char *const *settings;
 } ronde_init_options;
 
+/** Defaults of ::ronde_init_options. */
 #define RONDE_INIT_OPTIONS_INIT                                                                    \
 	{                                                                                          \
 		sizeof(ronde_init_options), NULL                                                   \
@@ -249,6 +254,7 @@ typedef struct ronde_options {
 	double postscale;     /**< allreduce: multiplies the result */
 } ronde_options;
 
+/** Defaults of ::ronde_options: all ranks, one dimension, no scaling. */
 #define RONDE_OPTIONS_INIT                                                                         \
 	{                                                                                          \
 		sizeof(ronde_options), 0, 0, NULL, 1.0, 1.0                                        \
@@ -380,6 +386,7 @@ typedef struct ronde_distributed_optimizer_options {
 	const char *name;                 /**< prefix of the tensors' names; NULL: "gradient" */
 } ronde_distributed_optimizer_options;
 
+/** Defaults of ::ronde_distributed_optimizer_options: average, every pass, no compression. */
 #define RONDE_DISTRIBUTED_OPTIMIZER_OPTIONS_INIT                                                   \
 	{                                                                                          \
 		sizeof(ronde_distributed_optimizer_options), RONDE_AVERAGE,                        \

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# bindings -> coordinator -> collectives: a lower layer never includes an upper one, examples see only
+# public headers, and mpi.h is included by the MPI module alone. Includes are written from the root.
+set -euo pipefail
+. tests/lib.sh
+
+status=0
+
+# refuse TEXT FILES-REGEX INCLUDE-REGEX
+refuse()
+{
+	local found
+	found=$(project_files '*.c' '*.h' '*.inc' | grep -E "$2" |
+		xargs -r grep -nE "^[[:space:]]*#[[:space:]]*include[[:space:]]*[<\"]($3)" /dev/null || true)
+	if [ -n "$found" ]; then
+		printf 'not allowed: %s\n%s\n' "$1" "$found"
+		status=1
+	fi
+}
+
+refuse "collectives may include only collectives and ronde/ronde.h" \
+	'^collectives/' 'coordinator/|bindings/|tests/|perf/'
+refuse "coordinator may include only coordinator, collectives and ronde/ronde.h" \
+	'^coordinator/' 'bindings/|tests/|perf/'
+refuse "bindings may not include tests or perf" '^bindings/' 'tests/|perf/'
+refuse "examples include only public headers" \
+	'^docs/examples/' 'collectives/|coordinator/|bindings/|tests/|perf/'
+refuse "includes are written from the root" '\.' '\.\./'
+refuse "only collectives/mpi, perf, tests and the examples include mpi.h" \
+	'^(collectives/[^m]|collectives/m[^p]|coordinator/|bindings/)' 'mpi\.h'
+exit $status

@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs what the tests need, builds Ronde in several configurations and runs every test. Can be
+# run again and again; then it builds only what has changed.
+#
+# usage: tests/run.sh [--all | --quick] [NAME...]
+#   --all    also the long runs (RONDE_TEST_LONG=1 in the tests' environment)
+#   --quick  one configuration, no clang, no sanitizers
+#   NAME     only these: configurations (gcc clang asan tsan), checks (files of tests/checks) and
+#            shell tests (launchers examples)
+# environment: RONDE_BUILD  folder of the build folders (default: build-tests)
+#              CI=true      a skip that tests/skips.txt does not name is a failure
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. docs/setup-lib.sh
+. tests/lib.sh
+
+checks=()
+for check in tests/checks/*.sh; do
+	check=${check##*/}
+	checks+=("${check%.sh}")
+done
+shell_tests=()
+for check in launchers examples; do
+	[ ! -e tests/$check.sh ] || shell_tests+=("$check")
+done
+everything=("${checks[@]}" gcc "${shell_tests[@]}" clang asan tsan)
+
+quick=
+names=()
+for argument; do
+	case $argument in
+	--all) export RONDE_TEST_LONG=1 ;;
+	--quick) quick=1 ;;
+	-h | --help)
+		sed -n '3,13s/^# \{0,1\}//p' "$0"
+		exit
+		;;
+	*)
+		[[ " ${everything[*]} " == *" $argument "* ]] ||
+			setup_die "there is no \"$argument\"; there are: --all --quick ${everything[*]}"
+		names+=("$argument")
+		;;
+	esac
+done
+
+wanted()
+{
+	if [ ${#names[@]} -gt 0 ]; then
+		[[ " ${names[*]} " == *" $1 "* ]]
+	elif [ -n "$quick" ]; then
+		[[ " tidy clang asan tsan " != *" $1 "* ]]
+	fi
+}
+
+# Warnings are errors in each. The sanitizers are gcc's: their run-time libraries are shared ones, so
+# that libronde.so links with no symbol missing.
+build_configuration()
+{
+	local options=(-Dwerror=true -Dtests=enabled -Dexamples=enabled) cc=gcc
+	case $1 in
+	clang) cc=clang ;;
+	asan) options+=("-Db_sanitize=address,undefined") ;;
+	tsan) options+=(-Db_sanitize=thread) ;;
+	esac
+	CC=$cc setup_build "$builds/$1" "${options[@]}"
+}
+
+build()
+{
+	local log=$logs/$1-build.log
+	setup_say "building: $1"
+	if build_configuration "$1" >"$log" 2>&1; then
+		result ok "$1/build"
+	else
+		result fail "$1/build" "the whole text is in $log"
+		show_tail "$log"
+		return 1
+	fi
+}
+
+setup_install build data test
+setup_tools
+setup_mpirun_as_root
+
+builds=${RONDE_BUILD:-build-tests}
+{ mkdir -p "$builds" 2>/dev/null && [ -w "$builds" ]; } ||
+	setup_die "cannot write to the folder $builds; name another one: RONDE_BUILD=FOLDER $0"
+builds=$(realpath "$builds")
+logs=$builds/logs
+mkdir -p "$logs"
+results_open
+
+# Checks and shell tests look at the first configuration.
+export BUILD=$builds/gcc MESON
+if build gcc; then
+	wanted gcc && run_check gcc 1500 tests/configuration.sh gcc "$BUILD"
+	for check in "${shell_tests[@]}"; do
+		wanted "$check" && run_check "$check" 900 tests/"$check".sh "$BUILD"
+	done
+fi
+for check in "${checks[@]}"; do
+	wanted "$check" && run_check "$check" 600 tests/checks/"$check".sh
+done
+for configuration in clang asan tsan; do
+	wanted $configuration && build $configuration &&
+		run_check $configuration 1800 tests/configuration.sh $configuration "$builds/$configuration"
+done
+results_close
