@@ -40,7 +40,7 @@ setup_packages()
 				libclang-rt-14-dev binutils shellcheck doxygen python3
 			;;
 		fresh)
-			printf '%s\n' debootstrap util-linux tar zstd
+			printf '%s\n' debootstrap util-linux
 			;;
 		*)
 			setup_die "setup_packages: no purpose \"$purpose\""

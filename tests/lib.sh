@@ -20,6 +20,7 @@ results_open()
 		export RONDE_RESULTS
 		results_owner=1
 	fi
+	results_before=$(results_count fail)
 }
 
 # result ok|fail|skip NAME [REASON]
@@ -41,12 +42,13 @@ results_count()
 	awk -F'\t' -v state="$1" '$1 == state { n++ } END { print n + 0 }' "$RONDE_RESULTS"
 }
 
-# Prints every failure and skip with its reason, then the closing line. 1: something failed.
+# Prints every failure and skip with its reason, then the closing line; a script that did not open
+# the file prints nothing. 1: something failed since results_open.
 results_close()
 {
 	local failed
 	failed=$(results_count fail)
-	[ -n "$results_owner" ] || return "$((failed > 0))"
+	[ -n "$results_owner" ] || return "$((failed > results_before))"
 	printf '\n'
 	awk -F'\t' '$1 == "fail" { print "failed:  " $2 ($3 ? " - " $3 : "") }' "$RONDE_RESULTS"
 	awk -F'\t' '$1 == "skip" { print "skipped: " $2 ($3 ? " - " $3 : "") }' "$RONDE_RESULTS"
