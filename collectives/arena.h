@@ -37,6 +37,8 @@ struct ronde_arena_header {
 	/* First rank known to be gone: 0, or its global rank + 1, by compare-and-swap, so that all
 	 * blame the same. */
 	alignas(RONDE_CACHE_LINE) _Atomic uint32_t lost;
+	/* The rank that shut the runtime down, + 1: for ranks whose log ring the entry did not fit into. */
+	_Atomic uint32_t closed;
 };
 
 /* How far a rank's life has got, as it says itself. A killed rank says nothing more. */
@@ -98,6 +100,24 @@ static inline struct ronde_lane_cell *ronde_lane_cell(const struct ronde_arena *
 						      int local_rank)
 {
 	return &a->cells[(size_t)lane * a->shape.local_size + (size_t)local_rank];
+}
+
+/* A ring: its cells, then one cell with the reader's position. */
+static inline size_t ronde_ring_stride(const struct ronde_arena_shape *shape)
+{
+	return ((size_t)shape->ring_cells + 1) * RONDE_CELL_BYTES;
+}
+
+/* What a rank says to its leader. */
+static inline unsigned char *ronde_announce_ring(const struct ronde_arena *a, int local_rank)
+{
+	return a->announce + (size_t)local_rank * ronde_ring_stride(&a->shape);
+}
+
+/* What the leader says to a rank. */
+static inline unsigned char *ronde_log_ring(const struct ronde_arena *a, int local_rank)
+{
+	return a->log + (size_t)local_rank * ronde_ring_stride(&a->shape);
 }
 
 static inline unsigned char *ronde_lane_staging(const struct ronde_arena *a, int lane)
