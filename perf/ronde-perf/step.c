@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ronde-perf step: one training step's communication. All gradients are rewritten (not timed);
+ * then they are submitted in the order of the backward pass, averaged in place, and waited for.
+ * Gradients in the heap, gradients in ordinary memory, and memcpy of the same tensors by all ranks
+ * at once take turns; under mpirun also one blocking MPI_Allreduce per tensor.
+ */
+#include "perf/ronde-perf/mpi-baseline.h"
+#include "perf/ronde-perf/report.h"
+#include "perf/ronde-perf/resnet50.h"
+
+#include <string.h>
+
+struct model {
+	const struct perf_run *run;
+	struct perf_data data;
+	struct perf_model_tensor tensors[PERF_RESNET50_TENSORS];
+	size_t count;
+	int64_t elements;
+};
+
+/* The gradients in one kind of memory, or the copies that memcpy makes. */
+struct gradients {
+	const struct model *model;
+	char kind; /* first letter of the tensors' names: one kind does not wait for another */
+	enum perf_memory memory;
+	void *data[PERF_RESNET50_TENSORS];
+	void *const *copy_to; /* memcpy: where to */
+	ronde_handle handles[PERF_RESNET50_TENSORS];
+	char names[PERF_RESNET50_TENSORS][PERF_MODEL_NAME + 4];
+};
+
+static void gradients_open(struct gradients *gradients, const struct model *model, char kind,
+			   enum perf_memory memory)
+{
+	*gradients = (struct gradients){.model = model, .kind = kind, .memory = memory};
+	for (size_t i = 0; i < model->count; i++) {
+		size_t bytes = (size_t)model->tensors[i].count * sizeof(float);
+
+		gradients->data[i] = perf_memory_get(model->run->world, memory, bytes);
+		snprintf(gradients->names[i], sizeof(gradients->names[i]), "%c.%s", kind,
+			 model->tensors[i].name);
+	}
+}
+
+static void gradients_close(struct gradients *gradients)
+{
+	for (size_t i = 0; i < gradients->model->count; i++)
+		perf_memory_put(gradients->memory, gradients->data[i]);
+}
+
+/* Each tensor starts its pattern elsewhere, so that mixed up tensors are noticed. */
+static void fill(void *arg, int round)
+{
+	struct gradients *gradients = arg;
+	const struct model *model = gradients->model;
+
+	for (size_t i = 0; i < model->count; i++)
+		perf_data_fill(&model->data, gradients->data[i], (size_t)model->tensors[i].count,
+			       model->run->world->rank, round + (int)i);
+}
+
+static void average(void *arg)
+{
+	struct gradients *gradients = arg;
+	const struct model *model = gradients->model;
+	const struct perf_world *world = model->run->world;
+
+	for (size_t i = 0; i < model->count; i++)
+		perf_check(world,
+			   ronde_allreduce_async(gradients->names[i], gradients->data[i],
+						 gradients->data[i], model->tensors[i].count,
+						 RONDE_FLOAT32, RONDE_AVERAGE, NULL,
+						 &gradients->handles[i]),
+			   gradients->names[i]);
+	for (size_t i = 0; i < model->count; i++)
+		perf_check(world, ronde_wait(gradients->handles[i]), gradients->names[i]);
+}
+
+static void copy(void *arg)
+{
+	struct gradients *gradients = arg;
+	const struct model *model = gradients->model;
+
+	for (size_t i = 0; i < model->count; i++)
+		memcpy(gradients->copy_to[i], gradients->data[i],
+		       (size_t)model->tensors[i].count * sizeof(float));
+	__asm__ volatile("" : : "r"(gradients->copy_to) : "memory");
+}
+
+static void mpi_each(void *arg)
+{
+	struct gradients *gradients = arg;
+	const struct model *model = gradients->model;
+
+	for (size_t i = 0; i < model->count; i++) {
+		struct perf_call call = {
+			.world = model->run->world,
+			.kind = PERF_ALLREDUCE,
+			.input = gradients->data[i],
+			.output = gradients->data[i],
+			.count = model->tensors[i].count,
+			.data = &model->data,
+		};
+
+		perf_call_mpi(&call);
+	}
+}
+
+static size_t check(struct gradients *gradients)
+{
+	const struct model *model = gradients->model;
+	const int round = 1000;
+	double wrong = 0;
+
+	fill(gradients, round);
+	average(gradients);
+	for (size_t i = 0; i < model->count; i++)
+		wrong += (double)perf_data_wrong_reduced(&model->data, gradients->data[i],
+							 (size_t)model->tensors[i].count,
+							 round + (int)i);
+	model->run->world->transport->sum(model->run->world, &wrong, 1);
+	return (size_t)wrong;
+}
+
+/* Schedule entries of one step, after the names are known. */
+static uint64_t entries_of_a_step(struct gradients *gradients)
+{
+	ronde_counters before = {.size = sizeof(before)}, after = {.size = sizeof(after)};
+	const struct perf_world *world = gradients->model->run->world;
+
+	fill(gradients, 0);
+	perf_world_meet(world);
+	perf_check(world, ronde_get_counters(&before), "counters");
+	average(gradients);
+	perf_check(world, ronde_get_counters(&after), "counters");
+	return after.entries - before.entries;
+}
+
+static void print_line(const struct model *model, const struct perf_contestant *contestant,
+		       const struct perf_figures *figures, double memcpy_seconds, size_t wrong)
+{
+	size_t bytes = (size_t)model->elements * sizeof(float);
+	const struct gradients *gradients = contestant->arg;
+	struct perf_result result = {
+		.contestant = contestant->name,
+		.memory = perf_memory_name(gradients->memory),
+		.placement = "in-place",
+		.type = "float32",
+		.reduction = "average",
+		.bytes = bytes,
+		.count = model->elements,
+		.figures = *figures,
+		.bus_factor = 1,
+		.wrong = wrong,
+	};
+
+	perf_report_csv(model->run, &result);
+	if (model->run->world->rank == 0)
+		printf("%10s %9s %10.2f %10.2f %8.2f %9.2f %8zu\n", contestant->name, result.memory,
+		       figures->median * 1e3, figures->min * 1e3,
+		       perf_bandwidth(bytes, figures->median), figures->median / memcpy_seconds,
+		       wrong);
+}
+
+static size_t measure(const struct model *model, struct gradients *heap, struct gradients *ordinary)
+{
+	const struct perf_run *run = model->run;
+	struct perf_rounds rounds = {run->options->warmup, 30, 1};
+	struct perf_contestant list[4] = {
+		{"ronde", fill, average, heap},
+		{"ronde", fill, average, ordinary},
+		{"memcpy", fill, copy, ordinary},
+		{"mpi", fill, mpi_each, ordinary},
+	};
+	struct perf_measurement measurement;
+	size_t wrong[4] = {0};
+	uint64_t entries[2];
+	int count = run->mpi ? 4 : 3;
+
+	if (run->options->rounds)
+		rounds.rounds = run->options->rounds;
+	perf_measure(run->world, list, count, &rounds, &measurement);
+	wrong[0] = check(heap);
+	wrong[1] = check(ordinary);
+	entries[0] = entries_of_a_step(heap);
+	entries[1] = entries_of_a_step(ordinary);
+	if (run->world->rank == 0)
+		printf("#%9s %9s %10s %10s %8s %9s %8s\n", "who", "memory", "time (ms)", "min (ms)",
+		       "GB/s", "/memcpy", "#wrong");
+	for (int i = 0; i < count; i++)
+		print_line(model, &list[i], &measurement.figures[i], measurement.figures[2].median,
+			   wrong[i]);
+	if (run->world->rank == 0)
+		printf("# %zu tensors left in %llu schedule entries (heap), %llu (ordinary)\n",
+		       model->count, (unsigned long long)entries[0],
+		       (unsigned long long)entries[1]);
+	return wrong[0] + wrong[1];
+}
+
+size_t perf_step(struct perf_run *run)
+{
+	struct model model = {.run = run};
+	struct gradients heap, ordinary, copies;
+	size_t wrong;
+
+	if (strcmp(run->options->model, "resnet50") != 0)
+		perf_die(run->world, "--model \"%s\": there is only resnet50 so far",
+			 run->options->model);
+	perf_data_init(&model.data, RONDE_FLOAT32, RONDE_AVERAGE, run->world->size);
+	model.count = perf_resnet50(model.tensors);
+	for (size_t i = 0; i < model.count; i++)
+		model.elements += model.tensors[i].count;
+	if (run->world->rank == 0)
+		printf("# %s: %zu gradients, %lld float32, averaged in place\n",
+		       run->options->model, model.count, (long long)model.elements);
+	gradients_open(&heap, &model, 'h', PERF_HEAP);
+	gradients_open(&ordinary, &model, 'o', PERF_ORDINARY);
+	gradients_open(&copies, &model, 'c', PERF_ORDINARY);
+	ordinary.copy_to = copies.data;
+	wrong = measure(&model, &heap, &ordinary);
+	gradients_close(&copies);
+	gradients_close(&ordinary);
+	gradients_close(&heap);
+	return wrong;
+}
