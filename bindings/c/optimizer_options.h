@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RONDE_OPTIMIZER_OPTIONS_H
+#define RONDE_OPTIMIZER_OPTIONS_H
+
+#include "ronde/ronde.h"
+
+/*
+ * Fills `all` with the defaults and what the caller's struct (maybe of an older, shorter version;
+ * NULL: none) says, and checks it. The name is never NULL afterwards. Errors: INVALID_ARGUMENT.
+ */
+int ronde_optimizer_options_read(ronde_distributed_optimizer_options *all,
+				 const ronde_distributed_optimizer_options *options);
+
+#endif
