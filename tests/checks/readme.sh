@@ -13,7 +13,7 @@ else
 fi
 
 dead=$(project_files '*.md' | while read -r file; do
-	{ grep -oE '\]\([^)#]+' "$file" || true; } | sed 's/^](//' | grep -vE '^[a-z]+:' |
+	{ grep -oE '\]\([^)#]+' "$file" || true; } | sed 's/^](//; /^[a-z]*:/d' |
 		while read -r target; do
 			[ -e "$(dirname "$file")/$target" ] || echo "$file -> $target"
 		done
