@@ -70,22 +70,33 @@ static size_t pooled_row(const struct conv *conv, int y)
 }
 
 /* One matrix row per pixel: its KERNEL × KERNEL neighbourhood. */
-static void im2col(const struct conv *conv, const float *input, float *columns, int images)
+static inline __attribute__((always_inline)) void im2col_channels(const struct conv *conv,
+								  const float *restrict input,
+								  float *restrict columns,
+								  int images, int inputs)
 {
-	const size_t run = (size_t)(KERNEL * conv->inputs);
-	const size_t line = (size_t)((conv->side + 2 * BORDER) * conv->inputs);
+	const size_t line = (size_t)((conv->side + 2 * BORDER) * inputs);
 
 	for (int image = 0; image < images; image++, input += conv_input_floats(conv))
 		for (int y = 0; y < conv->side; y++)
 			for (int x = 0; x < conv->side; x++)
 				for (int k = 0; k < KERNEL; k++) {
-					const float *from = input + (size_t)(y + k) * line +
-							    (size_t)(x * conv->inputs);
+					const float *from =
+						input + (size_t)(y + k) * line + x * inputs;
 
-					for (size_t i = 0; i < run; i++)
+					for (int i = 0; i < KERNEL * inputs; i++)
 						columns[i] = from[i];
-					columns += run;
+					columns += KERNEL * inputs;
 				}
+}
+
+static void im2col(const struct conv *conv, const float *input, float *columns, int images)
+{
+	/* A single channel makes runs so short that the compiler has to know their length. */
+	if (conv->inputs == 1)
+		im2col_channels(conv, input, columns, images, 1);
+	else
+		im2col_channels(conv, input, columns, images, conv->inputs);
 }
 
 /* The transpose of im2col: adds each matrix row to its neighbourhood. */
@@ -108,43 +119,59 @@ static void col2im(const struct conv *conv, const float *columns, float *input, 
 				}
 }
 
+/*
+ * Four channels at a time, in the compilers' vector types: the choices depend on the data, and
+ * branches on them would be mispredicted half of the time. A comparison gives all bits set or none.
+ */
+typedef float vec __attribute__((vector_size(4 * LANES)));
+typedef int32_t ivec __attribute__((vector_size(4 * LANES)));
+
+static inline ivec choose(ivec condition, ivec yes, ivec no)
+{
+	return (condition & yes) | (~condition & no);
+}
+
 /* One pooled pixel, all channels: the largest of four, bias, ReLU. */
-static void pool_pixel(const float *restrict upper, const float *restrict lower,
-		       const float *restrict bias, float *restrict output, uint8_t *restrict choice,
-		       int channels)
+static void pool_pixel(const float *upper, const float *lower, const float *bias, float *output,
+		       int32_t *choice, int channels)
 {
-	for (int c = 0; c < channels; c++) {
-		float left = upper[c], right = upper[channels + c];
-		float below_left = lower[c], below_right = lower[channels + c];
-		float top = left < right ? right : left;
-		float bottom = below_left < below_right ? below_right : below_left;
-		int top_choice = left < right ? 1 : 0;
-		int bottom_choice = below_left < below_right ? 3 : 2;
-		float value = (top < bottom ? bottom : top) + bias[c];
-		int best = top < bottom ? bottom_choice : top_choice;
+	const ivec zero = {0};
 
-		output[c] = value > 0 ? value : 0;
-		choice[c] = (uint8_t)(value > 0 ? best : POOL_OFF);
+	for (int c = 0; c < channels; c += LANES) {
+		vec left = *(const vec *)(upper + c), right = *(const vec *)(upper + channels + c);
+		vec left2 = *(const vec *)(lower + c),
+		    right2 = *(const vec *)(lower + channels + c);
+		ivec is_right = left < right, is_right2 = left2 < right2;
+		vec top = (vec)choose(is_right, (ivec)right, (ivec)left);
+		vec bottom = (vec)choose(is_right2, (ivec)right2, (ivec)left2);
+		ivec is_bottom = top < bottom;
+		vec best = (vec)choose(is_bottom, (ivec)bottom, (ivec)top);
+		vec value = best + *(const vec *)(bias + c);
+		ivec on = value > 0;
+
+		*(vec *)(output + c) = (vec)((ivec)value & on);
+		/* Minus a comparison is 0 or 1. */
+		*(ivec *)(choice + c) =
+			choose(on, choose(is_bottom, 2 - is_right2, -is_right), zero + POOL_OFF);
 	}
 }
 
-static void unpool_pixel(const float *restrict gradient, const uint8_t *restrict choice,
-			 float *restrict upper, float *restrict lower, float *restrict bias,
-			 int channels)
+static void unpool_pixel(const float *gradient, const int32_t *choice, float *upper, float *lower,
+			 float *bias, int channels)
 {
-	for (int c = 0; c < channels; c++) {
-		int best = choice[c];
-		float value = gradient[c];
+	for (int c = 0; c < channels; c += LANES) {
+		ivec best = *(const ivec *)(choice + c);
+		ivec value = *(const ivec *)(gradient + c);
 
-		upper[c] = best == 0 ? value : 0;
-		upper[channels + c] = best == 1 ? value : 0;
-		lower[c] = best == 2 ? value : 0;
-		lower[channels + c] = best == 3 ? value : 0;
-		bias[c] += best == POOL_OFF ? 0 : value;
+		*(ivec *)(upper + c) = value & (best == 0);
+		*(ivec *)(upper + channels + c) = value & (best == 1);
+		*(ivec *)(lower + c) = value & (best == 2);
+		*(ivec *)(lower + channels + c) = value & (best == 3);
+		*(vec *)(bias + c) += (vec)(value & (best != POOL_OFF));
 	}
 }
 
-static void pool(const struct conv *conv, const float *bias, float *output, uint8_t *choice,
+static void pool(const struct conv *conv, const float *bias, float *output, int32_t *choice,
 		 int images)
 {
 	const int half = conv->side / 2, channels = conv->outputs;
@@ -161,7 +188,7 @@ static void pool(const struct conv *conv, const float *bias, float *output, uint
 		}
 }
 
-static void unpool(const struct conv *conv, const float *output_gradient, const uint8_t *choice,
+static void unpool(const struct conv *conv, const float *output_gradient, const int32_t *choice,
 		   float *bias_gradient, int images)
 {
 	const int half = conv->side / 2, channels = conv->outputs;
@@ -179,7 +206,7 @@ static void unpool(const struct conv *conv, const float *output_gradient, const 
 }
 
 void conv_forward(const struct conv *conv, const float *weights, const float *bias,
-		  const float *input, float *output, uint8_t *choice, int images)
+		  const float *input, float *output, int32_t *choice, int images)
 {
 	const int k = KERNEL * KERNEL * conv->inputs;
 
@@ -197,7 +224,7 @@ void conv_forward(const struct conv *conv, const float *weights, const float *bi
 }
 
 void conv_backward(const struct conv *conv, const float *weights, const float *input,
-		   const uint8_t *choice, const float *output_gradient, float *weights_gradient,
+		   const int32_t *choice, const float *output_gradient, float *weights_gradient,
 		   float *bias_gradient, float *input_gradient, int images)
 {
 	const int k = KERNEL * KERNEL * conv->inputs, n = conv->outputs;

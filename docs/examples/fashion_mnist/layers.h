@@ -17,7 +17,8 @@
 
 enum {
 	KERNEL = 3, /* convolution kernels are KERNEL × KERNEL */
-	BORDER = KERNEL / 2
+	BORDER = KERNEL / 2,
+	LANES = 4 /* a convolution's outputs come in multiples of this */
 };
 
 /* A 2 × 2 cell of the pool that ReLU has switched off; 0 … 3 say which value was the largest. */
@@ -47,11 +48,11 @@ size_t conv_pooled(const struct conv *conv);
  * POOL_OFF. The output's border is left alone.
  */
 void conv_forward(const struct conv *conv, const float *weights, const float *bias,
-		  const float *input, float *output, uint8_t *choice, int images);
+		  const float *input, float *output, int32_t *choice, int images);
 
 /* input_gradient may be NULL; the border of what is written there has no meaning. */
 void conv_backward(const struct conv *conv, const float *weights, const float *input,
-		   const uint8_t *choice, const float *output_gradient, float *weights_gradient,
+		   const int32_t *choice, const float *output_gradient, float *weights_gradient,
 		   float *bias_gradient, float *input_gradient, int images);
 
 /* output[images × outputs] = input[images × inputs] · weights + bias, then ReLU if wanted. */

@@ -94,7 +94,7 @@ static int allocate(struct net *net)
 
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
 		bytes += aligned_floats(images * parts[i].floats) * sizeof(float);
-	bytes += (choices1 + choices2 + ALIGNMENT) / ALIGNMENT * ALIGNMENT;
+	bytes += (aligned_floats(choices1) + aligned_floats(choices2)) * sizeof(int32_t);
 	at = net->memory = aligned_alloc(ALIGNMENT, bytes);
 	if (!at)
 		return -1;
@@ -103,8 +103,8 @@ static int allocate(struct net *net)
 		*parts[i].pointer = (float *)at;
 		at += aligned_floats(images * parts[i].floats) * sizeof(float);
 	}
-	net->choice1 = (uint8_t *)at;
-	net->choice2 = net->choice1 + choices1;
+	net->choice1 = (int32_t *)at;
+	net->choice2 = net->choice1 + aligned_floats(choices1);
 	return 0;
 }
 

@@ -20,7 +20,7 @@ struct net {
 	int max_images;
 	struct conv conv1, conv2;
 	float *input, *hidden1, *hidden2, *hidden3, *scores;
-	uint8_t *choice1, *choice2;
+	int32_t *choice1, *choice2;
 	float *scores_gradient, *hidden3_gradient, *hidden2_gradient, *hidden1_gradient;
 	void *memory; /* all of the above */
 };
