@@ -135,7 +135,8 @@ static inline float float_of_f16(uint16_t h)
 {
 	uint32_t magnitude = (uint32_t)(h & 0x7fff) << 13;
 	uint32_t u = magnitude + ((127 - 15) << 23);
-	uint32_t special = magnitude + ((255 - 31) << 23) + (magnitude > 0x7c00u << 13) * 0x400000u;
+	uint32_t quiet = magnitude > 0x7c00u << 13 ? 0x400000 : 0;
+	uint32_t special = (magnitude + ((255 - 31) << 23)) | quiet;
 	float small = float_of_bits(magnitude + ((127 - 14) << 23)) - 0x1p-14f;
 	u = magnitude >= 0x7c00u << 13 ? special : u;
 	u = magnitude < 0x0400u << 13 ? bits_of_float(small) : u;
