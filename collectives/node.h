@@ -43,6 +43,9 @@ int ronde_node_open(struct ronde_node **node, struct ronde_bootstrap *bootstrap,
 /* Not collective. The arena stays alive for the ranks that still map it. NULL is fine. */
 void ronde_node_close(struct ronde_node *node);
 
+/* NULL, or why this rank shares no memory with ranks that the bootstrap put on the same machine. */
+const char *ronde_node_apart(const struct ronde_node *node);
+
 /*
  * Watches the other local processes (thread-ranks: nothing to watch). When one dies, whatever its
  * threads were doing, `lost(global_rank, arg)` is called on the watcher's thread, once per rank,
