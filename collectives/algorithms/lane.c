@@ -43,6 +43,7 @@ size_t ronde_chunk_limit(size_t staging_bytes, int n)
 
 void ronde_staging_check(const struct ronde_plan *plan)
 {
+	assert(plan->arena->shape.staging_bytes % RONDE_GRAIN == 0);
 	assert(plan->chunk_bytes >= RONDE_GRAIN && plan->chunk_bytes % RONDE_GRAIN == 0);
 	assert(plan->chunk_bytes <=
 	       ronde_chunk_limit((size_t)plan->arena->shape.staging_bytes, plan->n));

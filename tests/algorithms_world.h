@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Ranks as threads that carry out a script of operations by hand: what the coordinator does,
+ * without one. Part of check_algorithms.c and of nothing else.
+ *
+ * The script is an array of jobs, made with all buffers and expected results before the threads
+ * start. The jobs of a lane follow each other; a rank starts one when all members have left the one
+ * before (that is what a leader waits for), with a base that the last one has left behind. As soon
+ * as a job is done on a rank, the rank compares its result and overwrites all its tensors: a peer
+ * that still reads or writes them is found by wrong results, or by a race checker.
+ */
+#ifndef RONDE_TESTS_ALGORITHMS_WORLD_H
+#define RONDE_TESTS_ALGORITHMS_WORLD_H
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "collectives/arena.h"
+#include "collectives/kernels/kernels.h"
+#include "collectives/operation.h"
+
+#define MAX_RANKS 9
+#define MAX_PIECES 400
+#define GUARD 64
+
+struct buffer {
+	unsigned char *raw, *data;
+	size_t bytes, shift;
+};
+
+struct job {
+	const struct ronde_algorithm *algorithm; /* NULL: as selected */
+	struct ronde_plan plan;                  /* without what is a rank's own */
+	int members[MAX_RANKS];
+	bool in_place;
+	int broke; /* allgather: the member without memory, or -1 */
+	uint64_t *counts;
+	struct buffer *inputs;   /* [piece * n + member] */
+	struct buffer *outputs;  /* likewise; empty if in place */
+	struct buffer *expected; /* [piece] */
+	int64_t rows[MAX_RANKS];
+	bool wrong[MAX_RANKS];     /* result or status */
+	_Atomic uint64_t end;      /* what the first member to end it left behind */
+	uint64_t ended[MAX_RANKS]; /* what each member's left said */
+};
+
+struct world {
+	struct ronde_arena arena;
+	void *memory;
+	const struct ronde_kernels *kernels;
+	struct job *jobs;
+	int njobs;
+	bool sleepy;       /* ranks sleep on their bells; all jobs have the same members */
+	unsigned delays;   /* one step of so many is preceded by a yield or a pause; 0: none */
+	_Atomic bool late; /* a sleeper was not woken */
+};
+
+static uint64_t next_random(uint64_t *seed)
+{
+	*seed += 0x9e3779b97f4a7c15ULL;
+	uint64_t z = *seed;
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+	return z ^ (z >> 31);
+}
+
+static uint64_t below(uint64_t *seed, uint64_t bound)
+{
+	return next_random(seed) % bound;
+}
+
+/* ---- one rank ---- */
+
+/* One rank's view of a lane. */
+struct lane_view {
+	int job; /* the one it is at, njobs: none left */
+	uint64_t base;
+	bool running;
+	bool done; /* here; others may be on their way */
+	struct ronde_operation *operation;
+	struct ronde_piece *pieces;
+	const void **in;
+	void **out;
+	struct job *of;
+};
+
+struct rank {
+	struct world *world;
+	int local_rank;
+	uint64_t seed;
+	pthread_t thread;
+	struct lane_view *lanes;
+};
+
+static int member_of(const struct job *job, int local_rank)
+{
+	for (int m = 0; m < job->plan.n; m++) {
+		if (job->members[m] == local_rank)
+			return m;
+	}
+	return -1;
+}
+
+static int next_job(const struct world *w, int lane, int from)
+{
+	while (from < w->njobs && w->jobs[from].plan.lane != lane)
+		from++;
+	return from;
+}
+
+static void *give_result(void *arg, const int64_t *rows, int *status)
+{
+	struct lane_view *v = arg;
+	struct job *job = v->of;
+	int me = v->operation->plan.me;
+	for (int m = 0; m < job->plan.n; m++)
+		job->wrong[me] |= rows[m] != job->rows[m];
+	if (job->broke != me)
+		return job->outputs[me].data;
+	*status = RONDE_ERR_OUT_OF_MEMORY;
+	return NULL;
+}
+
+static void start_job(struct rank *r, struct lane_view *v, int me)
+{
+	struct job *job = &r->world->jobs[v->job];
+	size_t n = (size_t)job->plan.n;
+	size_t pieces = job->plan.npieces;
+
+	v->of = job;
+	v->operation = aligned_alloc(RONDE_CACHE_LINE, sizeof *v->operation);
+	memset(v->operation, 0xee, sizeof *v->operation);
+	v->pieces = calloc(pieces + 1, sizeof *v->pieces);
+	v->in = calloc(pieces * n + 1, sizeof *v->in);
+	v->out = calloc(pieces * n + 1, sizeof *v->out);
+	for (size_t i = 0; i < pieces * n; i++) {
+		v->in[i] = job->inputs[i].data;
+		v->out[i] = job->in_place ? job->inputs[i].data : job->outputs[i].data;
+	}
+	bool zero_copy = job->plan.path == RONDE_PATH_ZERO_COPY;
+	for (size_t p = 0; p < pieces; p++) {
+		struct ronde_piece *piece = &v->pieces[p];
+		piece->count = job->counts[p];
+		if (job->plan.kind == RONDE_KIND_ALLGATHER)
+			piece->count = (uint64_t)job->rows[me] * job->plan.row_bytes;
+		if (job->plan.kind != RONDE_KIND_BROADCAST || me == job->plan.root)
+			piece->input = v->in[p * n + (size_t)me];
+		piece->output = v->out[p * n + (size_t)me];
+		piece->inputs = zero_copy ? &v->in[p * n] : NULL;
+		piece->outputs = zero_copy ? &v->out[p * n] : NULL;
+	}
+
+	v->operation->plan = job->plan;
+	v->operation->plan.base = v->base;
+	v->operation->plan.me = me;
+	v->operation->plan.rows = job->rows[me];
+	v->operation->plan.pieces = v->pieces;
+	v->operation->plan.allocate = give_result;
+	v->operation->plan.allocate_arg = v;
+	v->operation->status = RONDE_OK;
+	v->operation->algorithm =
+		job->algorithm ? job->algorithm : ronde_algorithm_select(&v->operation->plan);
+	v->operation->algorithm->start(v->operation);
+	v->running = true;
+}
+
+/* Compares, and overwrites what now is the rank's own again. */
+static void end_job(struct rank *r, struct lane_view *v, int me)
+{
+	struct job *job = v->of;
+	size_t n = (size_t)job->plan.n;
+	int want = job->broke == me ? RONDE_ERR_OUT_OF_MEMORY : RONDE_OK;
+
+	job->wrong[me] |= v->operation->status != want;
+	job->ended[me] = atomic_load(
+		&ronde_lane_cell(&r->world->arena, job->plan.lane, r->local_rank)->left);
+	atomic_store(&job->end, job->ended[me]);
+	for (size_t p = 0; p < job->plan.npieces; p++) {
+		struct buffer *in = &job->inputs[p * n + (size_t)me];
+		struct buffer *out = job->in_place ? in : &job->outputs[p * n + (size_t)me];
+		if (want == RONDE_OK && out->bytes)
+			job->wrong[me] |= memcmp(out->data, job->expected[p].data, out->bytes) != 0;
+		memset(in->data, 0x5a, in->bytes);
+		memset(out->data, 0x5a, out->bytes);
+	}
+	free(v->operation);
+	free(v->pieces);
+	free(v->in);
+	free(v->out);
+	v->running = false;
+	v->done = true;
+}
+
+static bool all_left(const struct world *w, const struct job *job, uint64_t base)
+{
+	for (int m = 0; m < job->plan.n; m++) {
+		if (atomic_load(
+			    &ronde_lane_cell(&w->arena, job->plan.lane, job->members[m])->left) <=
+		    base)
+			return false;
+	}
+	return true;
+}
+
+/* One step in one lane; true if something happened. */
+static bool advance_lane(struct rank *r, int lane)
+{
+	struct world *w = r->world;
+	struct lane_view *v = &r->lanes[lane];
+	if (v->job == w->njobs)
+		return false;
+
+	struct job *job = &w->jobs[v->job];
+	int me = member_of(job, r->local_rank);
+	if (me >= 0 && !v->running && !v->done) {
+		start_job(r, v, me);
+		return true;
+	}
+	if (v->running) {
+		enum ronde_progress p = v->operation->algorithm->step(v->operation);
+		if (p == RONDE_PROGRESS_DONE)
+			end_job(r, v, me);
+		return p != RONDE_PROGRESS_NONE;
+	}
+	if (!all_left(w, job, v->base))
+		return false;
+	/* Their cells may be further by now: they go on without the ranks that are no members. */
+	while (!(v->base = atomic_load(&job->end)))
+		sched_yield();
+	v->done = false;
+	v->job = next_job(w, lane, v->job + 1);
+	return true;
+}
+
+static bool advance(struct rank *r)
+{
+	bool worked = false;
+	for (int lane = 0; lane < (int)r->world->arena.shape.lanes; lane++)
+		worked |= advance_lane(r, lane);
+	return worked;
+}
+
+static bool finished(const struct rank *r)
+{
+	for (uint32_t lane = 0; lane < r->world->arena.shape.lanes; lane++) {
+		if (r->lanes[lane].job < r->world->njobs)
+			return false;
+	}
+	return true;
+}
+
+static double seconds_now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Sleeps until something can have happened, as the engine does. */
+static void sleep_until_rung(struct rank *r)
+{
+	struct world *w = r->world;
+	struct ronde_rank_block *block = &w->arena.ranks[r->local_rank];
+	uint32_t seen = atomic_load(&block->bell);
+
+	atomic_exchange(&block->parked, r->local_rank ? RONDE_PARKED_ENTRY : RONDE_PARKED_ALL);
+	if (!advance(r) && !finished(r)) {
+		double before = seconds_now();
+		ronde_bell_sleep(&w->arena, r->local_rank, seen, 20.0);
+		if (seconds_now() - before > 19.0)
+			atomic_store(&w->late, true);
+	}
+	atomic_store(&block->parked, RONDE_AWAKE);
+}
+
+static void *run_rank(void *arg)
+{
+	struct rank *r = arg;
+	struct world *w = r->world;
+	for (uint32_t lane = 0; lane < w->arena.shape.lanes; lane++)
+		r->lanes[lane].job = next_job(w, (int)lane, 0);
+
+	while (!finished(r)) {
+		if (w->delays && below(&r->seed, w->delays) == 0) {
+			if (below(&r->seed, 20) == 0)
+				nanosleep(&(struct timespec){0, 200000}, NULL);
+			else
+				sched_yield();
+		}
+		if (advance(r))
+			continue;
+		if (w->sleepy)
+			sleep_until_rung(r);
+		else
+			sched_yield();
+	}
+	return NULL;
+}
+
+/* ---- the world ---- */
+
+static void world_open(struct world *w, int local_size, int lanes, size_t staging)
+{
+	struct ronde_arena_shape shape = {.local_size = (uint32_t)local_size,
+					  .ring_cells = 4,
+					  .lanes = (uint32_t)lanes,
+					  .staging_bytes = staging};
+	size_t bytes = ronde_arena_bytes(&shape);
+	memset(w, 0, sizeof *w);
+	w->memory = aligned_alloc(4096, (bytes + 4095) & ~(size_t)4095);
+	memset(w->memory, 0, bytes);
+	ronde_arena_format(w->memory, &shape);
+	if (ronde_arena_attach(&w->arena, w->memory) != RONDE_OK)
+		abort();
+	w->kernels = ronde_kernels_select(NULL);
+}
+
+/* Runs the script with the given seed for what differs in time; false: somebody slept too long. */
+static bool world_run(struct world *w, uint64_t seed)
+{
+	int size = (int)w->arena.shape.local_size;
+	struct rank ranks[MAX_RANKS];
+	for (int i = 0; i < size; i++) {
+		ranks[i] = (struct rank){.world = w, .local_rank = i, .seed = seed + (uint64_t)i};
+		ranks[i].lanes = calloc(w->arena.shape.lanes, sizeof *ranks[i].lanes);
+		/* Nobody wakes a rank that is no member and not the leader. */
+		if (w->sleepy && i && member_of(&w->jobs[0], i) < 0)
+			continue;
+		pthread_create(&ranks[i].thread, NULL, run_rank, &ranks[i]);
+	}
+	for (int i = 0; i < size; i++) {
+		if (!(w->sleepy && i && member_of(&w->jobs[0], i) < 0))
+			pthread_join(ranks[i].thread, NULL);
+		free(ranks[i].lanes);
+	}
+	return !atomic_load(&w->late);
+}
+
+static void world_close(struct world *w)
+{
+	free(w->memory);
+}
+
+#endif

@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The data plane's algorithms, all of them, on ranks that are threads: random scripts compared bit
+ * for bit with one call of the plain kernel over whole tensors. RONDE_TEST_SEED=n repeats a run.
+ */
+#include <check.h>
+
+#include "collectives/algorithms/lane.h"
+#include "collectives/algorithms/layout.h"
+#include "tests/algorithms_world.h"
+
+static const int sizes[] = {1, 2, 3, 4, 5, 7, 8, 9};
+#define SIZES ((int)(sizeof sizes / sizeof sizes[0]))
+
+static uint64_t test_seed(void)
+{
+	const char *text = getenv("RONDE_TEST_SEED");
+	uint64_t seed = text ? strtoull(text, NULL, 0) : (uint64_t)time(NULL);
+	printf("RONDE_TEST_SEED=%llu\n", (unsigned long long)seed);
+	return seed;
+}
+
+/* ---- making jobs ---- */
+
+static struct buffer make_buffer(size_t bytes, uint64_t *seed)
+{
+	struct buffer b = {.bytes = bytes, .shift = below(seed, 3) ? 0 : below(seed, 70)};
+	b.raw = aligned_alloc(64, (bytes + b.shift + 2 * GUARD + 63) & ~(size_t)63);
+	b.data = b.raw + GUARD + b.shift;
+	memset(b.raw, 0xa5, GUARD + b.shift);
+	memset(b.data + bytes, 0xa5, GUARD);
+	return b;
+}
+
+/* False if somebody wrote beside it. */
+static bool free_buffer(struct buffer *b)
+{
+	static unsigned char guard[GUARD + 70];
+	memset(guard, 0xa5, sizeof guard);
+	bool whole = !b->raw || (memcmp(b->raw, guard, GUARD + b->shift) == 0 &&
+				 memcmp(b->data + b->bytes, guard, GUARD) == 0);
+	free(b->raw);
+	return whole;
+}
+
+/* Random numbers of a type: floats of mixed size, so that the order of additions shows. */
+static void fill(void *data, uint64_t count, ronde_dtype dtype, uint64_t *seed)
+{
+	for (uint64_t i = 0; i < count; i++) {
+		uint64_t r = next_random(seed);
+		uint64_t e = r >> 60;
+		switch (dtype) {
+		case RONDE_FLOAT16:
+			((uint16_t *)data)[i] = (uint16_t)((r & 0x83ff) | (10 + e % 8) << 10);
+			break;
+		case RONDE_BFLOAT16:
+			((uint16_t *)data)[i] = (uint16_t)((r & 0x807f) | (120 + e) << 7);
+			break;
+		case RONDE_FLOAT32:
+			((uint32_t *)data)[i] = (uint32_t)((r & 0x807fffff) | (120 + e) << 23);
+			break;
+		case RONDE_FLOAT64:
+			((uint64_t *)data)[i] = (r & 0x800fffffffffffff) | (1015 + e) << 52;
+			break;
+		case RONDE_BOOL:
+			((uint8_t *)data)[i] = r & 1;
+			break;
+		default:
+			memcpy((unsigned char *)data + i * ronde_dtype_bytes(dtype), &r,
+			       ronde_dtype_bytes(dtype));
+		}
+	}
+}
+
+static void fill_buffer(struct buffer *b, ronde_dtype dtype, uint64_t *seed)
+{
+	void *aligned = malloc(b->bytes + 1);
+	fill(aligned, b->bytes / ronde_dtype_bytes(dtype), dtype, seed);
+	memcpy(b->data, aligned, b->bytes);
+	free(aligned);
+}
+
+static const struct ronde_kernels *plain_kernels(void)
+{
+	return ronde_kernels_select("c");
+}
+
+static void expect_allreduce(struct job *job)
+{
+	size_t n = (size_t)job->plan.n;
+	for (size_t p = 0; p < job->plan.npieces; p++) {
+		const void *sources[MAX_RANKS];
+		void *destination = job->expected[p].data;
+		for (size_t m = 0; m < n; m++)
+			sources[m] = job->inputs[p * n + m].data;
+		plain_kernels()->reduce(&job->plan.spec, &destination, 1, sources, (int)n,
+					job->counts[p]);
+	}
+}
+
+static void make_reduction_job(struct job *job, uint64_t *seed)
+{
+	size_t n = (size_t)job->plan.n;
+	for (size_t p = 0; p < job->plan.npieces; p++) {
+		size_t bytes = job->counts[p] * job->plan.element;
+		job->expected[p] = make_buffer(bytes, seed);
+		for (size_t m = 0; m < n; m++) {
+			job->inputs[p * n + m] = make_buffer(bytes, seed);
+			fill_buffer(&job->inputs[p * n + m], job->plan.spec.dtype, seed);
+			if (!job->in_place)
+				job->outputs[p * n + m] = make_buffer(bytes, seed);
+		}
+		if (job->plan.kind == RONDE_KIND_BROADCAST)
+			memcpy(job->expected[p].data,
+			       job->inputs[p * n + (size_t)job->plan.root].data, bytes);
+	}
+	if (job->plan.kind == RONDE_KIND_ALLREDUCE)
+		expect_allreduce(job);
+}
+
+/* counts[0]: most rows of a rank. */
+static void make_allgather_job(struct job *job, uint64_t *seed)
+{
+	size_t n = (size_t)job->plan.n;
+	size_t total = 0;
+	job->plan.row_bytes = 1 + below(seed, 100);
+	job->plan.npieces = 1;
+	job->in_place = false;
+	if (below(seed, 4) == 0)
+		job->broke = (int)below(seed, n);
+	for (size_t m = 0; m < n; m++) {
+		job->rows[m] = (int64_t)below(seed, 1 + job->counts[0] / job->plan.row_bytes);
+		if (below(seed, 5) == 0)
+			job->rows[m] = 0;
+		size_t bytes = (size_t)job->rows[m] * job->plan.row_bytes;
+		job->inputs[m] = make_buffer(bytes, seed);
+		fill(job->inputs[m].data, bytes, RONDE_UINT8, seed);
+		total += bytes;
+	}
+	job->expected[0] = make_buffer(total, seed);
+	total = 0;
+	for (size_t m = 0; m < n; m++) {
+		memcpy(job->expected[0].data + total, job->inputs[m].data, job->inputs[m].bytes);
+		total += job->inputs[m].bytes;
+	}
+	for (size_t m = 0; m < n; m++)
+		job->outputs[m] = make_buffer(total, seed);
+}
+
+/* The members, lane, kind, path, spec and counts are given. */
+static void make_job(const struct world *w, struct job *job, uint64_t *seed)
+{
+	size_t n = (size_t)job->plan.n;
+	size_t limit = ronde_chunk_limit(w->arena.shape.staging_bytes, job->plan.n);
+
+	job->broke = -1;
+	job->plan.arena = &w->arena;
+	job->plan.kernels = w->kernels;
+	job->plan.members = job->members;
+	job->plan.element = ronde_dtype_bytes(job->plan.spec.dtype);
+	job->plan.spec.divisor = job->plan.n;
+	job->in_place = below(seed, 2);
+	if (!job->plan.chunk_bytes) {
+		job->plan.chunk_bytes = limit >> below(seed, 12) & ~(size_t)63;
+		if (job->plan.chunk_bytes < 64)
+			job->plan.chunk_bytes = 64;
+	}
+	job->inputs = calloc(job->plan.npieces * n + 1, sizeof *job->inputs);
+	job->outputs = calloc(job->plan.npieces * n + 1, sizeof *job->outputs);
+	job->expected = calloc(job->plan.npieces + 1, sizeof *job->expected);
+	if (job->plan.kind == RONDE_KIND_ALLGATHER)
+		make_allgather_job(job, seed);
+	else
+		make_reduction_job(job, seed);
+}
+
+/* Runs and frees the script; the ordinal of the first job that went wrong, or -1. */
+static int run_script(struct world *w, uint64_t seed)
+{
+	bool in_time = world_run(w, seed);
+	int first = in_time ? -1 : w->njobs;
+	for (int j = w->njobs - 1; j >= 0; j--) {
+		struct job *job = &w->jobs[j];
+		size_t n = (size_t)job->plan.n;
+		bool good = true;
+		for (size_t m = 0; m < n; m++)
+			good &= !job->wrong[m] && job->ended[m] == job->ended[0];
+		for (size_t i = 0; i < job->plan.npieces * n; i++) {
+			good &= free_buffer(&job->inputs[i]);
+			good &= free_buffer(&job->outputs[i]);
+		}
+		for (size_t p = 0; p < job->plan.npieces; p++)
+			free_buffer(&job->expected[p]);
+		free(job->inputs);
+		free(job->outputs);
+		free(job->expected);
+		free(job->counts);
+		if (!good)
+			first = j;
+	}
+	if (first >= 0 && first < w->njobs) {
+		const struct job *job = &w->jobs[first];
+		printf("job %d of %d: kind %d path %d n %d pieces %zu chunk %zu%s %s\n", first,
+		       w->njobs, job->plan.kind, job->plan.path, job->plan.n, job->plan.npieces,
+		       job->plan.chunk_bytes, job->in_place ? " in place" : "",
+		       job->algorithm ? job->algorithm->name : "");
+	}
+	free(w->jobs);
+	world_close(w);
+	return first;
+}
+
+/* ---- random scripts ---- */
+
+static void random_members(const struct world *w, struct job *job, bool subset, uint64_t *seed)
+{
+	int size = (int)w->arena.shape.local_size;
+	do {
+		job->plan.n = 0;
+		for (int i = 0; i < size; i++) {
+			if (!subset || below(seed, 2))
+				job->members[job->plan.n++] = i;
+		}
+	} while (!job->plan.n);
+}
+
+/* Tensors of up to about `bytes` in all: one, a few, or many tiny ones; some are empty. */
+static void random_counts(struct job *job, size_t bytes, uint64_t *seed)
+{
+	size_t element = ronde_dtype_bytes(job->plan.spec.dtype);
+	static const size_t most[] = {1, 5, 60};
+	size_t pieces = 1 + below(seed, most[below(seed, 3)]);
+	if (job->plan.kind == RONDE_KIND_BARRIER)
+		pieces = 0;
+	if (job->plan.kind == RONDE_KIND_ALLGATHER)
+		pieces = 1;
+	job->plan.npieces = pieces;
+	job->counts = calloc(pieces + 1, sizeof *job->counts);
+	for (size_t p = 0; p < pieces; p++) {
+		size_t most_here = bytes / pieces / element + 1;
+		job->counts[p] = below(seed, 8) ? below(seed, most_here) : below(seed, 3);
+	}
+}
+
+/* Any algorithm that can do the job may be told to, also where the table would take another. */
+static void random_algorithm(struct job *job, uint64_t *seed)
+{
+	size_t rows;
+	const struct ronde_algorithm *const *table = ronde_algorithm_table(&rows);
+	bool staged_allreduce =
+		job->plan.kind == RONDE_KIND_ALLREDUCE && job->plan.path == RONDE_PATH_STAGED;
+	if (!staged_allreduce || below(seed, 3) == 0)
+		return;
+	const char *name = below(seed, 2) ? "allreduce-direct" : "allreduce-staged";
+	for (size_t i = 0; i < rows; i++) {
+		if (strcmp(table[i]->name, name) == 0)
+			job->algorithm = table[i];
+	}
+}
+
+static void random_script(struct world *w, int njobs, size_t bytes, bool subsets, uint64_t *seed)
+{
+	w->njobs = njobs;
+	w->jobs = calloc((size_t)njobs, sizeof *w->jobs);
+	for (int j = 0; j < njobs; j++) {
+		struct job *job = &w->jobs[j];
+		random_members(w, job, subsets, seed);
+		job->plan.lane = (int)below(seed, w->arena.shape.lanes);
+		uint64_t kind = below(seed, 8);
+		job->plan.kind =
+			kind < RONDE_KIND_COUNT ? (enum ronde_kind)kind : RONDE_KIND_ALLREDUCE;
+		job->plan.path = below(seed, 2) ? RONDE_PATH_ZERO_COPY : RONDE_PATH_STAGED;
+		job->plan.root = (int)below(seed, (uint64_t)job->plan.n);
+		job->plan.spec.dtype =
+			below(seed, 2) ? RONDE_FLOAT32 : (ronde_dtype)below(seed, RONDE_BOOL);
+		job->plan.spec.reduction = below(seed, 2) ? RONDE_AVERAGE : RONDE_SUM;
+		job->plan.spec.prescale = below(seed, 2) ? 1.0 : 0.3;
+		job->plan.spec.postscale = 1.0;
+		random_counts(job, bytes, seed);
+		random_algorithm(job, seed);
+		make_job(w, job, seed);
+	}
+}
+
+START_TEST(random_scripts)
+{
+	uint64_t seed = test_seed() + (uint64_t)_i;
+	struct world w;
+	world_open(&w, sizes[_i], 3, 16384 + (below(&seed, 300000) & ~(uint64_t)63));
+	w.delays = 1 + (unsigned)below(&seed, 30);
+	random_script(&w, 60, 100000, sizes[_i] > 2 && below(&seed, 2), &seed);
+	ck_assert_int_eq(run_script(&w, seed), -1);
+}
+END_TEST
+
+START_TEST(large_tensors)
+{
+	uint64_t seed = test_seed() + 100 + (uint64_t)_i;
+	struct world w;
+	world_open(&w, sizes[_i], 2, (size_t)4 << 20);
+	random_script(&w, 8, (size_t)3 << 20, false, &seed);
+	ck_assert_int_eq(run_script(&w, seed), -1);
+}
+END_TEST
+
+/* Every event wakes those that it concerns, the leader too if it is not a member. */
+START_TEST(sleepers_are_woken)
+{
+	uint64_t seed = test_seed() + 200 + (uint64_t)_i;
+	struct world w;
+	world_open(&w, 6, 1, 50048);
+	w.sleepy = true;
+	random_script(&w, 30, 60000, false, &seed);
+	ck_assert_int_eq(run_script(&w, seed), -1);
+}
+END_TEST
+
+/* One allreduce job for local ranks `members`. */
+static void single_job(struct world *w, struct job *job, const char *members, const char *name,
+		       uint64_t count, uint64_t *seed)
+{
+	size_t rows;
+	const struct ronde_algorithm *const *table = ronde_algorithm_table(&rows);
+	for (size_t i = 0; i < rows; i++) {
+		if (strcmp(table[i]->name, name) == 0)
+			job->algorithm = table[i];
+	}
+	while (*members)
+		job->members[job->plan.n++] = *members++ - '0';
+	job->plan.path =
+		strcmp(name, "allreduce-zero-copy") == 0 ? RONDE_PATH_ZERO_COPY : RONDE_PATH_STAGED;
+	job->plan.npieces = 1;
+	job->counts = malloc(sizeof *job->counts);
+	job->counts[0] = count;
+	make_job(w, job, seed);
+}
+
+static const char *const allreduces[] = {"allreduce-zero-copy", "allreduce-direct",
+					 "allreduce-staged"};
+
+/* Every type and reduction through every allreduce, by members {1, 3, 4} of 6 ranks. */
+START_TEST(types_and_subset)
+{
+	uint64_t seed = test_seed() + 300;
+	struct world w;
+	world_open(&w, 6, 1, 30016);
+	w.jobs = calloc(3 * RONDE_DTYPE_COUNT * 5, sizeof *w.jobs);
+	for (int d = 0; d < RONDE_DTYPE_COUNT; d++) {
+		for (int r = 0; r < RONDE_REDUCTION_COUNT; r++) {
+			if (r == RONDE_ADASUM || (r == RONDE_AVERAGE && d == RONDE_BOOL))
+				continue;
+			uint64_t count = below(&seed, 3000);
+			for (int a = 0; a < 3; a++) {
+				struct job *job = &w.jobs[w.njobs++];
+				job->plan.spec = (struct ronde_reduce_spec){
+					(ronde_dtype)d, (ronde_reduction)r, 1.0, 1.0, 3};
+				single_job(&w, job, "134", allreduces[a], count, &seed);
+			}
+		}
+	}
+	ck_assert_int_eq(run_script(&w, seed), -1);
+}
+END_TEST
+
+/* The same subset asleep, with the leader waiting for lanes. */
+START_TEST(subset_wakes_leader)
+{
+	uint64_t seed = test_seed() + 400;
+	struct world w;
+	world_open(&w, 6, 1, 30016);
+	w.sleepy = true;
+	w.jobs = calloc(60, sizeof *w.jobs);
+	for (; w.njobs < 60; w.njobs++) {
+		struct job *job = &w.jobs[w.njobs];
+		job->plan.spec = (struct ronde_reduce_spec){RONDE_FLOAT32, RONDE_SUM, 1.0, 1.0, 3};
+		single_job(&w, job, "134", allreduces[w.njobs % 3], 5000, &seed);
+	}
+	ck_assert_int_eq(run_script(&w, seed), -1);
+}
+END_TEST
+
+/* ((x0+x1)+(x2+x3))+… written down independently of any kernel. */
+static float tree(const float *x, int n)
+{
+	int half = 1;
+	if (n == 1)
+		return x[0];
+	while (half * 2 < n)
+		half *= 2;
+	return tree(x, half) + tree(x + half, n - half);
+}
+
+START_TEST(association)
+{
+	uint64_t seed = test_seed() + 500 + (uint64_t)_i;
+	int n = sizes[_i];
+	struct world w;
+	world_open(&w, n, 2, 20032);
+	w.jobs = calloc(3, sizeof *w.jobs);
+	for (; w.njobs < 3; w.njobs++) {
+		struct job *job = &w.jobs[w.njobs];
+		job->plan.spec = (struct ronde_reduce_spec){RONDE_FLOAT32, RONDE_SUM, 1.0, 1.0, n};
+		job->plan.lane = w.njobs % 2;
+		static const char all[] = "012345678";
+		single_job(&w, job, all + 9 - n, allreduces[w.njobs], 9000, &seed);
+		for (int m = 0; m < n; m++)
+			job->members[m] = m;
+		for (size_t i = 0; i < 9000; i++) {
+			float x[MAX_RANKS], sum;
+			for (int m = 0; m < n; m++)
+				memcpy(&x[m], job->inputs[m].data + i * sizeof(float),
+				       sizeof(float));
+			sum = tree(x, n);
+			memcpy(job->expected[0].data + i * sizeof sum, &sum, sizeof sum);
+		}
+	}
+	ck_assert_int_eq(run_script(&w, seed), -1);
+}
+END_TEST
+
+/* ---- layout ---- */
+
+START_TEST(slices_cover)
+{
+	bool good = true;
+	for (uint64_t bytes = 0; bytes < 3000; bytes += 64) {
+		for (int n = 1; n < 40; n++) {
+			struct ronde_range range = {1024, 1024 + bytes};
+			uint64_t at = 1024;
+			for (int r = 0; r < n; r++) {
+				struct ronde_range s = ronde_slice(range, n, r);
+				good &= s.begin == at && s.end >= s.begin && s.end % 64 == 0;
+				at = s.end;
+			}
+			good &= at == range.end;
+		}
+	}
+	ck_assert(good);
+}
+END_TEST
+
+START_TEST(chunk_limit_fits)
+{
+	bool good = true;
+	for (size_t staging = 0; staging < 100000; staging += 997) {
+		for (int n = 1; n < 200; n++) {
+			size_t c = ronde_chunk_limit(staging, n);
+			size_t rows = ronde_grain_up(sizeof(int64_t) * (size_t)n);
+			size_t areas = (size_t)n * RONDE_STAGING_SLOTS;
+			good &= c % 64 == 0 && (!c || rows + areas * c <= staging) &&
+				rows + areas * (c + 64) > staging;
+		}
+	}
+	ck_assert(good);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("algorithms");
+	TCase *cases = tcase_create("all");
+	tcase_set_timeout(cases, 100);
+	tcase_add_test(cases, slices_cover);
+	tcase_add_test(cases, chunk_limit_fits);
+	tcase_add_loop_test(cases, association, 0, SIZES);
+	tcase_add_test(cases, types_and_subset);
+	tcase_add_loop_test(cases, random_scripts, 0, SIZES);
+	tcase_add_loop_test(cases, large_tensors, 0, SIZES);
+	tcase_add_loop_test(cases, sleepers_are_woken, 0, 3);
+	tcase_add_test(cases, subset_wakes_leader);
+	suite_add_tcase(suite, cases);
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}
