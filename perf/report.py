@@ -1,0 +1,201 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Turns what perf/run.sh measured into the tables and plots of docs/performance.md.
+
+report.py machine MPIRUN   prints what machine this is
+report.py plots FOLDER     draws FOLDER/*.svg from FOLDER/*.csv
+report.py page FOLDER PAGE the same, and fills PAGE: what stands between "<!-- begin NAME -->" and
+                           "<!-- end NAME -->" is replaced; the text around it is left alone
+
+A figure is the median over the runs of the program; a ratio is taken within each run first.
+"""
+import os
+import re
+import subprocess
+import sys
+
+from plots import plots
+from tables import (
+    KIB,
+    MIB,
+    Data,
+    by_size,
+    large_table,
+    latency_table,
+    number,
+    others_table,
+    size_text,
+    step_table,
+    table,
+    training,
+    training_table,
+)
+
+
+def extreme(data, pick, who, below, memory, least, most=1 << 62):
+    """The worst ratio over sizes and placements, and where it is."""
+    found = []
+    for placement in ("out-of-place", "in-place"):
+        for size in data.sizes(memory=memory, contestant="ronde", command="allreduce"):
+            if least <= size <= most:
+                key = dict(memory=memory, bytes=size, placement=placement)
+                ratio = data.ratio(who, below, **key)
+                if ratio is not None:
+                    found.append((ratio, f"{size_text(size)} {placement.replace('-', ' ')}"))
+    return pick(found) if found else (None, "")
+
+
+def goals(folder):
+    """What was asked for, what was measured, and whether that is enough."""
+    allreduce, latency = Data(folder, "allreduce"), Data(folder, "latency")
+    step, idle, crowded = Data(folder, "step"), Data(folder, "idle"), Data(folder, "crowded")
+    rows = []
+
+    def add(text, value, limit, most, unit="×", where=""):
+        met = None if value is None else (value <= limit if most else value >= limit)
+        wanted = f"{'≤' if most else '≥'} {limit:g} {unit}"
+        measured = "–" if value is None else f"{number(value, 3 if unit == '%' else 2)} {unit}"
+        measured += f" ({where})" if where and value is not None else ""
+        rows.append([text, wanted, measured, {True: "yes", False: "**no**", None: "–"}[met]])
+
+    def against_memcpy(memory, least, limit):
+        value, where = extreme(allreduce, max, "ronde", "memcpy", memory, least)
+        text = f"{memory}, from {size_text(least)}: time ÷ memcpy, worst"
+        add(text, value, limit, True, where=where)
+
+    def against_mpi(memory, least, most, limit):
+        value, where = extreme(allreduce, min, "mpi", "ronde", memory, least, most)
+        span = f"from {size_text(least)}" if most > 64 * MIB else f"{size_text(least)}–{size_text(most)}"
+        span = f"at {size_text(least)}" if most == least else span
+        add(f"{memory}, {span}: faster than Open MPI, worst", value, limit, False, where=where)
+
+    against_memcpy("heap", MIB, 1.3)
+    against_memcpy("heap", 16 * MIB, 1.1)
+    against_mpi("heap", 64 * KIB, 1 << 62, 4)
+    against_memcpy("ordinary", 64 * MIB, 2)
+    against_mpi("ordinary", 64 * KIB, 4 * MIB, 2)
+    against_mpi("ordinary", 16 * MIB, 16 * MIB, 1.5)
+    against_mpi("ordinary", 64 * MIB, 1 << 62, 3)
+    small = dict(memory="heap", bytes=32)
+    for called in ("back-to-back", "after-meeting"):
+        value = latency.figure("ronde", placement=called, **small)
+        add(f"8 floats, 2 ranks, {called.replace('-', ' ')}: median", value, 2, True, "µs")
+    copies = ("memcpy", {"memory": "ordinary"})
+    for memory, limit in (("heap", 1.3), ("ordinary", 2)):
+        value = step.ratio(("ronde", {"memory": memory}), copies)
+        add(f"ResNet-50's gradients, {memory}: time ÷ memcpy", value, limit, True)
+    value = crowded.figure("ronde", placement="back-to-back", **small)
+    add("8 floats, 4 ranks on 2 cores: median", value, 20, True, "µs")
+    large = dict(bytes=16 * MIB, placement="out-of-place", memory="ordinary")
+    for peer, name in (("mpi", "Open MPI"), ("mpich", "MPICH")):
+        value = crowded.ratio(peer, "ronde", **large)
+        add(f"16 MiB ordinary, 4 ranks on 2 cores: faster than {name}", value, 1, False)
+    share = idle.figure("ronde", placement="cpu-share")
+    add("idle runtime: share of a core", None if share is None else share / 1e4, 0.5, True, "%")
+    speed = idle.ratio(
+        ("ronde", {"placement": "without-runtime"}), ("ronde", {"placement": "beside-idle-runtime"})
+    )
+    add("compute loop beside it: speed kept", None if speed is None else speed * 100, 99, False, "%")
+    runs = training(folder)
+    if 2 in runs:
+        add("Fashion-MNIST, 2 ranks: test accuracy", runs[2]["accuracy"], 0.90, False, "")
+    if 1 in runs and 2 in runs:
+        value = runs[2]["rate"] / runs[1]["rate"]
+        add("Fashion-MNIST: images/s of 2 ranks ÷ 1 rank", value, 1.8, False)
+    return table(["what", "wanted", "measured", "met"], rows)
+
+
+def run_text(*command):
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return done.stdout.strip().splitlines()[0]
+    except (OSError, subprocess.CalledProcessError, IndexError):
+        return ""
+
+
+def machine(mpirun):
+    cpu = {}
+    done = subprocess.run(["lscpu"], capture_output=True, text=True, check=True)
+    for line in done.stdout.splitlines():
+        key, _, value = line.partition(":")
+        cpu.setdefault(key.strip(), value.strip())
+    mpich = run_text("mpichversion") or run_text("mpirun.mpich", "--version")
+    mpich = re.search(r"\d+\.\d+(\.\d+)?", mpich)
+    print(f"- {cpu.get('Model name', '?')}, {os.cpu_count()} cores, L2 {cpu.get('L2 cache', '?')}, "
+          f"L3 {cpu.get('L3 cache', '?')}"
+          + (f", virtual ({cpu['Hypervisor vendor']})" if "Hypervisor vendor" in cpu else ""))
+    print(f"- Linux {os.uname().release}, {run_text('gcc', '--version')}, "
+          f"glibc {os.confstr('CS_GNU_LIBC_VERSION').split()[-1]}")
+    print(f"- Open MPI {run_text(mpirun, '--version').split()[-1]}, "
+          f"MPICH {mpich.group(0) if mpich else 'not measured'}")
+    print(f"- {run_text('date', '+%Y-%m-%d')}, commit {run_text('git', 'rev-parse', '--short', 'HEAD')}")
+
+
+def text_of(folder, name):
+    path = os.path.join(folder, name)
+    if not os.path.exists(path):
+        return ""
+    with open(path) as file:
+        return file.read().strip()
+
+
+def overlap_text(folder):
+    """The last run's lines, as they were printed."""
+    lines = text_of(folder, "overlap.txt").splitlines()
+    starts = [i for i, line in enumerate(lines) if line.startswith("# ronde-perf")]
+    last = lines[starts[-1] + 1 :] if starts else []
+    return "```\n" + "\n".join(line[2:] for line in last) + "\n```"
+
+
+def noise(folder):
+    parts = []
+    for name in ("allreduce", "latency", "step", "crowded"):
+        spread = Data(folder, name).spread()
+        if spread is not None:
+            parts.append(f"{name} {spread * 100:.0f} %")
+    text = "Spread between the runs of a program (largest − smallest, of the median): "
+    text += (", ".join(parts) if parts else "each was run once") + "."
+    wrong = sum(Data(folder, name).wrong() for name in ("allreduce", "step", "crowded", "others"))
+    return text + f" Wrong elements in all checked rounds: {wrong}."
+
+
+def page(folder, path):
+    allreduce, crowded = Data(folder, "allreduce"), Data(folder, "crowded")
+    peers = [("mpi", "Open MPI"), ("mpich", "MPICH")]
+    blocks = {
+        "machine": text_of(folder, "machine.txt") + "\n\n" + noise(folder),
+        "goals": goals(folder),
+        "allreduce-heap": by_size(allreduce, "heap", peers),
+        "allreduce-ordinary": by_size(allreduce, "ordinary", peers),
+        "latency": latency_table(Data(folder, "latency"), 2),
+        "step": step_table(Data(folder, "step")),
+        "crowded-latency": latency_table(crowded, 4),
+        "crowded-large": large_table(crowded, 16 * MIB),
+        "others": others_table(Data(folder, "others")),
+        "barrier": latency_table(Data(folder, "others"), 2, "barrier", "ordinary", 0),
+        "overlap": overlap_text(folder),
+        "training": training_table(folder),
+    }
+    with open(path) as file:
+        text = file.read()
+    for name, block in blocks.items():
+        begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+        if begin not in text or end not in text:
+            sys.exit(f"report.py: {path} has no place for \"{name}\": {begin} … {end}")
+        head, rest = text.split(begin, 1)
+        text = head + begin + "\n" + block + "\n" + end + rest.split(end, 1)[1]
+    with open(path, "w") as file:
+        file.write(text)
+    plots(folder)
+
+
+def main():
+    actions = {"machine": (machine, 1), "plots": (plots, 1), "page": (page, 2)}
+    action, count = actions.get(sys.argv[1] if len(sys.argv) > 1 else "", (None, 0))
+    if not action or len(sys.argv) != count + 2:
+        sys.exit(__doc__)
+    action(*sys.argv[2:])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Measures everything docs/performance.md shows, on this machine: builds, runs, and rewrites the
+# tables and plots of that page. Takes about 15 minutes; leave the machine alone meanwhile.
+#
+# usage: perf/run.sh [--quick] [--repeat N] [--only NAME]...
+#   --quick     few rounds, once: to see that it works, not for figures
+#   --repeat N  times every program is run (default 3); the page shows the median and the spread
+#   --only NAME just this part: allreduce, others, latency, step, idle, overlap, crowded, training
+# environment: RONDE_BUILD  build folder (default: build)
+#              OUTPUT       where the data go (default: docs/performance); elsewhere than there
+#                           the page is left alone
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=docs/setup-lib.sh
+. docs/setup-lib.sh
+
+build=${RONDE_BUILD:-build}
+output=${OUTPUT:-docs/performance}
+export PYTHONDONTWRITEBYTECODE=1
+repeat=3
+quick=()
+only=
+
+while [ $# -gt 0 ]; do
+	case $1 in
+	--quick)
+		quick=(-n 5 -w 1)
+		repeat=1
+		;;
+	--repeat)
+		repeat=${2:?--repeat needs a number}
+		shift
+		;;
+	--only)
+		only="$only ${2:?--only needs a name} "
+		shift
+		;;
+	-h | --help)
+		sed -n '3,13s/^# \{0,1\}//p' "$0"
+		exit
+		;;
+	*)
+		setup_die "unknown argument \"$1\"; see --help"
+		;;
+	esac
+	shift
+done
+
+setup_install build data
+for tool in gnuplot python3; do
+	command -v $tool >/dev/null || setup_die "$tool is missing: apt-get install $tool"
+done
+setup_say "building in $build"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+setup_build "$build" --buildtype=release -Dexamples=enabled -Dtests=disabled >"$log" 2>&1 || {
+	tail -n 40 "$log" >&2
+	setup_die "the build failed; its last lines are above"
+}
+mpirun=$(command -v mpirun.openmpi || command -v mpirun) || setup_die "there is no mpirun"
+setup_mpirun_as_root
+mkdir -p "$output"
+perf=$build/perf/ronde-perf
+cores=$(nproc)
+mpich=$build/perf/mpi-peer-mpich
+
+# Whether a part is wanted; its first run starts its data anew.
+part()
+{
+	[ -z "$only" ] || [[ $only == *" $1 "* ]] || return 1
+	setup_say "$1, run $run of $repeat; load $(cut -d' ' -f1 /proc/loadavg)"
+	[ "$run" != 1 ] || rm -f "$output/$1".csv "$output/$1".txt
+}
+
+# ranks N COMMAND...: under Open MPI; bound to cores where there is one for each rank.
+ranks()
+{
+	local n=$1 where=(--bind-to core)
+	shift
+	if [ "$n" -gt "$cores" ]; then
+		where=(--oversubscribe)
+	fi
+	"$mpirun" "${where[@]}" -np "$n" "$@" </dev/null
+}
+
+# The other MPI, in a program of its own: two of them can't live in one process.
+build_mpich_peer()
+{
+	local parts=(data measure meeting number world mpi-baseline)
+	parts=("${parts[@]/%/.c}")
+	if ! { command -v mpicc.mpich && command -v mpirun.mpich; } >/dev/null; then
+		setup_say "no MPICH here (packages mpich, libmpich-dev): it is left out"
+		return
+	fi
+	mpicc.mpich -std=c17 -D_GNU_SOURCE -O2 -I. -Ibindings/c perf/mpi-peer.c \
+		"${parts[@]/#/perf/ronde-perf/}" -lm -o "$mpich"
+}
+
+# mpich N PART ROUNDS BYTES...: appends to a part's data.
+mpich()
+{
+	local n=$1 part=$2
+	shift 2
+	[ -x "$mpich" ] || return 0
+	mpirun.mpich -np "$n" "$mpich" "$@" </dev/null >>"$output/$part.csv"
+}
+
+python3 perf/report.py machine "$mpirun" >"$output/machine.txt"
+build_mpich_peer
+
+for ((run = 1; run <= repeat; run++)); do
+	if part allreduce; then
+		ranks 2 "$perf" allreduce --compare -b 1K -e 64M -f 4 "${quick[@]}" \
+			--csv "$output/allreduce.csv"
+		mpich 2 allreduce 30 1024 4096 16384 65536 262144 1048576 4194304 16777216 67108864
+	fi
+	if part others; then
+		for operation in broadcast allgather; do
+			ranks 2 "$perf" $operation --compare -b 4K -e 64M -f 16 "${quick[@]}" \
+				--csv "$output/others.csv"
+		done
+		ranks 2 "$perf" barrier --compare --latency "${quick[@]}" --csv "$output/others.csv"
+	fi
+	if part latency; then
+		ranks 2 "$perf" allreduce --compare --latency -b 32 -e 32 "${quick[@]}" \
+			--csv "$output/latency.csv"
+	fi
+	if part step; then
+		ranks 2 "$perf" step --compare "${quick[@]}" --csv "$output/step.csv"
+	fi
+	if part idle; then
+		ranks 2 "$perf" idle --csv "$output/idle.csv"
+	fi
+	if part overlap; then
+		ranks 2 "$perf" overlap | tee "$output/overlap.txt"
+	fi
+	if part crowded; then
+		ranks 4 "$perf" allreduce --compare --latency -b 32 -e 32 "${quick[@]}" \
+			--csv "$output/crowded.csv"
+		ranks 4 "$perf" allreduce --compare -b 16M -e 16M "${quick[@]}" \
+			--csv "$output/crowded.csv"
+		mpich 4 crowded 30 32 16777216
+	fi
+	if part training; then
+		for n in 1 2; do
+			OPENBLAS_NUM_THREADS=1 ranks $n "$build/docs/examples/fashion_mnist" |
+				tee -a "$output/training.txt"
+		done
+	fi
+done
+
+if [ "$output" = docs/performance ]; then
+	setup_say "writing docs/performance.md"
+	python3 perf/report.py page "$output" docs/performance.md
+else
+	python3 perf/report.py plots "$output"
+fi

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ronde-perf wrote, and tables of it. Part of report.py."""
+import csv
+import os
+import re
+import statistics
+
+KIB, MIB = 1 << 10, 1 << 20
+
+
+def size_text(size):
+    for unit, name in ((MIB, "MiB"), (KIB, "KiB")):
+        if size >= unit and size % unit == 0:
+            return f"{size // unit} {name}"
+    return f"{size} B"
+
+
+class Data:
+    """The rows of one CSV file. Every run of the programs appended its rows."""
+
+    def __init__(self, folder, name):
+        path = os.path.join(folder, name + ".csv")
+        self.rows = []
+        if os.path.exists(path):
+            with open(path, newline="") as file:
+                self.rows = list(csv.DictReader(file))
+        for row in self.rows:
+            if row["contestant"].startswith("MPICH"):
+                row["contestant"] = "mpich"
+
+    def values(self, contestant, column="median_us", **match):
+        """One number a run."""
+        match["contestant"] = contestant
+        return [
+            float(row[column])
+            for row in self.rows
+            if all(row[key] == str(value) for key, value in match.items())
+        ]
+
+    def figure(self, contestant, column="median_us", **match):
+        values = self.values(contestant, column, **match)
+        return statistics.median(values) if values else None
+
+    def ratio(self, above, below, **match):
+        """Median over the runs of above / below, each a contestant or (contestant, matches)."""
+        pairs = []
+        for who in (above, below):
+            name, own = who if isinstance(who, tuple) else (who, {})
+            pairs.append(self.values(name, **{**match, **own}))
+        ratios = [x / y for x, y in zip(*pairs)]
+        return statistics.median(ratios) if ratios else None
+
+    def sizes(self, **match):
+        found = {
+            int(row["bytes"])
+            for row in self.rows
+            if all(row[key] == str(value) for key, value in match.items())
+        }
+        return sorted(found)
+
+    def wrong(self):
+        return sum(int(row["wrong"]) for row in self.rows)
+
+    def spread(self):
+        """Median over all rows of (largest run − smallest run) / median run, for Ronde."""
+        runs = {}
+        for row in self.rows:
+            if row["contestant"] == "ronde":
+                key = tuple(row[k] for k in ("command", "memory", "placement", "ranks", "bytes"))
+                runs.setdefault(key, []).append(float(row["median_us"]))
+        spreads = [
+            (max(v) - min(v)) / statistics.median(v)
+            for v in runs.values()
+            if len(v) > 1 and statistics.median(v) > 0
+        ]
+        return statistics.median(spreads) if spreads else None
+
+
+def number(value, digits=1):
+    if value is None:
+        return "–"
+    if digits == 1 and abs(value) < 10:
+        digits = 2
+    return f"{value:,.{digits}f}"
+
+
+def table(head, rows):
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" + "---:|" * (len(head) - 1)]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def by_size(data, memory, peers, **match):
+    head = ["size", "out of place (µs)", "in place (µs)", "memcpy (µs)", "memcpy (GB/s)", "÷ memcpy"]
+    for peer, name in peers:
+        head += [f"{name} (µs)", "× faster"]
+    rows = []
+    for size in data.sizes(memory=memory, contestant="ronde", **match):
+        key = dict(memory=memory, bytes=size, **match)
+        out = dict(key, placement="out-of-place")
+        row = [size_text(size), number(data.figure("ronde", **out))]
+        row.append(number(data.figure("ronde", **dict(key, placement="in-place"))))
+        row.append(number(data.figure("memcpy", **out)))
+        row.append(number(data.figure("memcpy", column="algbw", **out)))
+        row.append(number(data.ratio("ronde", "memcpy", **out)))
+        for peer, _ in peers:
+            own = {"memory": "ordinary"} if peer == "mpich" else {}
+            row.append(number(data.figure(peer, **{**out, **own})))
+            row.append(number(data.ratio((peer, own), "ronde", **out)))
+        rows.append(row)
+    return table(head, rows)
+
+
+def latency_table(data, ranks, operation="allreduce", memory="heap", size=32):
+    names = {"ronde": "Ronde", "mpi": "Open MPI", "mpich": "MPICH"}
+    rows = []
+    for who, name in names.items():
+        for called in ("back-to-back", "after-meeting"):
+            where = dict(command=operation, ranks=ranks, bytes=size, placement=called)
+            where["memory"] = "ordinary" if who == "mpich" or operation == "barrier" else memory
+            if who == "mpich" and called == "after-meeting":
+                where["placement"] = "out-of-place"
+            if data.figure(who, **where) is None:
+                continue
+            columns = ("median_us", "p99_us", "mean_us")
+            figures = [number(data.figure(who, column=c, **where)) for c in columns]
+            rows.append([name, called.replace("-", " ")] + figures)
+    return table(["", "called", "p50 (µs)", "p99 (µs)", "mean (µs)"], rows)
+
+
+def step_table(data):
+    names = {"ronde": "Ronde", "memcpy": "memcpy of every tensor", "mpi": "one MPI_Allreduce a tensor"}
+    rows = []
+    copies = ("memcpy", {"memory": "ordinary"})
+    for who, memory in (("ronde", "heap"), ("ronde", "ordinary"), ("memcpy", "ordinary"), ("mpi", "ordinary")):
+        time = data.figure(who, memory=memory)
+        if time is not None:
+            ratio = data.ratio((who, {"memory": memory}), copies)
+            bandwidth = data.figure(who, column="algbw", memory=memory)
+            rows.append([names[who], memory, number(time / 1000, 2), number(bandwidth), number(ratio)])
+    return table(["", "gradients in", "time (ms)", "GB/s", "÷ memcpy"], rows)
+
+
+def others_table(data):
+    rows = []
+    for operation in ("broadcast", "allgather"):
+        for memory in ("heap", "ordinary"):
+            key = dict(command=operation, memory=memory, placement="out-of-place")
+            for size in data.sizes(contestant="ronde", **key):
+                own = dict(key, bytes=size)
+                rows.append(
+                    [
+                        operation,
+                        memory,
+                        size_text(size),
+                        number(data.figure("ronde", **own)),
+                        number(data.ratio("ronde", "memcpy", **own)),
+                        number(data.figure("mpi", **own)),
+                        number(data.ratio("mpi", "ronde", **own)),
+                    ]
+                )
+    head = ["", "memory", "size", "Ronde (µs)", "÷ memcpy", "Open MPI (µs)", "× faster"]
+    return table(head, rows)
+
+
+def training(folder):
+    """{ranks: {"rate", "accuracy", "time"}} from the output of fashion_mnist."""
+    path = os.path.join(folder, "training.txt")
+    runs = {}
+    if not os.path.exists(path):
+        return runs
+    with open(path) as file:
+        text = file.read()
+    pattern = (
+        r"^test accuracy +([\d.]+).*?epoch time +([\d.]+) s.*?images/s +(\d+) on (\d+) rank"
+    )
+    for accuracy, epoch, rate, ranks in re.findall(pattern, text, re.S | re.M):
+        run = runs.setdefault(int(ranks), {"accuracy": [], "epoch": [], "rate": []})
+        run["accuracy"].append(float(accuracy))
+        run["epoch"].append(float(epoch))
+        run["rate"].append(float(rate))
+    return {n: {k: statistics.median(v) for k, v in run.items()} for n, run in runs.items()}
+
+
+def training_table(folder):
+    rows = []
+    runs = training(folder)
+    for ranks, run in sorted(runs.items()):
+        faster = run["rate"] / runs[1]["rate"] if 1 in runs else None
+        rows.append(
+            [
+                str(ranks),
+                f"{run['accuracy']:.4f}",
+                number(run["epoch"], 2),
+                number(run["rate"], 0),
+                number(faster, 2),
+            ]
+        )
+    return table(["ranks", "test accuracy", "an epoch (s)", "images/s", "× 1 rank"], rows)
+
+
+def large_table(data, size):
+    rows = []
+    names = {"ronde": "Ronde", "memcpy": "memcpy", "mpi": "Open MPI", "mpich": "MPICH"}
+    for memory in ("heap", "ordinary"):
+        for who, name in names.items():
+            own = {"memory": memory, "bytes": size, "placement": "out-of-place"}
+            if data.figure(who, **own) is None or (memory == "heap" and who != "ronde"):
+                continue
+            # Everybody is compared with what Ronde takes in ordinary memory.
+            times = data.ratio((who, {"memory": memory}), ("ronde", {"memory": "ordinary"}),
+                               bytes=size, placement="out-of-place")
+            rows.append([name, memory, number(data.figure(who, **own) / 1000, 2), number(times, 2)])
+    return table(["", "memory", "time (ms)", "÷ Ronde, ordinary"], rows)
