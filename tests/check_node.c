@@ -2,10 +2,10 @@
 /* Nodes: ranks that share an arena and each other's heaps. */
 #include <check.h>
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <sched.h>
+#include <sys/resource.h>
 
+#include "collectives/node_private.h"
 #include "tests/node_ranks.h"
 
 /* ---- memory is shared ---- */
@@ -74,6 +74,280 @@ START_TEST(processes_share)
 }
 END_TEST
 
+/* ---- fallbacks ---- */
+
+static void no_memfd(int rank, struct ronde_node_options *options)
+{
+	(void)rank;
+	options->no_memfd = true;
+}
+
+/* Names of ours in a folder: there should be none, at any time that a test could look. */
+static int left_behind(const char *folder)
+{
+	DIR *dir = opendir(folder);
+	int n = 0;
+	for (struct dirent *e; dir && (e = readdir(dir));)
+		n += strncmp(e->d_name, "ronde-", 6) == 0 && strlen(e->d_name) == 38;
+	if (dir)
+		closedir(dir);
+	return n;
+}
+
+START_TEST(processes_share_without_memfd)
+{
+	struct node_ranks ranks = {.body = share, .prepare = no_memfd};
+	ck_assert_int_eq(node_ranks_fork(3, &ranks), 0);
+	ck_assert_int_eq(left_behind("/dev/shm") + left_behind("/tmp"), 0);
+}
+END_TEST
+
+/* ---- ranks that can't share ---- */
+
+static void little_address_space(int rank, struct ronde_node_options *options)
+{
+	(void)options;
+	if (rank != 1)
+		return;
+	/* Room for the own heap, not for two others. */
+	unsigned long pages = 0;
+	FILE *f = fopen("/proc/self/statm", "r");
+	if (!f || fscanf(f, "%lu", &pages) != 1)
+		exit(1);
+	fclose(f);
+	rlim_t most = pages * 4096 + (3ul << 29);
+	setrlimit(RLIMIT_AS, &(struct rlimit){most, most});
+}
+
+static int one_is_apart(struct node_rank *r)
+{
+	struct ronde_node *node = r->node;
+	bool me = r->rank == 1;
+	if (node->nodes != 2 || node->local_size != (me ? 1 : 2) || node->homogeneous)
+		return __LINE__;
+	if (node->node_of_rank[0] != 0 || node->node_of_rank[1] != 1 || node->node_of_rank[2] != 0)
+		return __LINE__;
+	const char *why = ronde_node_apart(node);
+	if (me ? !why || !strstr(why, "cannot map the heap of rank") : why != NULL)
+		return __LINE__;
+	return share(r);
+}
+
+START_TEST(a_rank_that_cannot_map_is_a_node)
+{
+	struct node_ranks ranks = {.body = one_is_apart, .prepare = little_address_space};
+	ck_assert_int_eq(node_ranks_fork(3, &ranks), 0);
+}
+END_TEST
+
+static void own_network(int rank, struct ronde_node_options *options)
+{
+	(void)options;
+	if (rank == 0 && unshare(CLONE_NEWNET) != 0)
+		exit(1);
+}
+
+/* Nobody sees the leader's socket: two ranks, two nodes, in two attempts. */
+static int both_are_apart(struct node_rank *r)
+{
+	if (r->node->nodes != 2 || r->node->node_of_rank[0] == r->node->node_of_rank[1])
+		return __LINE__;
+	const char *why = ronde_node_apart(r->node);
+	if (r->rank == 1 && (!why || !strstr(why, "cannot reach rank 0")))
+		return __LINE__;
+	return share(r);
+}
+
+START_TEST(a_rank_that_cannot_reach_is_a_node)
+{
+	struct node_ranks ranks = {.body = both_are_apart, .prepare = own_network};
+	if (geteuid() == 0) /* else it takes a user namespace, hence another user */
+		ck_assert_int_eq(node_ranks_fork(2, &ranks), 0);
+}
+END_TEST
+
+/* ---- opening fails ---- */
+
+static void huge(int rank, struct ronde_node_options *options)
+{
+	if (rank == 0)
+		options->shape.staging_bytes = (uint64_t)1 << 46;
+}
+
+static int too_little_memory(struct node_rank *r)
+{
+	const char *text = ronde_error_message();
+	if (r->status != RONDE_ERR_OUT_OF_MEMORY || r->node)
+		return __LINE__;
+	if (!strstr(text, "rank 0: ") || !strstr(text, "RONDE_RING_BYTES") ||
+	    !strstr(text, "2 lanes × RONDE_STAGING_BYTES") || !strstr(text, "140737488") ||
+	    !strstr(text, " by "))
+		return __LINE__;
+	return 0;
+}
+
+START_TEST(memory_is_asked_for_first)
+{
+	struct node_ranks ranks = {.body = too_little_memory, .prepare = huge, .may_fail = true};
+	ck_assert_int_eq(node_ranks_fork(3, &ranks), 0);
+	ck_assert_int_eq(node_ranks_threads(3, NULL, &ranks), 0);
+	ck_assert_int_eq(node_ranks_fork(1, &ranks), 0);
+}
+END_TEST
+
+/* A bootstrap that ends, or stops, its process after the second exchange. */
+struct leaving_bootstrap {
+	struct ronde_bootstrap base, *inner;
+	int exchanges;
+};
+
+static int leaving_exchange(struct ronde_bootstrap *b, const void *mine, void *all, size_t bytes)
+{
+	struct leaving_bootstrap *l = (struct leaving_bootstrap *)b;
+	int status = l->inner->ops->exchange(l->inner, mine, all, bytes);
+	if (++l->exchanges == 2)
+		_exit(0);
+	return status;
+}
+
+static const struct ronde_bootstrap_ops leaving_ops = {.name = "leaving",
+						       .exchange = leaving_exchange};
+
+static int leave_while_opening(struct node_rank *r)
+{
+	ronde_node_close(r->node);
+	r->node = NULL;
+	struct leaving_bootstrap l = {.base = *r->bootstrap, .inner = r->bootstrap};
+	l.base.ops = &leaving_ops;
+	struct ronde_node_options options = node_test_options();
+	options.timeout_seconds = 2;
+	time_t start = time(NULL);
+	int status =
+		ronde_node_open(&r->node, r->rank == 2 ? &l.base : r->bootstrap, r->heap, &options);
+	if (status != RONDE_ERR_PEER_LOST || !strstr(ronde_error_message(), "rank 2") ||
+	    time(NULL) - start > 5) {
+		fprintf(stderr, "rank %d: status %d: %s\n", r->rank, status, ronde_error_message());
+		return __LINE__;
+	}
+	return 0;
+}
+
+START_TEST(a_rank_that_leaves_is_named)
+{
+	struct node_ranks ranks = {.body = leave_while_opening};
+	ck_assert_int_eq(node_ranks_fork(4, &ranks), 0);
+}
+END_TEST
+
+/* ---- numbers ---- */
+
+static int numbers_agree(struct node_rank *r)
+{
+	/* Nodes by lowest rank: {0 2 5 6} {1 4} {3 7}. */
+	static const int node[8] = {0, 1, 0, 2, 1, 0, 0, 2}, local[8] = {0, 0, 1, 0, 1, 2, 3, 1};
+	static const int local_size[8] = {4, 2, 4, 2, 2, 4, 4, 2};
+	static const int cross[8] = {0, 1, 0, 2, 1, 0, 0, 2},
+			 cross_size[8] = {3, 3, 3, 3, 3, 1, 1, 3};
+	struct ronde_node *n = r->node;
+	int me = r->rank;
+	if (n->nodes != 3 || n->node != node[me] || n->local_rank != local[me] ||
+	    n->local_size != local_size[me] || n->cross_rank != cross[me] ||
+	    n->cross_size != cross_size[me] || n->homogeneous)
+		return __LINE__;
+	if (memcmp(n->node_of_rank, node, sizeof node) != 0 ||
+	    memcmp(n->local_of_rank, local, sizeof local) != 0)
+		return __LINE__;
+	return share(r);
+}
+
+START_TEST(numbers_of_any_layout)
+{
+	static const int node_of[8] = {1, 0, 1, 2, 0, 1, 1, 2};
+	struct node_ranks ranks = {.body = numbers_agree};
+	ck_assert_int_eq(node_ranks_threads(8, node_of, &ranks), 0);
+}
+END_TEST
+
+static int homogeneous(struct node_rank *r)
+{
+	return r->node->homogeneous && r->node->cross_size == 3 && r->node->local_size == 2
+		       ? 0
+		       : __LINE__;
+}
+
+START_TEST(equal_nodes_are_homogeneous)
+{
+	static const int node_of[6] = {0, 0, 1, 1, 2, 2};
+	struct node_ranks ranks = {.body = homogeneous};
+	ck_assert_int_eq(node_ranks_threads(6, node_of, &ranks), 0);
+}
+END_TEST
+
+/* ---- nothing is left ---- */
+
+static int count_entries(const char *folder)
+{
+	DIR *dir = opendir(folder);
+	int n = 0;
+	while (dir && readdir(dir))
+		n++;
+	if (dir)
+		closedir(dir);
+	return n;
+}
+
+static int count_mappings(void)
+{
+	FILE *f = fopen("/proc/self/maps", "r");
+	char line[512];
+	int n = 0;
+	while (f && fgets(line, sizeof line, f))
+		n += strstr(line, "memfd:ronde") || strstr(line, "/dev/zero");
+	if (f)
+		fclose(f);
+	return n;
+}
+
+static int open_and_close(struct node_rank *r)
+{
+	struct ronde_node_options options = node_test_options();
+	int descriptors = count_entries("/proc/self/fd"), mappings = count_mappings();
+	for (int i = 0; i < 200; i++) {
+		ronde_node_close(r->node);
+		r->node = NULL;
+		options.no_pidfd = i % 2;
+		if (ronde_node_open(&r->node, r->bootstrap, r->heap, &options))
+			return __LINE__;
+		struct ronde_watcher *watcher;
+		if (ronde_watcher_start(&watcher, r->node, NULL, NULL))
+			return __LINE__;
+		int bad = meet(r);
+		ronde_watcher_stop(watcher);
+		atomic_store(&r->node->arena.ranks[r->node->local_rank].life, RONDE_LIFE_DOWN);
+		if (bad)
+			return bad;
+	}
+	/* The last one was opened with a pipe, the first with a pidfd: one descriptor more. */
+	if (r->bootstrap->inprocess)
+		return 0; /* the other threads' are in motion */
+	if (count_mappings() != mappings)
+		return __LINE__;
+	int more = count_entries("/proc/self/fd") - descriptors;
+	return more == (r->size > 1) ? 0 : __LINE__;
+}
+
+START_TEST(cycles_leave_nothing)
+{
+	struct node_ranks ranks = {.body = open_and_close};
+	ck_assert_int_eq(node_ranks_fork(1, &ranks), 0);
+	ck_assert_int_eq(node_ranks_fork(3, &ranks), 0);
+	int descriptors = count_entries("/proc/self/fd"), mappings = count_mappings();
+	ck_assert_int_eq(node_ranks_threads(3, NULL, &ranks), 0);
+	ck_assert_int_eq(count_entries("/proc/self/fd"), descriptors);
+	ck_assert_int_eq(count_mappings(), mappings);
+}
+END_TEST
+
 static Suite *node_suite(void)
 {
 	Suite *suite = suite_create("node");
@@ -81,7 +355,18 @@ static Suite *node_suite(void)
 	tcase_set_timeout(sharing, 60);
 	tcase_add_loop_test(sharing, threads_share, 0, 4);
 	tcase_add_loop_test(sharing, processes_share, 0, 4);
+	tcase_add_test(sharing, processes_share_without_memfd);
+	tcase_add_test(sharing, a_rank_that_cannot_map_is_a_node);
+	tcase_add_test(sharing, a_rank_that_cannot_reach_is_a_node);
+	tcase_add_test(sharing, numbers_of_any_layout);
+	tcase_add_test(sharing, equal_nodes_are_homogeneous);
 	suite_add_tcase(suite, sharing);
+	TCase *failing = tcase_create("failing");
+	tcase_set_timeout(failing, 60);
+	tcase_add_test(failing, memory_is_asked_for_first);
+	tcase_add_test(failing, a_rank_that_leaves_is_named);
+	tcase_add_test(failing, cycles_leave_nothing);
+	suite_add_tcase(suite, failing);
 	return suite;
 }
 
