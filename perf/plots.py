@@ -22,7 +22,7 @@ def plot_allreduce(folder):
         f"set terminal svg size 760,460 font 'sans,13' background 'white'\n"
         f"set output '{folder}/allreduce.svg'\n"
         "set title 'float32 sum over 2 ranks, out of place: bytes per second of one rank'\n"
-        "set logscale xy 2\nset logscale y 10\nset grid\nset key left top\n"
+        "set logscale xy 2\nset logscale y 10\nset grid\nset key below\nset xrange [*:134217728]\n"
         "set xlabel 'size of the tensor'\nset ylabel 'GB/s (size / time)'\n"
         "set xtics ('1 KiB' 1024, '16 KiB' 16384, '256 KiB' 262144, '4 MiB' 4194304, "
         "'64 MiB' 67108864)\n"
