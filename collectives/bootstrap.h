@@ -39,6 +39,14 @@ struct ronde_bootstrap {
 	 * makes what the others use. See ronde_inprocess_share().
 	 */
 	struct ronde_inprocess *inprocess;
+	/*
+	 * Set by the owner after opening, or NULL. Called when the program ends MPI by its own
+	 * MPI_Finalize() while this bootstrap is open, on the thread that called it, before
+	 * anything of MPI is gone: shuts down, and closes the bootstrap (else it is useless from
+	 * then on).
+	 */
+	void (*finalizing)(void *arg);
+	void *finalizing_arg;
 };
 
 /* A world of one; always works. */
