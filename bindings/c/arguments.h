@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Checks of arguments that need no other rank: what is found here is an error of the call, and
+ * nothing is submitted. */
+#ifndef RONDE_ARGUMENTS_H
+#define RONDE_ARGUMENTS_H
+
+#include "coordinator/context.h"
+#include "coordinator/submit.h"
+
+/* What all operations are given. */
+struct ronde_arguments {
+	const char *function;
+	const char *name;
+	int64_t count;
+	ronde_dtype dtype;
+	const ronde_options *options; /* may be NULL */
+};
+
+/* Checks name, count, type, shape, scales and process set and fills the submission's name and
+ * description. */
+int ronde_arguments_check(const struct ronde_context *context,
+			  const struct ronde_arguments *arguments, enum ronde_kind kind,
+			  struct ronde_submission *submission);
+
+/* A pointer that an operation on count elements needs. */
+int ronde_arguments_memory(const struct ronde_arguments *arguments, const char *what,
+			   const void *memory);
+
+/* Rank in the job, and in the process set. */
+int ronde_arguments_root(const struct ronde_context *context,
+			 const struct ronde_arguments *arguments, int root);
+
+/* An error of this call: "ronde_allreduce: tensor "w": …". */
+int ronde_arguments_error(const struct ronde_arguments *arguments, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+#endif

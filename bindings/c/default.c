@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bindings/c/default.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "collectives/status.h"
+#include "coordinator/log.h"
+
+static struct {
+	pthread_mutex_t starting; /* held by init and shutdown */
+	pthread_rwlock_t use;     /* read: a function is inside; write: the context comes or goes */
+	struct ronde_context *context;
+	struct ronde_log log;
+	bool log_open;
+	ronde_log_fn log_fn;
+	void *log_arg;
+	bool hooked;         /* exit and fork handlers are installed */
+	_Atomic bool forked; /* this is a child of the process that initialised */
+	pthread_mutex_t heap_lock;
+	_Atomic(struct ronde_heap *) heap;
+} state = {.starting = PTHREAD_MUTEX_INITIALIZER,
+	   .use = PTHREAD_RWLOCK_INITIALIZER,
+	   .heap_lock = PTHREAD_MUTEX_INITIALIZER};
+
+struct ronde_context *ronde_default_enter(const char *function)
+{
+	if (atomic_load_explicit(&state.forked, memory_order_relaxed)) {
+		ronde_error(RONDE_ERR_NOT_INITIALIZED,
+			    "%s: this process was forked from one that runs Ronde; a child cannot "
+			    "take part",
+			    function);
+		return NULL;
+	}
+	pthread_rwlock_rdlock(&state.use);
+	if (state.context)
+		return state.context;
+	pthread_rwlock_unlock(&state.use);
+	ronde_error(RONDE_ERR_NOT_INITIALIZED,
+		    "%s: Ronde is not initialised; call ronde_init() first", function);
+	return NULL;
+}
+
+void ronde_default_leave(void)
+{
+	pthread_rwlock_unlock(&state.use);
+}
+
+/* ---- memory ---- */
+
+static int make_heap(void)
+{
+	struct ronde_config config;
+	struct ronde_heap *heap = NULL;
+	int status = ronde_config_load(&config, NULL);
+	if (!status)
+		status = ronde_heap_create(&heap, (size_t)config.heap_reserve_bytes);
+	if (!status)
+		atomic_store_explicit(&state.heap, heap, memory_order_release);
+	return status;
+}
+
+struct ronde_heap *ronde_default_heap(void)
+{
+	struct ronde_heap *heap = atomic_load_explicit(&state.heap, memory_order_acquire);
+	if (heap)
+		return heap;
+	pthread_mutex_lock(&state.heap_lock);
+	heap = atomic_load_explicit(&state.heap, memory_order_relaxed);
+	if (!heap && make_heap() == RONDE_OK)
+		heap = atomic_load_explicit(&state.heap, memory_order_relaxed);
+	pthread_mutex_unlock(&state.heap_lock);
+	return heap;
+}
+
+void *ronde_alloc(size_t bytes)
+{
+	struct ronde_heap *heap = ronde_default_heap();
+	return heap ? ronde_heap_alloc(heap, bytes) : NULL;
+}
+
+int ronde_free(void *memory)
+{
+	if (!memory)
+		return RONDE_OK;
+	struct ronde_heap *heap = atomic_load_explicit(&state.heap, memory_order_acquire);
+	if (!heap)
+		return ronde_error(
+			RONDE_ERR_INVALID_ARGUMENT,
+			"ronde_free: %p is not memory of ronde_alloc(), which was never called",
+			memory);
+	return ronde_heap_free(heap, memory);
+}
+
+/* ---- exit and fork ---- */
+
+/* A process that ends without ronde_shutdown() tells the others, and waits for nobody. */
+static void at_exit(void)
+{
+	if (!state.context || atomic_load(&state.forked))
+		return;
+	/* Another thread may be inside a call for ever: no lock. */
+	ronde_context_leave(state.context);
+}
+
+static void after_fork_in_child(void)
+{
+	if (state.context)
+		atomic_store(&state.forked, true);
+}
+
+static void install_hooks(void)
+{
+	if (state.hooked)
+		return;
+	state.hooked = true;
+	atexit(at_exit);
+	pthread_atfork(NULL, NULL, after_fork_in_child);
+}
+
+/* ---- starting and stopping ---- */
+
+static int check_options(const ronde_init_options *options)
+{
+	if (options && options->size < sizeof options->size + sizeof options->settings)
+		return ronde_error(
+			RONDE_ERR_INVALID_ARGUMENT,
+			"ronde_init: the options' size is %zu; start from RONDE_INIT_OPTIONS_INIT",
+			options->size);
+	return RONDE_OK;
+}
+
+static int open_log(const struct ronde_config *config, int rank)
+{
+	if (state.log_open)
+		ronde_log_close(&state.log);
+	state.log_open = false;
+	int status = ronde_log_open(&state.log, config->log, config->log_file, rank);
+	if (status)
+		return status;
+	state.log_open = true;
+	if (state.log_fn)
+		ronde_log_set_function(&state.log, state.log_fn, state.log_arg);
+	ronde_config_report(config, &state.log);
+	return RONDE_OK;
+}
+
+static int start(const ronde_init_options *options)
+{
+	struct ronde_config config;
+	struct ronde_bootstrap *bootstrap;
+	struct ronde_context *context;
+	int status = check_options(options);
+	if (!status)
+		status = ronde_config_load(&config, options ? options->settings : NULL);
+	if (status)
+		return status;
+	struct ronde_heap *heap = ronde_default_heap();
+	if (!heap)
+		return RONDE_ERR_OUT_OF_MEMORY;
+	status = ronde_bootstrap_open(&bootstrap, config.init_timeout_seconds);
+	if (status)
+		return status;
+	status = open_log(&config, bootstrap->rank);
+	if (status) {
+		bootstrap->ops->close(bootstrap, false);
+		return status;
+	}
+	status = ronde_context_create(&context, bootstrap, &config, &state.log, heap);
+	if (status)
+		return status;
+	install_hooks();
+	pthread_rwlock_wrlock(&state.use);
+	state.context = context;
+	pthread_rwlock_unlock(&state.use);
+	return RONDE_OK;
+}
+
+static void stop(void)
+{
+	struct ronde_context *context = state.context;
+	if (!context)
+		return;
+	ronde_context_stop(context); /* every wait inside returns now */
+	pthread_rwlock_wrlock(&state.use);
+	state.context = NULL;
+	pthread_rwlock_unlock(&state.use);
+	ronde_context_destroy(context);
+}
+
+static bool has_ended(void)
+{
+	return state.context && atomic_load(&state.context->schedule.ended);
+}
+
+int ronde_init(const ronde_init_options *options)
+{
+	if (atomic_load(&state.forked))
+		return ronde_error(
+			RONDE_ERR_NOT_INITIALIZED,
+			"ronde_init: this process was forked from one that runs Ronde; start ranks "
+			"before ronde_init(), or by a launcher");
+	pthread_mutex_lock(&state.starting);
+	if (has_ended()) /* another rank shut down: this init begins a new life */
+		stop();
+	int status = state.context ? RONDE_OK : start(options);
+	pthread_mutex_unlock(&state.starting);
+	return status;
+}
+
+int ronde_shutdown(void)
+{
+	if (atomic_load(&state.forked))
+		return RONDE_OK;
+	pthread_mutex_lock(&state.starting);
+	stop();
+	pthread_mutex_unlock(&state.starting);
+	return RONDE_OK;
+}
+
+int ronde_is_initialized(void)
+{
+	if (atomic_load(&state.forked))
+		return 0;
+	pthread_rwlock_rdlock(&state.use);
+	int is = state.context != NULL && !has_ended();
+	pthread_rwlock_unlock(&state.use);
+	return is;
+}
+
+int ronde_set_log_function(ronde_log_fn fn, void *arg)
+{
+	pthread_mutex_lock(&state.starting);
+	state.log_fn = fn;
+	state.log_arg = arg;
+	if (state.log_open)
+		ronde_log_set_function(&state.log, fn, arg);
+	pthread_mutex_unlock(&state.starting);
+	return RONDE_OK;
+}

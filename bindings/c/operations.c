@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The operations: each in its asynchronous and its blocking form, which differ in who makes
+ * progress. */
+#include <inttypes.h>
+
+#include "bindings/c/arguments.h"
+#include "bindings/c/default.h"
+#include "collectives/status.h"
+
+/* Submits; with handle NULL also waits. Leaves the context. */
+static int finish(struct ronde_context *ctx, int status, struct ronde_submission *s,
+		  ronde_handle *handle)
+{
+	ronde_handle own;
+	s->will_wait = !handle;
+	if (!status)
+		status = ronde_submit(ctx, s, handle ? handle : &own);
+	if (!status && !handle)
+		status = ronde_submit_wait(ctx, own);
+	ronde_default_leave();
+	return status;
+}
+
+static int no_handle(const char *function)
+{
+	return ronde_error(RONDE_ERR_INVALID_ARGUMENT, "%s: handle is NULL", function);
+}
+
+/* ---- allreduce ---- */
+
+static int overlap(const struct ronde_arguments *a, const void *input, const void *output)
+{
+	uintptr_t in = (uintptr_t)input, out = (uintptr_t)output;
+	size_t bytes = (size_t)a->count * ronde_dtype_bytes(a->dtype);
+	if (in == out || in + bytes <= out || out + bytes <= in || bytes == 0)
+		return RONDE_OK;
+	return ronde_arguments_error(a, "input and output overlap without being the same");
+}
+
+static int allreduce(const struct ronde_arguments *a, const void *input, void *output,
+		     ronde_reduction reduction, ronde_handle *handle)
+{
+	struct ronde_submission s;
+	struct ronde_context *ctx = ronde_default_enter(a->function);
+	if (!ctx)
+		return RONDE_ERR_NOT_INITIALIZED;
+	int status = ronde_arguments_check(ctx, a, RONDE_KIND_ALLREDUCE, &s);
+	if (!status && ((int)reduction < 0 || reduction >= RONDE_REDUCTION_COUNT))
+		status = ronde_arguments_error(a, "%d is not a reduction (enum ronde_reduction)",
+					       (int)reduction);
+	else if (!status && reduction == RONDE_ADASUM)
+		status = ronde_arguments_error(a, "Ronde %s has no adasum yet", ronde_version());
+	if (!status)
+		status = ronde_arguments_memory(a, "input", input);
+	if (!status)
+		status = ronde_arguments_memory(a, "output", output);
+	if (!status)
+		status = overlap(a, input, output);
+	s.desc.reduction = (uint8_t)reduction;
+	s.input = input;
+	s.output = output;
+	return finish(ctx, status, &s, handle);
+}
+
+int ronde_allreduce(const char *name, const void *input, void *output, int64_t count,
+		    ronde_dtype dtype, ronde_reduction reduction)
+{
+	struct ronde_arguments a = {"ronde_allreduce", name, count, dtype, NULL};
+	return allreduce(&a, input, output, reduction, NULL);
+}
+
+int ronde_allreduce_async(const char *name, const void *input, void *output, int64_t count,
+			  ronde_dtype dtype, ronde_reduction reduction,
+			  const ronde_options *options, ronde_handle *handle)
+{
+	struct ronde_arguments a = {"ronde_allreduce_async", name, count, dtype, options};
+	return handle ? allreduce(&a, input, output, reduction, handle) : no_handle(a.function);
+}
+
+/* ---- broadcast ---- */
+
+static int broadcast(const struct ronde_arguments *a, const void *input, void *output, int root,
+		     ronde_handle *handle)
+{
+	struct ronde_submission s;
+	struct ronde_context *ctx = ronde_default_enter(a->function);
+	if (!ctx)
+		return RONDE_ERR_NOT_INITIALIZED;
+	bool am_root = root == ctx->node->rank;
+	int status = ronde_arguments_check(ctx, a, RONDE_KIND_BROADCAST, &s);
+	if (!status)
+		status = ronde_arguments_root(ctx, a, root);
+	if (!status && am_root)
+		status = ronde_arguments_memory(a, "root's input", input);
+	if (!status)
+		status = ronde_arguments_memory(a, "output", output);
+	if (!status && am_root)
+		status = overlap(a, input, output);
+	s.desc.root = root;
+	s.desc.prescale = s.desc.postscale = 1.0;
+	s.input = am_root ? input : NULL;
+	s.output = output;
+	return finish(ctx, status, &s, handle);
+}
+
+int ronde_broadcast(const char *name, const void *input, void *output, int64_t count,
+		    ronde_dtype dtype, int root)
+{
+	struct ronde_arguments a = {"ronde_broadcast", name, count, dtype, NULL};
+	return broadcast(&a, input, output, root, NULL);
+}
+
+int ronde_broadcast_async(const char *name, const void *input, void *output, int64_t count,
+			  ronde_dtype dtype, int root, const ronde_options *options,
+			  ronde_handle *handle)
+{
+	struct ronde_arguments a = {"ronde_broadcast_async", name, count, dtype, options};
+	return handle ? broadcast(&a, input, output, root, handle) : no_handle(a.function);
+}
+
+/* ---- allgather ---- */
+
+/* The elements in shape, or -1 if it is no shape of an allgather. */
+static int64_t shape_count(const int64_t *shape, int ndim)
+{
+	int64_t count = 1;
+	if (!shape || ndim < 1 || ndim > RONDE_MAX_DIMS)
+		return -1;
+	for (int i = 0; i < ndim; i++)
+		if (shape[i] < 0 || __builtin_mul_overflow(count, shape[i], &count))
+			return -1;
+	return count;
+}
+
+static int allgather(const char *function, const char *name, const void *input,
+		     const int64_t *shape, int ndim, ronde_dtype dtype, ronde_gathered *output,
+		     const ronde_options *options, ronde_handle *handle)
+{
+	struct ronde_submission s;
+	ronde_options plain = RONDE_OPTIONS_INIT;
+	if (options)
+		plain.size = options->size, plain.process_set = options->process_set;
+	plain.shape = shape;
+	plain.ndim = ndim;
+	struct ronde_arguments a = {function, name, shape_count(shape, ndim), dtype, &plain};
+	struct ronde_context *ctx = ronde_default_enter(function);
+	if (!ctx)
+		return RONDE_ERR_NOT_INITIALIZED;
+	int status;
+	if (a.count < 0)
+		status = ronde_arguments_error(
+			&a,
+			"an allgather needs a shape of 1 to %d extents, none of them negative; "
+			"shape is %s and ndim %d",
+			RONDE_MAX_DIMS, shape ? "given" : "NULL", ndim);
+	else
+		status = ronde_arguments_check(ctx, &a, RONDE_KIND_ALLGATHER, &s);
+	if (!status && !output)
+		status = ronde_arguments_error(&a, "output is NULL");
+	if (!status)
+		status = ronde_arguments_memory(&a, "input", input);
+	if (!status) {
+		s.input = input;
+		s.gathered = output;
+		s.rows = shape[0];
+		s.desc.dims[0] = 0; /* may differ over ranks */
+	}
+	return finish(ctx, status, &s, handle);
+}
+
+int ronde_allgather(const char *name, const void *input, const int64_t *shape, int ndim,
+		    ronde_dtype dtype, ronde_gathered *output)
+{
+	return allgather("ronde_allgather", name, input, shape, ndim, dtype, output, NULL, NULL);
+}
+
+int ronde_allgather_async(const char *name, const void *input, const int64_t *shape, int ndim,
+			  ronde_dtype dtype, ronde_gathered *output, const ronde_options *options,
+			  ronde_handle *handle)
+{
+	if (!handle)
+		return no_handle("ronde_allgather_async");
+	return allgather("ronde_allgather_async", name, input, shape, ndim, dtype, output, options,
+			 handle);
+}
+
+/* ---- barrier ---- */
+
+static int barrier(const char *function, const ronde_options *options, ronde_handle *handle)
+{
+	struct ronde_submission s;
+	struct ronde_arguments a = {function, NULL, 0, RONDE_UINT8, NULL};
+	if (options && options->process_set != 0)
+		a.options = options;
+	struct ronde_context *ctx = ronde_default_enter(function);
+	if (!ctx)
+		return RONDE_ERR_NOT_INITIALIZED;
+	int status = ronde_arguments_check(ctx, &a, RONDE_KIND_BARRIER, &s);
+	return finish(ctx, status, &s, handle);
+}
+
+int ronde_barrier(void)
+{
+	return barrier("ronde_barrier", NULL, NULL);
+}
+
+int ronde_barrier_async(const ronde_options *options, ronde_handle *handle)
+{
+	return handle ? barrier("ronde_barrier_async", options, handle)
+		      : no_handle("ronde_barrier_async");
+}
+
+/* ---- handles ---- */
+
+int ronde_test(ronde_handle handle, int *done)
+{
+	if (!done)
+		return ronde_error(RONDE_ERR_INVALID_ARGUMENT, "ronde_test: done is NULL");
+	struct ronde_context *ctx = ronde_default_enter("ronde_test");
+	if (!ctx)
+		return RONDE_ERR_NOT_INITIALIZED;
+	enum ronde_request_state state;
+	int status = RONDE_OK;
+	if (ronde_request_find(&ctx->submissions.pool, handle, &state))
+		*done = state == RONDE_REQUEST_DONE;
+	else
+		status = ronde_error(RONDE_ERR_UNKNOWN_HANDLE,
+				     "ronde_test: handle %#" PRIx64
+				     " is not in flight: it was never given out, or "
+				     "was already waited for",
+				     handle);
+	ronde_default_leave();
+	return status;
+}
+
+int ronde_wait(ronde_handle handle)
+{
+	struct ronde_context *ctx = ronde_default_enter("ronde_wait");
+	if (!ctx)
+		return RONDE_ERR_NOT_INITIALIZED;
+	int status = ronde_submit_wait(ctx, handle);
+	ronde_default_leave();
+	return status;
+}
+
+int ronde_handle_on_done(ronde_handle handle, ronde_done_fn fn, void *arg)
+{
+	struct ronde_context *ctx = ronde_default_enter("ronde_handle_on_done");
+	if (!ctx)
+		return RONDE_ERR_NOT_INITIALIZED;
+	int status = ronde_submit_on_done(ctx, handle, fn, arg);
+	ronde_default_leave();
+	return status;
+}

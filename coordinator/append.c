@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Writing entries: evictions and definitions of slots first, so that every rank's directory is
+ * right when it comes to the items; then where the tensors lie, or their results.
+ */
+#include <stdlib.h>
+
+#include "coordinator/leader.h"
+#include "coordinator/validate.h"
+
+size_t ronde_leader_head_bytes(void)
+{
+	return sizeof(struct ronde_entry);
+}
+
+size_t ronde_leader_item_bytes(const struct ronde_leader *l, const struct ronde_ballot *b,
+			       enum ronde_path path)
+{
+	size_t bytes = sizeof(struct ronde_slot_name) + sizeof(struct ronde_definition) +
+		       ronde_desc_bytes(&b->round) + ronde_wire_pad(b->key.head.name_bytes) +
+		       sizeof(struct ronde_item);
+	if (path == RONDE_PATH_ZERO_COPY)
+		bytes += (size_t)l->ballots.members * sizeof(struct ronde_location);
+	if (path == RONDE_PATH_CARRIED && b->round.kind != RONDE_KIND_BARRIER)
+		bytes += ronde_wire_pad(ronde_desc_data_bytes(&b->round));
+	return bytes;
+}
+
+/* What the batch does to the slots, before anything is written. Arrays of at most nbatch. */
+struct slots {
+	struct ronde_slot_name *evicted;
+	struct ronde_ballot **defined; /* ballot or pattern whose definition the entry brings */
+	uint32_t *definition;          /* [nbatch] number + 1, or 0 */
+	uint32_t evictions, definitions;
+};
+
+static void define(struct ronde_leader *l, struct slots *s, struct ronde_ballot *b,
+		   bool without_slot)
+{
+	struct ronde_slot_name evicted = {RONDE_NO_SLOT, 0};
+	if (!without_slot)
+		ronde_ballots_define(&l->ballots, b, &evicted);
+	if (evicted.slot != RONDE_NO_SLOT)
+		s->evicted[s->evictions++] = evicted;
+	s->defined[s->definitions++] = b;
+}
+
+static void define_pattern(struct ronde_leader *l, struct slots *s, struct ronde_ballot *b)
+{
+	struct ronde_ballot *pattern = ronde_ballots_pattern(&l->ballots, &b->round);
+	if (!pattern || pattern->slot.slot != RONDE_NO_SLOT) {
+		if (pattern)
+			ronde_ballots_touch(&l->ballots, pattern);
+		return;
+	}
+	struct ronde_slot_name evicted;
+	if (!ronde_ballots_define(&l->ballots, pattern, &evicted)) {
+		ronde_ballots_forget(&l->ballots, pattern);
+		return;
+	}
+	if (evicted.slot != RONDE_NO_SLOT)
+		s->evicted[s->evictions++] = evicted;
+	s->defined[s->definitions++] = pattern;
+	/* This entry's next definitions must not evict it. */
+	b->pattern = pattern;
+	pattern->heard++;
+}
+
+static void assign_slots(struct ronde_leader *l, const struct ronde_decision *d, struct slots *s)
+{
+	bool error = d->type == RONDE_ENTRY_ERROR;
+	for (int i = 0; i < d->nbatch; i++) {
+		struct ronde_ballot *b = l->batch[i];
+		s->definition[i] = 0;
+		if (!b->key.head.named) {
+			if (!error)
+				define_pattern(l, s, b);
+			continue;
+		}
+		bool known = b->slot.slot != RONDE_NO_SLOT;
+		if (known && (error || ronde_desc_equal(&b->round, &b->desc)))
+			continue;
+		define(l, s, b, error);
+		s->definition[i] = s->definitions;
+	}
+}
+
+static void write_definition(struct ronde_writer *w, const struct ronde_ballot *b)
+{
+	struct ronde_definition head = {b->slot.slot, b->slot.generation, b->key.head};
+	if (b->is_pattern)
+		head.key.name_bytes = 0; /* its key is its description */
+	ronde_write(w, &head, sizeof head);
+	ronde_write(w, &b->round, ronde_desc_bytes(&b->round));
+	ronde_write(w, b->key.name, head.key.name_bytes);
+}
+
+static void write_item(struct ronde_writer *w, const struct ronde_ballot *b, uint32_t definition)
+{
+	struct ronde_item item = {.slot = b->slot.slot,
+				  .generation = b->slot.generation,
+				  .definition = definition,
+				  .named = b->key.head.named,
+				  .ordinal = b->key.head.ordinal,
+				  .count = ronde_desc_count(&b->round)};
+	ronde_write(w, &item, sizeof item);
+}
+
+static size_t carried_bytes(const struct ronde_leader *l, const struct ronde_decision *d)
+{
+	size_t bytes = 0;
+	for (int i = 0; i < d->nbatch; i++)
+		if (l->batch[i]->round.kind != RONDE_KIND_BARRIER)
+			bytes += ronde_wire_pad(ronde_desc_data_bytes(&l->batch[i]->round));
+	return bytes;
+}
+
+/* The result of a tensor whose data the announcements brought. */
+static void reduce_carried(struct ronde_leader *l, struct ronde_ballot *b, unsigned char *result,
+			   const void **sources)
+{
+	const struct ronde_context *ctx = l->context;
+	const struct ronde_desc *desc = &b->round;
+	size_t bytes = ronde_desc_data_bytes(desc), stride = ronde_wire_pad(bytes);
+	if (desc->kind == RONDE_KIND_BROADCAST) {
+		int root =
+			ronde_process_set_member(&ctx->world, ctx->node->local_of_rank[desc->root]);
+		memcpy(result, b->payloads + stride * (size_t)root, bytes);
+		return;
+	}
+	struct ronde_reduce_spec spec = {.dtype = (ronde_dtype)desc->dtype,
+					 .reduction = (ronde_reduction)desc->reduction,
+					 .prescale = desc->prescale,
+					 .postscale = desc->postscale,
+					 .divisor = ctx->world.size};
+	for (int m = 0; m < l->ballots.members; m++)
+		sources[m] = b->payloads + stride * (size_t)m;
+	void *destination = result;
+	ctx->kernels->reduce(&spec, &destination, 1, sources, l->ballots.members,
+			     ronde_desc_count(desc));
+}
+
+static void write_payload(struct ronde_leader *l, const struct ronde_decision *d,
+			  struct ronde_writer *w)
+{
+	for (int i = 0; i < d->nbatch; i++) {
+		struct ronde_ballot *b = l->batch[i];
+		size_t bytes =
+			b->round.kind == RONDE_KIND_BARRIER ? 0 : ronde_desc_data_bytes(&b->round);
+		unsigned char *result = ronde_write_room(w, bytes);
+		if (bytes && result)
+			reduce_carried(l, b, result, l->sources);
+	}
+}
+
+static void write_locations(struct ronde_leader *l, const struct ronde_decision *d,
+			    struct ronde_writer *w)
+{
+	for (int i = 0; i < d->nbatch; i++)
+		for (int m = 0; m < l->ballots.members; m++)
+			ronde_write(w, &l->batch[i]->votes[m].location,
+				    sizeof(struct ronde_location));
+}
+
+static void write_text(struct ronde_leader *l, struct ronde_entry *head, struct ronde_writer *w)
+{
+	char text[2048];
+	size_t most = (size_t)(w->end - w->at) - 8;
+	size_t n = ronde_mismatch_text(l->batch[0], l->context->node->ranks, l->ballots.members,
+				       l->context->node->size, text,
+				       most < sizeof text ? most : sizeof text);
+	head->payload_bytes = (uint32_t)n + 1;
+	ronde_write(w, text, n + 1);
+}
+
+/* Copies the record into one rank's ring, where there is room for it. */
+static void send(struct ronde_leader *l, int local_rank, size_t bytes)
+{
+	void *room = ronde_ring_reserve(&l->log[local_rank], bytes);
+	memcpy(room, l->record, bytes);
+	ronde_ring_publish(&l->log[local_rank]);
+	if (local_rank != l->context->node->local_rank)
+		ronde_bell_touch(&l->context->node->arena, local_rank, RONDE_PARKED_ENTRY);
+}
+
+void ronde_leader_append(struct ronde_leader *l, const struct ronde_decision *d)
+{
+	const struct ronde_process_set *set = &l->context->world;
+	const struct ronde_desc *like = &l->batch[0]->round;
+	struct slots s = {
+		.evicted = l->evicted, .defined = l->defined, .definition = l->definition};
+	assign_slots(l, d, &s);
+
+	struct ronde_writer w = {l->record, l->record + l->record_limit, false};
+	struct ronde_entry *head = ronde_write_room(&w, sizeof *head);
+	*head = (struct ronde_entry){.type = (uint8_t)d->type,
+				     .path = (uint8_t)d->path,
+				     .evictions = (uint16_t)s.evictions,
+				     .definitions = s.definitions,
+				     .items = (uint32_t)d->nbatch,
+				     .index = l->index++,
+				     .root = like->root,
+				     .lane = d->lane,
+				     .base = d->lane >= 0 ? l->lanes[d->lane].base : 0,
+				     .chunk_bytes = d->chunk_bytes};
+	memcpy(head->like, like, sizeof head->like);
+	ronde_write(&w, s.evicted, s.evictions * sizeof *s.evicted);
+	for (uint32_t i = 0; i < s.definitions; i++)
+		write_definition(&w, s.defined[i]);
+	for (int i = 0; i < d->nbatch; i++)
+		write_item(&w, l->batch[i], s.definition[i]);
+	if (d->type == RONDE_ENTRY_ERROR) {
+		write_text(l, head, &w);
+	} else if (d->path == RONDE_PATH_ZERO_COPY) {
+		write_locations(l, d, &w);
+	} else if (d->path == RONDE_PATH_CARRIED) {
+		head->payload_bytes = (uint32_t)carried_bytes(l, d);
+		write_payload(l, d, &w);
+	}
+	for (int m = 0; m < set->n; m++)
+		send(l, set->local[m], (size_t)(w.at - l->record));
+}
+
+bool ronde_leader_append_shutdown(struct ronde_leader *l)
+{
+	const struct ronde_node *node = l->context->node;
+	atomic_store_explicit(&node->arena.header->closed, (uint32_t)l->closed_by + 1,
+			      memory_order_seq_cst);
+	struct ronde_entry head = {
+		.type = RONDE_ENTRY_SHUTDOWN, .index = l->index, .root = l->closed_by};
+	memcpy(l->record, &head, sizeof head);
+	bool all = true;
+	for (int i = 0; i < node->local_size; i++) {
+		if (l->told[i])
+			continue;
+		if (!ronde_ring_has_room(&l->log[i], sizeof head)) {
+			all = false;
+			continue;
+		}
+		l->told[i] = true;
+		send(l, i, sizeof head);
+		ronde_bell_ring(&node->arena, i);
+	}
+	return all;
+}

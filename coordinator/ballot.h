@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Ballots: what the leader has heard about each tensor. Private to the leader.
+ *
+ * A named tensor with a slot keeps its ballot from one use to the next; any other ballot lives from
+ * the first vote to the entry. A pattern is a ballot nobody votes on: it holds the slot that
+ * describes unnamed tensors. The slots of names and of patterns are two separate pools, so that
+ * unnamed tensors evict no names.
+ */
+#ifndef RONDE_BALLOT_H
+#define RONDE_BALLOT_H
+
+#include <uthash.h>
+
+#include "coordinator/wire.h"
+
+/* What one member said in this round. */
+struct ronde_vote {
+	bool heard;
+	struct ronde_location location;
+	struct ronde_desc *other;     /* its description, if it is not the round's; else NULL */
+	struct ronde_ballot *pattern; /* unnamed: whose slot it came by, or NULL */
+};
+
+struct ronde_ballot {
+	UT_hash_handle hh;
+	struct ronde_ballot *prev, *next;   /* queue of what is decided next */
+	struct ronde_ballot *older, *newer; /* by last use; with a slot */
+	struct ronde_ballot *pattern;       /* unnamed: the pattern its entry defines, or NULL */
+	struct ronde_slot_name slot;        /* named or pattern: NO_SLOT: none */
+	struct ronde_desc desc;             /* what the slot stands for */
+	struct ronde_desc round;            /* what the first vote of this round said */
+	uint32_t heard; /* votes of this round; pattern: votes and ballots that need it */
+	bool disagreed;
+	bool is_pattern;
+	struct ronde_vote *votes; /* [members] */
+	unsigned char *payloads;  /* [members][payload_bytes] */
+	size_t payload_room;
+	struct ronde_key key; /* only ronde_key_bytes() of it are allocated */
+};
+
+/* Slots in use and free of one pool, by last use. */
+struct ronde_slot_pool {
+	uint32_t first, count,
+		used;          /* slot numbers first … first + count - 1, `used` ever given out */
+	uint32_t *generations; /* [count] */
+	struct ronde_ballot *oldest, *newest;
+};
+
+struct ronde_ballots {
+	int members;
+	struct ronde_ballot *all;    /* by key */
+	struct ronde_ballot **slots; /* by slot number */
+	uint32_t nslots;
+	struct ronde_slot_pool names, patterns;
+	struct ronde_ballot *spare; /* unnamed ones, for reuse: linked by next */
+};
+
+/* Slots of patterns, if there is a cache at all. */
+#define RONDE_PATTERN_SLOTS 256
+
+/* Errors: OUT_OF_MEMORY. */
+int ronde_ballots_init(struct ronde_ballots *b, int members, uint32_t capacity);
+void ronde_ballots_finish(struct ronde_ballots *b);
+
+/* Finds or makes the ballot of a key. NULL: no memory. */
+struct ronde_ballot *ronde_ballots_get(struct ronde_ballots *b, const struct ronde_key *key);
+/* The ballot (or pattern) of a slot, or NULL if that generation is not current. */
+struct ronde_ballot *ronde_ballots_at(struct ronde_ballots *b, struct ronde_slot_name slot);
+
+/* Finds or makes the pattern of a description; made, it has no slot yet: define or forget it. */
+struct ronde_ballot *ronde_ballots_pattern(struct ronde_ballots *b, const struct ronde_desc *desc);
+void ronde_ballots_forget(struct ronde_ballots *b, struct ronde_ballot *pattern);
+
+/* Memory of member's payload of `bytes` bytes in this round. NULL: no memory. */
+unsigned char *ronde_ballot_payload(struct ronde_ballots *b, struct ronde_ballot *ballot,
+				    int member, size_t bytes);
+
+/* The round is over: forgets the votes, and the ballot too if it has no slot. */
+void ronde_ballots_close(struct ronde_ballots *b, struct ronde_ballot *ballot);
+
+/*
+ * Gives the ballot a slot of its pool for its round's description. If that takes the slot of
+ * another (the one not used for longest), or of its own earlier description, *evicted is that name,
+ * else slot NO_SLOT. False: all slots are needed by pending tensors (or there are none); the tensor
+ * goes without one.
+ */
+bool ronde_ballots_define(struct ronde_ballots *b, struct ronde_ballot *ballot,
+			  struct ronde_slot_name *evicted);
+/* Its slot was just used. */
+void ronde_ballots_touch(struct ronde_ballots *b, struct ronde_ballot *ballot);
+
+#endif

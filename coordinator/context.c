@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/context.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "collectives/bootstrap/wait.h"
+#include "collectives/status.h"
+#include "coordinator/cores.h"
+#include "coordinator/leader.h"
+#include "coordinator/submit.h"
+
+/* How long a rank that shuts down waits for the leader's answer: the leader may be stopped. */
+#define STOP_SECONDS 5.0
+
+/* A handle's generation starts here, so that handles of an earlier runtime of this process are
+ * unknown. */
+static uint64_t first_generation(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return ((uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000) & ((1ull << 40) - 1);
+}
+
+static int share_config(struct ronde_context *ctx)
+{
+	struct ronde_bootstrap *b = ctx->bootstrap;
+	unsigned char mine[RONDE_CONFIG_BLOCK_BYTES];
+	unsigned char *all = malloc((size_t)b->size * sizeof mine);
+	if (!all)
+		return ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for %d ranks", b->size);
+	ronde_config_encode(&ctx->config, mine);
+	int status = b->ops->exchange(b, mine, all, sizeof mine);
+	if (!status)
+		status = ronde_config_decode(&ctx->config, all);
+	free(all);
+	return status;
+}
+
+static int open_node(struct ronde_context *ctx)
+{
+	const struct ronde_config *c = &ctx->config;
+	struct ronde_node_options options = {
+		.shape = {.ring_cells = (uint32_t)(c->ring_bytes / RONDE_CELL_BYTES),
+			  .lanes = (uint32_t)c->lanes,
+			  .staging_bytes = (uint64_t)c->staging_bytes},
+		.no_memfd = c->test_no_memfd,
+		.no_pidfd = c->test_no_pidfd,
+		.timeout_seconds = c->init_timeout_seconds};
+	int status = ronde_node_open(&ctx->node, ctx->bootstrap, ctx->heap, &options);
+	if (status)
+		return status;
+	if (ctx->node->nodes > 1)
+		return ronde_error(
+			RONDE_ERR_LAUNCHER,
+			"the %d ranks of this job run on %d nodes (they do not all share memory); "
+			"Ronde %s runs on one node",
+			ctx->node->size, ctx->node->nodes, ronde_version());
+	size_t least = 1500 + (size_t)ctx->node->local_size * sizeof(struct ronde_location);
+	if (ronde_ring_limit(options.shape.ring_cells) < 2 * least)
+		return ronde_error(RONDE_ERR_CONFIGURATION,
+				   "RONDE_RING_BYTES is %lld: %d ranks on a node need at least %zu",
+				   (long long)c->ring_bytes, ctx->node->local_size, 16 * least);
+	return RONDE_OK;
+}
+
+static int open_rings(struct ronde_context *ctx)
+{
+	const struct ronde_arena *arena = &ctx->node->arena;
+	struct ronde_submissions *s = &ctx->submissions;
+	const size_t ring = (size_t)arena->shape.ring_cells * RONDE_CELL_BYTES + RONDE_CACHE_LINE;
+	const size_t at = ring * (size_t)ctx->node->local_rank;
+	ronde_ring_producer_init(&s->ring, arena->announce + at, arena->shape.ring_cells);
+	ronde_ring_consumer_init(&ctx->schedule.log, arena->log + at, arena->shape.ring_cells);
+	ronde_schedule_init(&ctx->schedule);
+	if (ctx->node->local_rank == 0)
+		return ronde_leader_create(&ctx->leader, ctx);
+	return RONDE_OK;
+}
+
+/* Everybody has mapped everything before anybody's first record, or death, means something. */
+static int meet(struct ronde_context *ctx)
+{
+	struct ronde_bootstrap *b = ctx->bootstrap;
+	unsigned char mine = 1, *all = malloc((size_t)b->size);
+	if (!all)
+		return ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for %d ranks", b->size);
+	int status = b->ops->exchange(b, &mine, all, 1);
+	free(all);
+	return status;
+}
+
+static int start(struct ronde_context *ctx, const struct ronde_config *config)
+{
+	double cores = 1;
+	int status = share_config(ctx);
+	if (!status && !(ctx->kernels = ronde_kernels_select(ctx->config.isa)))
+		status = RONDE_ERR_CONFIGURATION;
+	if (!status)
+		status = open_node(ctx);
+	if (!status)
+		status = ronde_process_set_global(&ctx->world, ctx->node);
+	if (!status && !(ctx->gone = calloc((size_t)ctx->node->local_size, 1)))
+		status = ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for the node's ranks");
+	if (!status)
+		status = ronde_cores_per_rank(ctx->bootstrap, ctx->node, &cores);
+	if (!status)
+		status = ronde_engine_init(&ctx->engine, (int)config->spin, cores);
+	if (!status)
+		status = open_rings(ctx);
+	if (!status)
+		status = ronde_watcher_start(&ctx->watcher, ctx->node, ronde_context_lost, ctx);
+	if (!status)
+		status = meet(ctx);
+	if (status)
+		return status;
+	atomic_store_explicit(&ctx->node->arena.ranks[ctx->node->local_rank].life,
+			      RONDE_LIFE_RUNNING, memory_order_seq_cst);
+	return ronde_engine_start(ctx);
+}
+
+static void release(struct ronde_context *ctx, bool clean)
+{
+	ronde_engine_join(ctx);
+	ronde_watcher_stop(ctx->watcher);
+	ronde_leader_destroy(ctx->leader);
+	ronde_schedule_finish(&ctx->schedule);
+	ronde_request_pool_finish(&ctx->submissions.pool);
+	ronde_directory_finish(&ctx->submissions.directory);
+	ronde_process_set_finish(&ctx->world);
+	ronde_engine_finish(&ctx->engine);
+	ronde_node_close(ctx->node);
+	if (ctx->bootstrap)
+		ctx->bootstrap->ops->close(ctx->bootstrap, clean);
+	pthread_mutex_destroy(&ctx->submissions.lock);
+	free(ctx->submissions.ended_text);
+	free((void *)ctx->gone);
+	free(ctx);
+}
+
+int ronde_context_create(struct ronde_context **context, struct ronde_bootstrap *bootstrap,
+			 const struct ronde_config *config, struct ronde_log *log,
+			 struct ronde_heap *heap)
+{
+	struct ronde_context *ctx = calloc(1, sizeof *ctx);
+	if (!ctx) {
+		bootstrap->ops->close(bootstrap, false);
+		return ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for the runtime");
+	}
+	ctx->bootstrap = bootstrap;
+	ctx->config = *config;
+	ctx->log = log;
+	ctx->heap = heap;
+	pthread_mutex_init(&ctx->submissions.lock, NULL);
+	ctx->submissions.backlog_end = &ctx->submissions.backlog;
+	ronde_request_pool_init(&ctx->submissions.pool, first_generation());
+	ronde_directory_init(&ctx->submissions.directory);
+	int status = start(ctx, config);
+	if (status) {
+		release(ctx, false);
+		return status;
+	}
+	*context = ctx;
+	return RONDE_OK;
+}
+
+void ronde_context_stop(struct ronde_context *ctx)
+{
+	ronde_submit_shutdown(ctx);
+	if (ronde_engine_wait_flag(ctx, &ctx->schedule.ended, STOP_SECONDS))
+		return;
+	ronde_log(ctx->log, WARN,
+		  "rank %d leaves without the leader (rank %d), which has not answered for %g s: "
+		  "is it stopped?",
+		  ctx->node->rank, ctx->node->ranks[0], STOP_SECONDS);
+	ronde_context_leave(ctx);
+	ronde_submit_end(ctx, RONDE_ERR_SHUTDOWN, "this rank has shut Ronde down");
+	ronde_engine_completed(ctx);
+}
+
+void ronde_context_destroy(struct ronde_context *ctx)
+{
+	if (!ctx)
+		return;
+	ronde_context_stop(ctx);
+	bool clean = ctx->submissions.ended == RONDE_ERR_SHUTDOWN;
+	release(ctx, clean);
+}
+
+void ronde_context_leave(struct ronde_context *ctx)
+{
+	const struct ronde_node *node = ctx->node;
+	struct ronde_rank_block *me = &node->arena.ranks[node->local_rank];
+	uint32_t running = RONDE_LIFE_RUNNING, nobody = 0;
+	atomic_compare_exchange_strong(&me->life, &running, RONDE_LIFE_EXITED);
+	atomic_compare_exchange_strong(&node->arena.header->lost, &nobody,
+				       (uint32_t)node->rank + 1);
+	for (int i = 0; i < node->local_size; i++)
+		if (i != node->local_rank)
+			ronde_bell_ring(&node->arena, i);
+}
+
+void ronde_context_lost(int rank, void *context)
+{
+	struct ronde_context *ctx = context;
+	struct ronde_node *node = ctx->node;
+	uint32_t nobody = 0;
+	atomic_compare_exchange_strong(&node->arena.header->lost, &nobody, (uint32_t)rank + 1);
+	if (rank >= 0 && rank < node->size && node->node_of_rank[rank] == node->node)
+		atomic_store(&ctx->gone[node->local_of_rank[rank]], 1);
+	ronde_bell_ring(&node->arena, node->local_rank);
+}

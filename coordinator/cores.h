@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How many cores the ranks of a node share: what a waiting thread may burn. */
+#ifndef RONDE_CORES_H
+#define RONDE_CORES_H
+
+#include "collectives/bootstrap.h"
+#include "collectives/node.h"
+
+/*
+ * Cores that this node's ranks may run on (the union of their affinity masks, at most the
+ * container's cpu quota), divided by their number. Collective over the bootstrap's world; blocks.
+ */
+int ronde_cores_per_rank(struct ronde_bootstrap *bootstrap, const struct ronde_node *node,
+			 double *cores);
+
+/* Cores that a cgroup's cpu quota allows this process; 0: no limit, or not known. */
+double ronde_cgroup_cores(void);
+
+#endif

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What goes into the next entry, and when.
+ *
+ * Batching needs no timer: an idle engine starts at once what is ready; while an operation is being
+ * executed more tensors become ready, and the next entry takes them all, up to the fusion
+ * threshold. A second operation is started behind the first only if it is large: it then packs
+ * while the first waits for its peers, and what is small has more time to gather.
+ */
+#include <utlist.h>
+
+#include "collectives/bootstrap/wait.h"
+#include "coordinator/leader.h"
+#include "coordinator/submit.h"
+
+/* Operations in flight at most, and what a second one has to bring. */
+#define DEPTH 2
+#define SECOND_BYTES ((uint64_t)1 << 20)
+
+/* Chunks that a staged operation is cut into at least, and the size of one at most: what of it is
+ * in flight stays in a core's cache (docs/performance.md, "Chunk size"). */
+#define CHUNKS 4
+#define CHUNK_MIN ((size_t)64 << 10)
+#define CHUNK_MAX ((size_t)512 << 10)
+
+static bool in_heap(const struct ronde_leader *l, const struct ronde_ballot *b)
+{
+	const struct ronde_node *node = l->context->node;
+	switch ((enum ronde_kind)b->round.kind) {
+	case RONDE_KIND_BROADCAST: {
+		int root = ronde_process_set_member(&l->context->world,
+						    node->local_of_rank[b->round.root]);
+		return b->votes[root].location.input != RONDE_NOT_IN_HEAP;
+	}
+	case RONDE_KIND_ALLREDUCE:
+		for (int i = 0; i < l->ballots.members; i++)
+			if (b->votes[i].location.input == RONDE_NOT_IN_HEAP ||
+			    b->votes[i].location.output == RONDE_NOT_IN_HEAP)
+				return false;
+		return true;
+	case RONDE_KIND_ALLGATHER:
+		for (int i = 0; i < l->ballots.members; i++)
+			if (b->votes[i].location.input == RONDE_NOT_IN_HEAP)
+				return false;
+		return true;
+	case RONDE_KIND_BARRIER:
+	case RONDE_KIND_COUNT:
+		break;
+	}
+	return false;
+}
+
+static enum ronde_path path_of(const struct ronde_leader *l, const struct ronde_ballot *b)
+{
+	if (ronde_rides(l->context, &b->round))
+		return RONDE_PATH_CARRIED;
+	return l->context->config.zero_copy && in_heap(l, b) ? RONDE_PATH_ZERO_COPY
+							     : RONDE_PATH_STAGED;
+}
+
+/* Allgathers have sizes that differ per rank, and go alone. */
+static bool can_fuse(const struct ronde_desc *a, const struct ronde_desc *b)
+{
+	return a->kind == b->kind && a->kind != RONDE_KIND_ALLGATHER && a->dtype == b->dtype &&
+	       a->reduction == b->reduction && a->root == b->root && a->set == b->set &&
+	       a->prescale == b->prescale && a->postscale == b->postscale;
+}
+
+static bool may_start(const struct ronde_leader *l)
+{
+	const struct ronde_config *config = &l->context->config;
+	if (config->batch_delay_us &&
+	    ronde_seconds() - l->ready_since < 1e-6 * (double)config->batch_delay_us)
+		return false;
+	if (l->busy == 0)
+		return true;
+	if (l->busy >= DEPTH || l->busy >= (int)config->lanes)
+		return false;
+	uint64_t bytes = 0;
+	for (const struct ronde_ballot *b = l->ready; b && bytes < SECOND_BYTES; b = b->next)
+		bytes += ronde_desc_data_bytes(&b->round);
+	return bytes >= SECOND_BYTES;
+}
+
+/* Fills the batch with the first ready tensor and all that go with it; returns an upper bound of
+ * the entry's bytes. */
+static size_t gather(struct ronde_leader *l, struct ronde_decision *d, uint64_t *data_bytes)
+{
+	const uint64_t threshold = (uint64_t)l->context->config.fusion_threshold;
+	const struct ronde_ballot *first = l->ready;
+	size_t record = ronde_leader_head_bytes();
+	uint64_t bytes = 0;
+	for (struct ronde_ballot *b = l->ready; b && d->nbatch < RONDE_ENTRY_ITEMS; b = b->next) {
+		uint64_t more = ronde_desc_data_bytes(&b->round);
+		if (b != first &&
+		    (!can_fuse(&first->round, &b->round) || bytes + more > threshold ||
+		     threshold == 0 || path_of(l, b) != d->path))
+			continue;
+		size_t item = ronde_leader_item_bytes(l, b, d->path);
+		if (b != first && record + item > l->record_limit)
+			break;
+		record += item;
+		bytes += more;
+		l->batch[d->nbatch++] = b;
+	}
+	*data_bytes = bytes;
+	return record;
+}
+
+static size_t choose_chunk(const struct ronde_leader *l, uint64_t bytes)
+{
+	size_t limit =
+		ronde_chunk_limit(l->context->node->arena.shape.staging_bytes, l->ballots.members);
+	size_t chunk = (size_t)l->context->config.chunk_bytes;
+	if (!chunk) {
+		chunk = (size_t)(bytes / CHUNKS);
+		chunk = chunk < CHUNK_MIN ? CHUNK_MIN : chunk > CHUNK_MAX ? CHUNK_MAX : chunk;
+	}
+	chunk = (chunk + 63) & ~(size_t)63;
+	return chunk < limit ? chunk : limit;
+}
+
+static int free_lane(const struct ronde_leader *l)
+{
+	int i = 0;
+	while (l->lanes[i].busy)
+		i++;
+	return i;
+}
+
+static bool room_everywhere(struct ronde_leader *l, size_t record)
+{
+	const struct ronde_process_set *set = &l->context->world;
+	for (int m = 0; m < set->n; m++)
+		if (!ronde_ring_has_room(&l->log[set->local[m]], record))
+			return false;
+	return true;
+}
+
+static bool decide_error(struct ronde_leader *l)
+{
+	struct ronde_decision d = {.type = RONDE_ENTRY_ERROR, .lane = -1, .nbatch = 1};
+	struct ronde_ballot *b = l->batch[0] = l->disagreed;
+	if (!room_everywhere(l, l->record_limit))
+		return false;
+	ronde_leader_append(l, &d);
+	DL_DELETE(l->disagreed, b);
+	ronde_ballots_close(&l->ballots, b);
+	return true;
+}
+
+bool ronde_leader_decide(struct ronde_leader *l)
+{
+	if (l->disagreed)
+		return decide_error(l);
+	if (!may_start(l))
+		return false;
+	struct ronde_decision d = {
+		.type = RONDE_ENTRY_DATA, .path = path_of(l, l->ready), .lane = -1};
+	uint64_t bytes;
+	size_t record = gather(l, &d, &bytes);
+	if (!room_everywhere(l, record))
+		return false;
+	if (d.path != RONDE_PATH_CARRIED) {
+		d.lane = free_lane(l);
+		d.chunk_bytes = choose_chunk(l, bytes);
+	}
+	ronde_leader_append(l, &d);
+	if (d.lane >= 0) {
+		l->lanes[d.lane].busy = true;
+		l->busy++;
+	}
+	for (int i = 0; i < d.nbatch; i++) {
+		struct ronde_ballot *b = l->batch[i];
+		DL_DELETE(l->ready, b);
+		ronde_ballots_touch(&l->ballots, b);
+		ronde_ballots_close(&l->ballots, b);
+	}
+	return true;
+}

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/engine.h"
+
+#include <linux/futex.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "collectives/bootstrap/wait.h"
+#include "collectives/status.h"
+#include "coordinator/context.h"
+#include "coordinator/floating.h"
+#include "coordinator/leader.h"
+#include "coordinator/submit.h"
+
+/*
+ * How long a thread that waits for its own operation looks before it sleeps, and how long the
+ * coordinator thread does, beside which the application may compute. A sleep and its wake-up cost
+ * about 45 µs.
+ */
+#define HELPER_SECONDS 100e-6
+#define THREAD_SECONDS 50e-6
+/* Looks between two yields: with a core for every rank, and without. */
+#define SPINS_ALONE 1000
+#define SPINS_SHARED 20
+/* The longest sleep while a deadline or a delay is running. */
+#define SHORT_SLEEP 0.001
+
+/* ---- one turn ---- */
+
+static bool turn(struct ronde_context *ctx)
+{
+	bool some = false;
+	ronde_count(&ctx->counters.turns, 1);
+	if (atomic_load_explicit(&ctx->engine.backlogged, memory_order_relaxed))
+		some |= ronde_submit_flush(ctx);
+	if (ctx->leader)
+		some |= ronde_leader_turn(ctx->leader);
+	some |= ronde_schedule_consume(ctx);
+	some |= ronde_schedule_step(ctx);
+	some |= ronde_schedule_look(ctx);
+	return some;
+}
+
+/* ---- parking ---- */
+
+static struct ronde_rank_block *own_block(struct ronde_context *ctx)
+{
+	return &ctx->node->arena.ranks[ctx->node->local_rank];
+}
+
+/* Which events this rank has to be woken for while nobody polls. */
+static enum ronde_parked level(const struct ronde_context *ctx)
+{
+	enum ronde_schedule_state state = ctx->schedule.state;
+	if (atomic_load_explicit(&ctx->submissions.in_flight, memory_order_seq_cst) == 0 &&
+	    (state == RONDE_SCHEDULE_RUNNING || state == RONDE_SCHEDULE_ENDED))
+		return RONDE_AWAKE;
+	return ctx->leader ? RONDE_PARKED_ALL : RONDE_PARKED_ENTRY;
+}
+
+/* Longest sleep allowed now: for ever, unless a deadline is running. */
+static double sleep_limit(const struct ronde_context *ctx)
+{
+	if (ctx->schedule.state == RONDE_SCHEDULE_ABORTING)
+		return SHORT_SLEEP;
+	if (ctx->leader && ctx->leader->ready && ctx->config.batch_delay_us)
+		return SHORT_SLEEP;
+	return -1;
+}
+
+static void start_running(struct ronde_context *ctx)
+{
+	struct ronde_engine *e = &ctx->engine;
+	e->saved_mode = ronde_floating_enter();
+	atomic_store_explicit(&e->running, 1, memory_order_seq_cst);
+	atomic_store_explicit(&e->kicked, 0, memory_order_relaxed);
+	if (atomic_load_explicit(&own_block(ctx)->parked, memory_order_relaxed))
+		atomic_store_explicit(&own_block(ctx)->parked, RONDE_AWAKE, memory_order_relaxed);
+}
+
+/*
+ * The holder of the lock stops polling. What happened before `parked` was set nobody rings for, so
+ * it looks once more. False: there was something, go on.
+ */
+static bool stop_running(struct ronde_context *ctx)
+{
+	struct ronde_engine *e = &ctx->engine;
+	atomic_store_explicit(&e->running, 0, memory_order_seq_cst);
+	enum ronde_parked want = level(ctx);
+	if (want != RONDE_AWAKE) {
+		atomic_exchange_explicit(&own_block(ctx)->parked, want, memory_order_seq_cst);
+		if (turn(ctx)) {
+			atomic_store_explicit(&own_block(ctx)->parked, RONDE_AWAKE,
+					      memory_order_relaxed);
+			atomic_store_explicit(&e->running, 1, memory_order_seq_cst);
+			return false;
+		}
+	}
+	ronde_floating_leave(e->saved_mode);
+	return true;
+}
+
+/* Sleeps with the lock held: nobody else could do more. Woken like a parked rank. */
+static void sleep_running(struct ronde_context *ctx, bool until_deadline)
+{
+	struct ronde_rank_block *me = own_block(ctx);
+	uint32_t seen = atomic_load_explicit(&me->bell, memory_order_acquire);
+	atomic_exchange_explicit(&me->parked, ctx->leader ? RONDE_PARKED_ALL : RONDE_PARKED_ENTRY,
+				 memory_order_seq_cst);
+	if (!turn(ctx)) {
+		ronde_count(&ctx->counters.sleeps, 1);
+		ronde_bell_sleep(&ctx->node->arena, ctx->node->local_rank, seen,
+				 until_deadline ? SHORT_SLEEP : sleep_limit(ctx));
+	}
+	atomic_store_explicit(&me->parked, RONDE_AWAKE, memory_order_relaxed);
+}
+
+/* ---- waiting inside the process ---- */
+
+static void futex_wait(_Atomic uint32_t *word, uint32_t seen, bool until_deadline)
+{
+	struct timespec limit = {.tv_nsec = (long)(SHORT_SLEEP * 1e9)};
+	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, until_deadline ? &limit : NULL, NULL, 0);
+}
+
+static void futex_wake_all(_Atomic uint32_t *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+}
+
+void ronde_engine_completed(struct ronde_context *ctx)
+{
+	struct ronde_engine *e = &ctx->engine;
+	if (atomic_load_explicit(&e->waiters, memory_order_seq_cst) == 0)
+		return;
+	atomic_fetch_add_explicit(&e->turnstile, 1, memory_order_seq_cst);
+	futex_wake_all(&e->turnstile);
+}
+
+/* Drops the lock; if operations are left, a thread that waits goes on, or else the coordinator
+ * thread. */
+static void hand_over(struct ronde_context *ctx, bool helper)
+{
+	struct ronde_engine *e = &ctx->engine;
+	bool left = ctx->schedule.first != NULL;
+	pthread_mutex_unlock(&e->lock);
+	if (atomic_load_explicit(&e->waiters, memory_order_seq_cst))
+		ronde_engine_completed(ctx);
+	else if (left && helper)
+		ronde_bell_ring(&ctx->node->arena, ctx->node->local_rank);
+}
+
+static void pause_briefly(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
+/* Looks that came to nothing since the last that did. */
+struct patience {
+	int looks;
+	double since;
+};
+
+/* Passes a little time; false once it has lasted `seconds`. */
+static bool be_patient(const struct ronde_engine *e, struct patience *p, double seconds)
+{
+	if (++p->looks % e->spins) {
+		pause_briefly();
+		return true;
+	}
+	double now = ronde_seconds();
+	if (p->looks == e->spins)
+		p->since = now;
+	sched_yield();
+	return now - p->since < seconds;
+}
+
+typedef bool (*done_fn)(const void *what);
+
+static void help(struct ronde_context *ctx, done_fn done, const void *what, double deadline)
+{
+	struct patience patience = {0};
+	start_running(ctx);
+	do {
+		while (!done(what)) {
+			if (turn(ctx)) {
+				patience.looks = 0;
+			} else if (!be_patient(&ctx->engine, &patience, HELPER_SECONDS)) {
+				if (deadline > 0 && ronde_seconds() > deadline)
+					break;
+				sleep_running(ctx, deadline > 0);
+				patience.looks = 0;
+			}
+		}
+	} while (!stop_running(ctx));
+	hand_over(ctx, true);
+}
+
+static void wait_until(struct ronde_context *ctx, done_fn done, const void *what, double deadline)
+{
+	struct ronde_engine *e = &ctx->engine;
+	while (!done(what) && !(deadline > 0 && ronde_seconds() > deadline)) {
+		if (pthread_mutex_trylock(&e->lock) == 0) {
+			help(ctx, done, what, deadline);
+			continue;
+		}
+		atomic_fetch_add_explicit(&e->waiters, 1, memory_order_seq_cst);
+		uint32_t seen = atomic_load_explicit(&e->turnstile, memory_order_seq_cst);
+		if (done(what)) {
+			atomic_fetch_sub_explicit(&e->waiters, 1, memory_order_seq_cst);
+		} else if (pthread_mutex_trylock(&e->lock) == 0) {
+			atomic_fetch_sub_explicit(&e->waiters, 1, memory_order_seq_cst);
+			help(ctx, done, what, deadline);
+		} else {
+			futex_wait(&e->turnstile, seen, deadline > 0);
+			atomic_fetch_sub_explicit(&e->waiters, 1, memory_order_seq_cst);
+		}
+	}
+}
+
+static bool request_done(const void *what)
+{
+	return ronde_request_is_done(what);
+}
+
+void ronde_engine_wait(struct ronde_context *ctx, struct ronde_request *request)
+{
+	wait_until(ctx, request_done, request, 0);
+}
+
+static bool flag_set(const void *what)
+{
+	return atomic_load_explicit((const _Atomic bool *)what, memory_order_acquire);
+}
+
+bool ronde_engine_wait_flag(struct ronde_context *ctx, _Atomic bool *flag, double seconds)
+{
+	wait_until(ctx, flag_set, flag, ronde_seconds() + seconds);
+	return atomic_load(flag);
+}
+
+/* ---- being told ---- */
+
+void ronde_engine_expect(struct ronde_context *ctx, bool will_wait)
+{
+	uint32_t before =
+		atomic_fetch_add_explicit(&ctx->submissions.in_flight, 1, memory_order_seq_cst);
+	if (before || will_wait || atomic_load_explicit(&ctx->engine.running, memory_order_seq_cst))
+		return;
+	/* Nobody of this rank polls: from now on its answer has to wake it. */
+	atomic_exchange_explicit(&own_block(ctx)->parked,
+				 ctx->leader ? RONDE_PARKED_ALL : RONDE_PARKED_ENTRY,
+				 memory_order_seq_cst);
+}
+
+void ronde_engine_poke(struct ronde_context *ctx)
+{
+	struct ronde_engine *e = &ctx->engine;
+	if (atomic_load_explicit(&e->running, memory_order_seq_cst)) {
+		ronde_engine_poke_helper(ctx);
+		return;
+	}
+	if (!atomic_exchange_explicit(&e->kicked, 1, memory_order_seq_cst))
+		ronde_bell_ring(&ctx->node->arena, ctx->node->local_rank);
+}
+
+void ronde_engine_poke_helper(struct ronde_context *ctx)
+{
+	if (atomic_load_explicit(&ctx->engine.running, memory_order_seq_cst))
+		ronde_bell_touch(&ctx->node->arena, ctx->node->local_rank, RONDE_PARKED_ENTRY);
+}
+
+/* ---- calling back ---- */
+
+int ronde_engine_prepare_call_back(struct ronde_context *ctx, struct ronde_request *r,
+				   ronde_done_fn fn, void *arg)
+{
+	(void)ctx;
+	struct ronde_call_back *call = calloc(1, sizeof *call);
+	if (!call)
+		return ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for a completion function");
+	*call = (struct ronde_call_back){.fn = fn, .arg = arg, .handle = ronde_request_handle(r)};
+	r->on_done = call;
+	return RONDE_OK;
+}
+
+void ronde_engine_call_back(struct ronde_context *ctx, struct ronde_request *r)
+{
+	struct ronde_call_back *call = r->on_done;
+	call->status = r->status;
+	call->message =
+		r->status ? strdup(r->message ? r->message : ronde_status_text(r->status)) : NULL;
+	*ctx->engine.calls_end = call;
+	ctx->engine.calls_end = &call->next;
+	ronde_bell_ring(&ctx->node->arena, ctx->node->local_rank);
+}
+
+static void make_calls(struct ronde_context *ctx)
+{
+	struct ronde_engine *e = &ctx->engine;
+	pthread_mutex_lock(&ctx->submissions.lock);
+	struct ronde_call_back *call = e->calls;
+	e->calls = NULL;
+	e->calls_end = &e->calls;
+	pthread_mutex_unlock(&ctx->submissions.lock);
+	while (call) {
+		struct ronde_call_back *next = call->next;
+		call->fn(call->handle, call->status, call->message ? call->message : "", call->arg);
+		free(call->message);
+		free(call);
+		call = next;
+	}
+}
+
+/* ---- the coordinator thread ---- */
+
+/*
+ * Runs turns while there is something to do or an operation is about to get on. Leaves it to a
+ * thread of the application that waits.
+ */
+static void run(struct ronde_context *ctx)
+{
+	struct ronde_engine *e = &ctx->engine;
+	struct patience patience = {0};
+	start_running(ctx);
+	do {
+		for (;;) {
+			if (turn(ctx))
+				patience.looks = 0;
+			else if (!ctx->schedule.first || !be_patient(e, &patience, THREAD_SECONDS))
+				break;
+			if (atomic_load_explicit(&e->waiters, memory_order_relaxed))
+				break;
+		}
+	} while (!stop_running(ctx));
+}
+
+static void *coordinator_thread(void *arg)
+{
+	struct ronde_context *ctx = arg;
+	struct ronde_engine *e = &ctx->engine;
+	struct ronde_rank_block *me = own_block(ctx);
+	while (!atomic_load_explicit(&e->stop, memory_order_acquire)) {
+		uint32_t seen = atomic_load_explicit(&me->bell, memory_order_acquire);
+		pthread_mutex_lock(&e->lock);
+		run(ctx);
+		double limit = sleep_limit(ctx);
+		hand_over(ctx, false);
+		make_calls(ctx);
+		if (atomic_load_explicit(&e->stop, memory_order_acquire))
+			break;
+		atomic_fetch_add_explicit(&ctx->counters.sleeps, 1, memory_order_relaxed);
+		ronde_bell_sleep(&ctx->node->arena, ctx->node->local_rank, seen, limit);
+	}
+	make_calls(ctx);
+	return NULL;
+}
+
+int ronde_engine_init(struct ronde_engine *e, int spins, double cores_per_rank)
+{
+	*e = (struct ronde_engine){.calls_end = &e->calls};
+	e->spins = spins > 0 ? spins : cores_per_rank < 1 ? SPINS_SHARED : SPINS_ALONE;
+	if (spins == 0)
+		e->spins = 1;
+	if (pthread_mutex_init(&e->lock, NULL))
+		return ronde_error(RONDE_ERR_SYSTEM, "cannot make a lock");
+	return RONDE_OK;
+}
+
+void ronde_engine_finish(struct ronde_engine *e)
+{
+	pthread_mutex_destroy(&e->lock);
+}
+
+int ronde_engine_start(struct ronde_context *ctx)
+{
+	struct ronde_engine *e = &ctx->engine;
+	sigset_t all, before;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	int error = pthread_create(&e->thread, NULL, coordinator_thread, ctx);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (error)
+		return ronde_error(RONDE_ERR_SYSTEM, "cannot start the coordinator thread: %s",
+				   strerror(error));
+	e->started = true;
+	return RONDE_OK;
+}
+
+void ronde_engine_join(struct ronde_context *ctx)
+{
+	struct ronde_engine *e = &ctx->engine;
+	if (!e->started)
+		return;
+	atomic_store_explicit(&e->stop, true, memory_order_seq_cst);
+	ronde_bell_ring(&ctx->node->arena, ctx->node->local_rank);
+	pthread_join(e->thread, NULL);
+	e->started = false;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The engine: who runs turns, and when everybody may sleep.
+ *
+ * One thread at a time runs turns, the holder of the engine lock: the coordinator thread, or a
+ * thread of the application that waits and helps. A waiting thread that does not get the lock
+ * sleeps on the turnstile until something completes or the lock is dropped.
+ *
+ * Nobody of this rank polls while all its threads sleep or compute. Then the rank block's `parked`
+ * says which events are worth a system call to whoever causes them: none while nothing of ours is
+ * in flight, for nothing can complete; else entries and progress, and at the leader announcements.
+ */
+#ifndef RONDE_ENGINE_H
+#define RONDE_ENGINE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ronde/ronde.h"
+
+struct ronde_context;
+struct ronde_request;
+
+/* A call of ronde_handle_on_done() that is to come. */
+struct ronde_call_back {
+	ronde_done_fn fn;
+	void *arg;
+	ronde_handle handle;
+	int status;
+	char *message;
+	struct ronde_call_back *next;
+};
+
+struct ronde_engine {
+	pthread_mutex_t lock;
+	_Atomic uint32_t
+		running;         /* somebody holds the lock and will look at everything once more */
+	_Atomic uint32_t kicked; /* the coordinator thread has been woken and is on its way */
+	_Atomic uint32_t turnstile; /* futex: counts completions and drops of the lock */
+	_Atomic uint32_t waiters;   /* threads that want to help, or sleep on the turnstile */
+	_Atomic bool
+		backlogged; /* submissions wait for room in the ring, or a shutdown to be said */
+	_Atomic bool stop;
+	bool started;
+	pthread_t thread;
+	int spins;               /* looks between two yields of a waiting thread */
+	unsigned int saved_mode; /* of the thread that runs turns */
+	struct ronde_call_back *calls, **calls_end; /* due; under the submit lock */
+};
+
+/* spins: see RONDE_SPIN; cores_per_rank decides when it is negative. Starts no thread. */
+int ronde_engine_init(struct ronde_engine *engine, int spins, double cores_per_rank);
+void ronde_engine_finish(struct ronde_engine *engine);
+/* The coordinator thread. Errors: SYSTEM. */
+int ronde_engine_start(struct ronde_context *context);
+void ronde_engine_join(struct ronde_context *context);
+
+/* Runs turns, or lets another thread do so, until the request is done. */
+void ronde_engine_wait(struct ronde_context *context, struct ronde_request *request);
+/* Likewise until *flag, at most `seconds`. */
+bool ronde_engine_wait_flag(struct ronde_context *context, _Atomic bool *flag, double seconds);
+
+/* One more request is in flight, and not yet announced. Under the submit lock. */
+void ronde_engine_expect(struct ronde_context *context, bool will_wait);
+/* There is work for this rank's own engine. */
+void ronde_engine_poke(struct ronde_context *context);
+/* The same when the caller will wait next: only a helper that sleeps with the lock has to be woken.
+ */
+void ronde_engine_poke_helper(struct ronde_context *context);
+/* Requests were completed. */
+void ronde_engine_completed(struct ronde_context *context);
+
+/* Room for a call, kept with the request. Under the submit lock. Errors: OUT_OF_MEMORY. */
+int ronde_engine_prepare_call_back(struct ronde_context *context, struct ronde_request *request,
+				   ronde_done_fn fn, void *arg);
+/* The request is done: hands its call to the coordinator thread. Under the submit lock. */
+void ronde_engine_call_back(struct ronde_context *context, struct ronde_request *request);
+
+#endif

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/leader.h"
+
+#include <stdlib.h>
+#include <utlist.h>
+
+#include "collectives/bootstrap/wait.h"
+#include "collectives/status.h"
+#include "coordinator/submit.h"
+
+static size_t ring_bytes(const struct ronde_arena *arena)
+{
+	return (size_t)arena->shape.ring_cells * RONDE_CELL_BYTES + RONDE_CACHE_LINE;
+}
+
+static int open_rings(struct ronde_leader *l, const struct ronde_arena *arena)
+{
+	size_t n = arena->shape.local_size;
+	l->announce = calloc(n, sizeof *l->announce);
+	l->log = calloc(n, sizeof *l->log);
+	l->told = calloc(n, sizeof *l->told);
+	l->sources = calloc(n, sizeof *l->sources);
+	if (!l->announce || !l->log || !l->told || !l->sources)
+		return ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for the leader of %zu ranks",
+				   n);
+	for (size_t i = 0; i < n; i++) {
+		ronde_ring_consumer_init(&l->announce[i], arena->announce + i * ring_bytes(arena),
+					 arena->shape.ring_cells);
+		ronde_ring_producer_init(&l->log[i], arena->log + i * ring_bytes(arena),
+					 arena->shape.ring_cells);
+	}
+	return RONDE_OK;
+}
+
+int ronde_leader_create(struct ronde_leader **leader, struct ronde_context *ctx)
+{
+	const struct ronde_arena *arena = &ctx->node->arena;
+	struct ronde_leader *l = calloc(1, sizeof *l);
+	if (!l)
+		return ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for the leader");
+	l->context = ctx;
+	l->closed_by = -1;
+	int status = open_rings(l, arena);
+	if (!status)
+		status = ronde_ballots_init(&l->ballots, ctx->world.n,
+					    (uint32_t)ctx->config.cache_capacity);
+	l->lanes = calloc(arena->shape.lanes, sizeof *l->lanes);
+	l->record_limit = ronde_ring_limit(arena->shape.ring_cells);
+	l->record = malloc(l->record_limit);
+	if (!status && (!l->lanes || !l->record))
+		status = ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for the leader");
+	if (status) {
+		ronde_leader_destroy(l);
+		return status;
+	}
+	*leader = l;
+	return RONDE_OK;
+}
+
+void ronde_leader_destroy(struct ronde_leader *l)
+{
+	if (!l)
+		return;
+	if (l->ballots.slots)
+		ronde_ballots_finish(&l->ballots);
+	free(l->announce);
+	free(l->log);
+	free(l->told);
+	free(l->sources);
+	free(l->lanes);
+	free(l->record);
+	free(l);
+}
+
+/* ---- hearing ---- */
+
+/* The ballot an announcement votes on, and the description the vote gives; NULL if it is out of
+ * date. */
+static struct ronde_ballot *find_ballot(struct ronde_leader *l, struct ronde_heard *h,
+					const struct ronde_desc **desc,
+					struct ronde_ballot **pattern)
+{
+	if (h->head.type == RONDE_ANNOUNCE_FULL) {
+		*desc = &h->desc;
+		return ronde_ballots_get(&l->ballots, &h->key);
+	}
+	struct ronde_ballot *by_slot = ronde_ballots_at(
+		&l->ballots, (struct ronde_slot_name){h->head.slot, h->head.generation});
+	if (!by_slot) /* evicted meanwhile: the rank will see that and announce again in full */
+		return NULL;
+	*desc = &by_slot->desc;
+	if (!by_slot->is_pattern)
+		return by_slot;
+	struct ronde_key key;
+	ronde_key_set(&key, (enum ronde_kind)by_slot->desc.kind, by_slot->desc.set, NULL, 0,
+		      h->head.ordinal);
+	*pattern = by_slot;
+	return ronde_ballots_get(&l->ballots, &key);
+}
+
+/* False: no memory, or a record that no rank writes. */
+static bool count_vote(struct ronde_leader *l, struct ronde_ballot *b, int member,
+		       const struct ronde_desc *desc, const struct ronde_heard *h)
+{
+	struct ronde_vote *vote = &b->votes[member];
+	if (vote->heard)
+		return false;
+	if (b->heard == 0)
+		b->round = *desc;
+	vote->heard = true;
+	vote->location = h->location;
+	if (!ronde_desc_equal(&b->round, desc)) {
+		b->disagreed = true;
+		if (!(vote->other = malloc(sizeof *vote->other)))
+			return false;
+		*vote->other = *desc;
+	} else if (h->head.payload_bytes) {
+		if (h->head.payload_bytes != ronde_desc_data_bytes(desc))
+			return false;
+		unsigned char *to =
+			ronde_ballot_payload(&l->ballots, b, member, h->head.payload_bytes);
+		if (!to)
+			return false;
+		memcpy(to, h->payload, h->head.payload_bytes);
+	}
+	b->heard++;
+	return true;
+}
+
+static bool hear_tensor(struct ronde_leader *l, int local_rank, struct ronde_heard *h)
+{
+	const struct ronde_desc *desc = NULL;
+	struct ronde_ballot *pattern = NULL;
+	struct ronde_ballot *b = find_ballot(l, h, &desc, &pattern);
+	if (!b)
+		return h->head.type == RONDE_ANNOUNCE_READY;
+	int member = ronde_process_set_member(&l->context->world, local_rank);
+	if (!count_vote(l, b, member, desc, h))
+		return false;
+	if (pattern) { /* its slot may not be evicted before this vote is answered */
+		b->votes[member].pattern = pattern;
+		pattern->heard++;
+	}
+	if (b->heard < (uint32_t)l->ballots.members)
+		return true;
+	if (b->disagreed) {
+		DL_APPEND(l->disagreed, b);
+		return true;
+	}
+	if (!l->ready && l->context->config.batch_delay_us)
+		l->ready_since = ronde_seconds();
+	DL_APPEND(l->ready, b);
+	return true;
+}
+
+static bool hear(struct ronde_leader *l, int local_rank, const void *record, size_t bytes)
+{
+	struct ronde_heard h;
+	if (!ronde_announcement_read(record, bytes, &h))
+		return false;
+	switch (h.head.type) {
+	case RONDE_ANNOUNCE_FULL:
+	case RONDE_ANNOUNCE_READY:
+		return hear_tensor(l, local_rank, &h);
+	case RONDE_ANNOUNCE_SHUTDOWN:
+		if (l->closed_by < 0)
+			l->closed_by = l->context->node->ranks[local_rank];
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool hear_all(struct ronde_leader *l)
+{
+	const struct ronde_node *node = l->context->node;
+	bool some = false;
+	for (int i = 0; i < node->local_size; i++) {
+		size_t bytes;
+		const void *record;
+		while (l->closed_by < 0 && (record = ronde_ring_peek(&l->announce[i], &bytes))) {
+			some = true;
+			if (!hear(l, i, record, bytes)) {
+				ronde_schedule_broken(l->context, "an announcement");
+				return true;
+			}
+			if (ronde_ring_consume(&l->announce[i]))
+				ronde_bell_touch(&node->arena, i, RONDE_PARKED_ENTRY);
+		}
+	}
+	return some;
+}
+
+/* ---- the turn ---- */
+
+/* A lane is free again once every member is done with the operation on it. */
+static bool reclaim_lanes(struct ronde_leader *l)
+{
+	const struct ronde_arena *arena = &l->context->node->arena;
+	const struct ronde_process_set *set = &l->context->world;
+	bool some = false;
+	for (uint32_t i = 0; l->busy && i < arena->shape.lanes; i++) {
+		struct ronde_lane *lane = &l->lanes[i];
+		if (!lane->busy)
+			continue;
+		uint64_t end = 0;
+		bool done = true;
+		for (int m = 0; m < set->n && done; m++) {
+			end = atomic_load_explicit(
+				&ronde_lane_cell(arena, (int)i, set->local[m])->left,
+				memory_order_seq_cst);
+			done = end > lane->base;
+		}
+		if (!done)
+			continue;
+		*lane = (struct ronde_lane){.busy = false, .base = end};
+		l->busy--;
+		some = true;
+	}
+	return some;
+}
+
+bool ronde_leader_turn(struct ronde_leader *l)
+{
+	if (l->closed)
+		return false;
+	bool some = hear_all(l);
+	if (l->closed_by >= 0) {
+		l->closed = ronde_leader_append_shutdown(l);
+		return some || l->closed;
+	}
+	some |= reclaim_lanes(l);
+	while ((l->ready || l->disagreed) && ronde_leader_decide(l))
+		some = true;
+	return some;
+}

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The operations of a rank's schedule that are being executed, and how the schedule ends. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collectives/bootstrap/wait.h"
+#include "collectives/status.h"
+#include "coordinator/context.h"
+#include "coordinator/submit.h"
+
+/* How long a rank waits for the others to let go of its memory after a loss. */
+#define LET_GO_SECONDS 0.5
+
+void ronde_schedule_init(struct ronde_schedule *s)
+{
+	s->end = &s->first;
+}
+
+static void free_list(struct ronde_active *a)
+{
+	while (a) {
+		struct ronde_active *next = a->next;
+		free(a->requests);
+		free(a->pieces);
+		free(a->inputs);
+		free(a->outputs);
+		free(a);
+		a = next;
+	}
+}
+
+void ronde_schedule_finish(struct ronde_schedule *s)
+{
+	free_list(s->first);
+	free_list(s->spare);
+}
+
+static bool make_room(struct ronde_active *a, size_t npieces, size_t n)
+{
+	size_t room = npieces * n;
+	if (room <= a->room)
+		return true;
+	free(a->requests);
+	free(a->pieces);
+	free(a->inputs);
+	free(a->outputs);
+	a->requests = calloc(npieces * n, sizeof *a->requests);
+	a->pieces = calloc(npieces * n, sizeof *a->pieces);
+	a->inputs = calloc(room, sizeof *a->inputs);
+	a->outputs = calloc(room, sizeof *a->outputs);
+	a->room = a->requests && a->pieces && a->inputs && a->outputs ? room : 0;
+	return a->room != 0;
+}
+
+struct ronde_active *ronde_active_new(struct ronde_context *ctx, size_t npieces)
+{
+	struct ronde_schedule *s = &ctx->schedule;
+	struct ronde_active *a = s->spare;
+	if (a)
+		s->spare = a->next;
+	else if ((a = aligned_alloc(RONDE_CACHE_LINE, sizeof *a)))
+		memset(a, 0, sizeof *a);
+	if (!a)
+		goto no_memory;
+	a->context = ctx;
+	if (make_room(a, npieces ? npieces : 1, (size_t)ctx->world.n))
+		return a;
+	free_list(a);
+no_memory:
+	ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for an operation of %zu tensors", npieces);
+	return NULL;
+}
+
+void ronde_active_start(struct ronde_context *ctx, struct ronde_active *a)
+{
+	struct ronde_operation *op = &a->operation;
+	op->status = RONDE_OK;
+	op->algorithm = ronde_algorithm_select(&op->plan);
+	op->algorithm->start(op);
+	a->next = NULL;
+	*ctx->schedule.end = a;
+	ctx->schedule.end = &a->next;
+}
+
+static void complete(struct ronde_context *ctx, struct ronde_active *a)
+{
+	pthread_mutex_lock(&ctx->submissions.lock);
+	for (size_t i = 0; i < a->operation.plan.npieces; i++) {
+		struct ronde_request *r = a->requests[i];
+		ronde_submit_complete(ctx, r, a->operation.status, NULL);
+	}
+	pthread_mutex_unlock(&ctx->submissions.lock);
+	ronde_engine_completed(ctx);
+}
+
+bool ronde_schedule_step(struct ronde_context *ctx)
+{
+	struct ronde_schedule *s = &ctx->schedule;
+	bool some = false;
+	if (s->state >= RONDE_SCHEDULE_ABORTING)
+		return false;
+	for (struct ronde_active **at = &s->first; *at;) {
+		struct ronde_active *a = *at;
+		enum ronde_progress progress = a->operation.algorithm->step(&a->operation);
+		some |= progress != RONDE_PROGRESS_NONE;
+		if (progress != RONDE_PROGRESS_DONE) {
+			at = &a->next;
+			continue;
+		}
+		*at = a->next;
+		if (!*at)
+			s->end = at;
+		complete(ctx, a);
+		a->next = s->spare;
+		s->spare = a;
+	}
+	return some;
+}
+
+/* ---- the end ---- */
+
+static void end(struct ronde_context *ctx, int status, const char *text, enum ronde_life life)
+{
+	struct ronde_rank_block *me = &ctx->node->arena.ranks[ctx->node->local_rank];
+	atomic_store_explicit(&me->life, life, memory_order_seq_cst);
+	ctx->schedule.state = RONDE_SCHEDULE_ENDED;
+	ronde_submit_end(ctx, status, text);
+	ronde_engine_completed(ctx);
+	atomic_store_explicit(&ctx->schedule.ended, true, memory_order_release);
+	ronde_engine_completed(ctx);
+}
+
+void ronde_schedule_broken(struct ronde_context *ctx, const char *what)
+{
+	char text[400];
+	snprintf(text, sizeof text,
+		 "Ronde on rank %d found %s that it cannot follow (%s); shut down and start again",
+		 ctx->node->rank, what, ronde_error_message());
+	ronde_log(ctx->log, ERROR, "%s", text);
+	end(ctx, RONDE_ERR_INTERNAL, text, RONDE_LIFE_ABORTED);
+	ronde_context_leave(ctx);
+}
+
+static void describe_loss(const struct ronde_context *ctx, int rank, char *text, size_t bytes)
+{
+	const struct ronde_node *node = ctx->node;
+	int local = node->local_of_rank[rank];
+	unsigned life = atomic_load(&node->arena.ranks[local].life);
+	const char *how = life == RONDE_LIFE_EXITED    ? "it left without ronde_shutdown()"
+			  : life == RONDE_LIFE_ABORTED ? "its runtime broke down"
+						       : "it crashed or was killed";
+	snprintf(text, bytes,
+		 "rank %d (process %d) was lost: %s. Operations cannot complete without it; call "
+		 "ronde_shutdown(), and ronde_init() once all ranks run again",
+		 rank, node->pids[local], how);
+}
+
+/* True once no live rank of the node can still touch this rank's memory. */
+static bool all_let_go(const struct ronde_context *ctx)
+{
+	const struct ronde_node *node = ctx->node;
+	for (int i = 0; i < node->local_size; i++) {
+		unsigned life =
+			atomic_load_explicit(&node->arena.ranks[i].life, memory_order_seq_cst);
+		if (life < RONDE_LIFE_DOWN && !atomic_load(&ctx->gone[i]))
+			return false;
+	}
+	return true;
+}
+
+static bool begin_abort(struct ronde_context *ctx, int rank)
+{
+	struct ronde_schedule *s = &ctx->schedule;
+	const struct ronde_node *node = ctx->node;
+	s->state = RONDE_SCHEDULE_ABORTING;
+	s->ended_by = rank;
+	s->deadline = ronde_seconds() + LET_GO_SECONDS;
+	atomic_store_explicit(&node->arena.ranks[node->local_rank].life, RONDE_LIFE_ABORTED,
+			      memory_order_seq_cst);
+	for (int i = 0; i < node->local_size; i++)
+		if (i != node->local_rank)
+			ronde_bell_ring(&node->arena, i);
+	return true;
+}
+
+static bool finish_abort(struct ronde_context *ctx)
+{
+	if (!all_let_go(ctx) && ronde_seconds() < ctx->schedule.deadline)
+		return false;
+	char text[300];
+	describe_loss(ctx, ctx->schedule.ended_by, text, sizeof text);
+	ronde_log(ctx->log, INFO, "%s", text);
+	end(ctx, RONDE_ERR_PEER_LOST, text, RONDE_LIFE_ABORTED);
+	return true;
+}
+
+static bool finish_shutdown(struct ronde_context *ctx)
+{
+	if (ctx->schedule.first)
+		return false;
+	char text[200];
+	snprintf(text, sizeof text,
+		 "rank %d has shut Ronde down; this operation had not been agreed on by all ranks",
+		 ctx->schedule.ended_by);
+	end(ctx, RONDE_ERR_SHUTDOWN, text, RONDE_LIFE_DOWN);
+	return true;
+}
+
+/* The leader is down, and nothing more is in the log: the shutdown entry did not fit into it. */
+static bool leader_closed(struct ronde_context *ctx)
+{
+	const struct ronde_arena *arena = &ctx->node->arena;
+	uint32_t closed = atomic_load_explicit(&arena->header->closed, memory_order_acquire);
+	size_t bytes;
+	if (!closed || atomic_load(&arena->ranks[0].life) < RONDE_LIFE_DOWN ||
+	    ronde_ring_peek(&ctx->schedule.log, &bytes))
+		return false;
+	ctx->schedule.state = RONDE_SCHEDULE_DRAINING;
+	ctx->schedule.ended_by = (int)closed - 1;
+	return true;
+}
+
+bool ronde_schedule_look(struct ronde_context *ctx)
+{
+	struct ronde_schedule *s = &ctx->schedule;
+	uint32_t lost = atomic_load_explicit(&ctx->node->arena.header->lost, memory_order_acquire);
+	if (s->state <= RONDE_SCHEDULE_DRAINING && lost) {
+		/* A shutdown without operations needs nobody any more. */
+		if (s->state == RONDE_SCHEDULE_DRAINING && !s->first)
+			return finish_shutdown(ctx);
+		return begin_abort(ctx, (int)lost - 1);
+	}
+	switch (s->state) {
+	case RONDE_SCHEDULE_RUNNING:
+		return leader_closed(ctx);
+	case RONDE_SCHEDULE_DRAINING:
+		return finish_shutdown(ctx);
+	case RONDE_SCHEDULE_ABORTING:
+		return finish_abort(ctx);
+	case RONDE_SCHEDULE_ENDED:
+		break;
+	}
+	return false;
+}

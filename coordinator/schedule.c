@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From entries of the log to requests: executes what an entry carries, starts what it plans. */
+#include "coordinator/schedule.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "collectives/status.h"
+#include "coordinator/context.h"
+#include "coordinator/submit.h"
+#include "coordinator/wire.h"
+
+/* An entry taken apart. Arrays lead into the record. */
+struct parsed {
+	const struct ronde_entry *head;
+	struct ronde_desc like;
+	const struct ronde_slot_name *evictions;
+	struct ronde_reader definitions; /* at the first */
+	const struct ronde_item *items;
+	const struct ronde_location *locations; /* [items][members]; ZERO_COPY */
+	const unsigned char *payload;
+};
+
+struct definition {
+	struct ronde_definition head;
+	struct ronde_desc desc;
+	struct ronde_key key;
+};
+
+static bool next_definition(struct ronde_reader *r, struct definition *d)
+{
+	const void *head = ronde_read(r, sizeof d->head);
+	const size_t fixed = offsetof(struct ronde_desc, dims);
+	const void *desc = ronde_read(r, fixed);
+	if (!head || !desc)
+		return false;
+	memcpy(&d->head, head, sizeof d->head);
+	memset(&d->desc, 0, sizeof d->desc);
+	memcpy(&d->desc, desc, fixed);
+	if (d->desc.ndim > RONDE_MAX_DIMS || d->head.key.name_bytes > RONDE_MAX_NAME)
+		return false;
+	const void *dims = ronde_read(r, d->desc.ndim * sizeof d->desc.dims[0]);
+	const char *name = ronde_read(r, d->head.key.name_bytes);
+	if (!dims || !name)
+		return false;
+	memcpy(d->desc.dims, dims, d->desc.ndim * sizeof d->desc.dims[0]);
+	if (d->head.key.named)
+		ronde_key_set(&d->key, (enum ronde_kind)d->head.key.kind, d->head.key.set, name,
+			      d->head.key.name_bytes, 0);
+	else
+		ronde_pattern_key(&d->key, &d->desc);
+	return true;
+}
+
+static bool parse(const struct ronde_context *ctx, const void *record, size_t bytes,
+		  struct parsed *p)
+{
+	struct ronde_reader r = {record, (const unsigned char *)record + bytes, false};
+	p->head = ronde_read(&r, sizeof *p->head);
+	if (!p->head)
+		return false;
+	memset(&p->like, 0, sizeof p->like);
+	memcpy(&p->like, p->head->like, sizeof p->head->like);
+	p->evictions = ronde_read(&r, p->head->evictions * sizeof *p->evictions);
+	p->definitions = r;
+	struct definition skipped;
+	for (uint32_t i = 0; i < p->head->definitions; i++)
+		if (!next_definition(&r, &skipped))
+			return false;
+	p->items = ronde_read(&r, p->head->items * sizeof *p->items);
+	p->locations = NULL;
+	if (p->head->type == RONDE_ENTRY_DATA && p->head->path == RONDE_PATH_ZERO_COPY)
+		p->locations = ronde_read(&r, (size_t)p->head->items * (size_t)ctx->world.n *
+						      sizeof *p->locations);
+	p->payload = ronde_read(&r, p->head->payload_bytes);
+	return !r.failed;
+}
+
+/* ---- which requests an entry means; under the submit lock ---- */
+
+/* Tensors named by definition only (no slot) stay findable by number while the entry is looked at.
+ */
+static bool apply_definitions(struct ronde_context *ctx, const struct parsed *p,
+			      struct ronde_tensor **defined)
+{
+	struct ronde_directory *d = &ctx->submissions.directory;
+	struct ronde_reader r = p->definitions;
+	struct definition def;
+	for (uint32_t i = 0; i < p->head->definitions; i++) {
+		if (!next_definition(&r, &def))
+			return false;
+		if (def.head.slot != RONDE_NO_SLOT &&
+		    ronde_directory_define(
+			    d, (struct ronde_slot_name){def.head.slot, def.head.generation},
+			    &def.key, &def.desc))
+			return false;
+		defined[i] = ronde_directory_find(d, &def.key);
+	}
+	return true;
+}
+
+static struct ronde_request *find_request(struct ronde_context *ctx, const struct parsed *p,
+					  const struct ronde_item *item,
+					  struct ronde_tensor **defined)
+{
+	struct ronde_directory *d = &ctx->submissions.directory;
+	struct ronde_tensor *t;
+	if (!item->named) {
+		struct ronde_key key;
+		ronde_key_set(&key, (enum ronde_kind)p->like.kind, p->like.set, NULL, 0,
+			      item->ordinal);
+		return ronde_directory_find_unnamed(d, &key.head);
+	}
+	if (item->definition)
+		t = item->definition <= p->head->definitions ? defined[item->definition - 1] : NULL;
+	else
+		t = ronde_directory_at(d, (struct ronde_slot_name){item->slot, item->generation});
+	return t ? t->request : NULL;
+}
+
+static void apply_evictions(struct ronde_context *ctx, const struct parsed *p)
+{
+	struct ronde_directory *d = &ctx->submissions.directory;
+	for (uint32_t i = 0; i < p->head->evictions; i++)
+		ronde_directory_drop(d, ronde_directory_evict(d, p->evictions[i]));
+	ronde_count(&ctx->counters.evictions, p->head->evictions);
+}
+
+/* Whoever announced by an evicted slot and was not answered may not have been heard. */
+static void announce_again(struct ronde_context *ctx, const struct parsed *p)
+{
+	for (struct ronde_request *r = ctx->submissions.pool.live; r && p->head->evictions;
+	     r = r->next_live)
+		for (uint32_t i = 0; i < p->head->evictions; i++)
+			if (!r->answered && !r->backlogged &&
+			    r->announced.slot == p->evictions[i].slot &&
+			    r->announced.generation == p->evictions[i].generation) {
+				ronde_submit_again(ctx, r);
+				break;
+			}
+}
+
+/* ---- executing; under the submit lock ---- */
+
+static void complete_carried(struct ronde_context *ctx, const struct parsed *p,
+			     struct ronde_request *const *requests)
+{
+	const unsigned char *result = p->payload;
+	for (uint32_t i = 0; i < p->head->items; i++) {
+		struct ronde_request *r = requests[i];
+		if (r->bytes && p->like.kind != RONDE_KIND_BARRIER) {
+			memcpy(r->output, result, r->bytes);
+			result += ronde_wire_pad(r->bytes);
+		}
+		ronde_count(&ctx->counters.bytes, r->bytes);
+		ronde_submit_complete(ctx, r, RONDE_OK, NULL);
+	}
+	ronde_count(&ctx->counters.entries_carried, 1);
+}
+
+static void *allocate_gathered(void *arg, const int64_t *rows, int *status);
+
+/* This process's address of a place in a member's heap; what is not there was not asked for. */
+static unsigned char *at_heap(const struct ronde_context *ctx, int member, uint64_t offset)
+{
+	return offset == RONDE_NOT_IN_HEAP ? NULL
+					   : ctx->node->heaps[ctx->world.local[member]] + offset;
+}
+
+static void fill_piece(struct ronde_context *ctx, struct ronde_active *a, const struct parsed *p,
+		       size_t i)
+{
+	struct ronde_request *r = a->requests[i];
+	struct ronde_piece *piece = &a->pieces[i];
+	const int n = ctx->world.n;
+	*piece = (struct ronde_piece){.input = r->input, .output = r->output, .count = r->count};
+	if (!p->locations)
+		return;
+	const struct ronde_location *at = p->locations + i * (size_t)n;
+	for (int m = 0; m < n; m++) {
+		a->inputs[i * (size_t)n + (size_t)m] = at_heap(ctx, m, at[m].input);
+		a->outputs[i * (size_t)n + (size_t)m] = at_heap(ctx, m, at[m].output);
+	}
+	piece->inputs = a->inputs + i * (size_t)n;
+	piece->outputs = a->outputs + i * (size_t)n;
+}
+
+static void fill_plan(struct ronde_context *ctx, struct ronde_active *a, const struct parsed *p)
+{
+	const struct ronde_desc *like = &p->like;
+	struct ronde_plan *plan = &a->operation.plan;
+	*plan = (struct ronde_plan){.kind = (enum ronde_kind)like->kind,
+				    .path = (enum ronde_path)p->head->path,
+				    .arena = &ctx->node->arena,
+				    .kernels = ctx->kernels,
+				    .lane = p->head->lane,
+				    .base = p->head->base,
+				    .n = ctx->world.n,
+				    .me = ctx->world.me,
+				    .members = ctx->world.local,
+				    .element = ronde_dtype_bytes((ronde_dtype)like->dtype),
+				    .spec = {.dtype = (ronde_dtype)like->dtype,
+					     .reduction = (ronde_reduction)like->reduction,
+					     .prescale = like->prescale,
+					     .postscale = like->postscale,
+					     .divisor = ctx->world.size},
+				    .chunk_bytes = p->head->chunk_bytes,
+				    .pieces = a->pieces,
+				    .npieces = p->head->items};
+	if (like->kind == RONDE_KIND_BROADCAST)
+		plan->root =
+			ronde_process_set_member(&ctx->world, ctx->node->local_of_rank[like->root]);
+	if (like->kind == RONDE_KIND_ALLGATHER) {
+		struct ronde_request *r = a->requests[0];
+		plan->rows = r->rows;
+		plan->row_bytes = plan->element;
+		for (int i = 1; i < r->desc.ndim; i++)
+			plan->row_bytes *= (size_t)r->desc.dims[i];
+		plan->allocate = allocate_gathered;
+		plan->allocate_arg = a;
+	}
+}
+
+/* Contract of plan.allocate. Runs in a step, under the engine lock. */
+static void *allocate_gathered(void *arg, const int64_t *rows, int *status)
+{
+	struct ronde_active *a = arg;
+	const struct ronde_plan *plan = &a->operation.plan;
+	struct ronde_request *r = a->requests[0];
+	ronde_gathered *out = r->gathered;
+	int64_t total = 0;
+	for (int i = 0; i < plan->n; i++)
+		total += rows[i];
+	size_t bytes = (size_t)total * plan->row_bytes;
+	void *data = out->data;
+	char text[RONDE_MAX_NAME + 1], message[sizeof text + 200];
+	if (r->tensor)
+		ronde_key_text(&r->tensor->key, text, sizeof text);
+	else
+		ronde_key_head_text(&r->key, NULL, text, sizeof text);
+	if (data && out->capacity_bytes < bytes) {
+		*status = RONDE_ERR_TRUNCATED;
+		snprintf(message, sizeof message,
+			 "tensor \"%s\": the allgather's result has %zu bytes (%lld rows of %zu), "
+			 "the memory "
+			 "given for it %zu",
+			 text, bytes, (long long)total, plan->row_bytes, out->capacity_bytes);
+		r->message = strdup(message);
+		return NULL;
+	}
+	if (!data)
+		data = out->alloc ? out->alloc(bytes, out->alloc_arg) : malloc(bytes ? bytes : 1);
+	if (!data) {
+		*status = RONDE_ERR_OUT_OF_MEMORY;
+		snprintf(message, sizeof message,
+			 "tensor \"%s\": no memory for the allgather's result of %zu bytes", text,
+			 bytes);
+		r->message = strdup(message);
+		return NULL;
+	}
+	out->data = data;
+	out->rows = total;
+	if (out->rows_per_rank)
+		memcpy(out->rows_per_rank, rows, (size_t)plan->n * sizeof *rows);
+	return data;
+}
+
+static void execute(struct ronde_context *ctx, const struct parsed *p, struct ronde_active *a)
+{
+	uint32_t items = p->head->items;
+	ronde_count(&ctx->counters.entries, 1);
+	ronde_count(&ctx->counters.tensors, items);
+	if (p->head->path == RONDE_PATH_CARRIED) {
+		complete_carried(ctx, p, a->requests);
+		a->next = ctx->schedule.spare;
+		ctx->schedule.spare = a;
+		return;
+	}
+	for (uint32_t i = 0; i < items; i++) {
+		fill_piece(ctx, a, p, i);
+		ronde_count(&ctx->counters.bytes, a->requests[i]->bytes);
+	}
+	ronde_count(p->head->path == RONDE_PATH_ZERO_COPY ? &ctx->counters.entries_zero_copy
+							  : &ctx->counters.entries_staged,
+		    1);
+	fill_plan(ctx, a, p);
+	a->index = p->head->index;
+	ronde_active_start(ctx, a);
+}
+
+static bool take_items(struct ronde_context *ctx, const struct parsed *p)
+{
+	uint32_t items = p->head->items, definitions = p->head->definitions;
+	struct ronde_active *a = ronde_active_new(ctx, items > definitions ? items : definitions);
+	if (!a)
+		return false;
+	/* The definitions' tensors are wanted only until the requests are known: in the same
+	 * array's rest. */
+	struct ronde_tensor **defined = (struct ronde_tensor **)a->inputs;
+	if (!apply_definitions(ctx, p, defined))
+		return false;
+	for (uint32_t i = 0; i < items; i++) {
+		a->requests[i] = find_request(ctx, p, &p->items[i], defined);
+		if (!a->requests[i])
+			return false;
+		a->requests[i]->answered = true;
+	}
+	if (p->head->type == RONDE_ENTRY_DATA) {
+		execute(ctx, p, a);
+		return true;
+	}
+	for (uint32_t i = 0; i < items; i++)
+		ronde_submit_complete(ctx, a->requests[i], RONDE_ERR_MISMATCH,
+				      (const char *)p->payload);
+	a->next = ctx->schedule.spare;
+	ctx->schedule.spare = a;
+	return true;
+}
+
+static bool take_entry(struct ronde_context *ctx, const void *record, size_t bytes)
+{
+	struct ronde_submissions *s = &ctx->submissions;
+	struct parsed p;
+	if (!parse(ctx, record, bytes, &p))
+		return false;
+	if (p.head->index != ctx->schedule.consumed)
+		return false;
+	ctx->schedule.consumed++;
+	if (p.head->type == RONDE_ENTRY_SHUTDOWN) {
+		ctx->schedule.state = RONDE_SCHEDULE_DRAINING;
+		ctx->schedule.ended_by = p.head->root;
+		return true;
+	}
+	pthread_mutex_lock(&s->lock);
+	apply_evictions(ctx, &p);
+	bool good = take_items(ctx, &p);
+	if (good)
+		announce_again(ctx, &p);
+	pthread_mutex_unlock(&s->lock);
+	ronde_engine_completed(ctx);
+	return good;
+}
+
+bool ronde_schedule_consume(struct ronde_context *ctx)
+{
+	bool some = false;
+	size_t bytes;
+	const void *record;
+	while (ctx->schedule.state == RONDE_SCHEDULE_RUNNING &&
+	       (record = ronde_ring_peek(&ctx->schedule.log, &bytes))) {
+		some = true;
+		if (!take_entry(ctx, record, bytes)) {
+			ronde_schedule_broken(ctx, "an entry of the schedule");
+			break;
+		}
+		if (ronde_ring_consume(&ctx->schedule.log))
+			ronde_bell_touch(&ctx->node->arena, 0, RONDE_PARKED_ALL);
+	}
+	return some;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The schedule on one rank: takes entries from the log, in order, turns them into operations, and
+ * advances these. Under the engine lock.
+ */
+#ifndef RONDE_SCHEDULE_H
+#define RONDE_SCHEDULE_H
+
+#include "collectives/operation.h"
+#include "coordinator/request.h"
+#include "coordinator/ring.h"
+
+struct ronde_context;
+
+/* An entry being executed, with room for its plan; kept for reuse when it is done. */
+struct ronde_active {
+	struct ronde_operation operation;
+	struct ronde_active *next;
+	uint64_t index; /* in the log */
+	struct ronde_context *context;
+	struct ronde_request **requests; /* [npieces] */
+	struct ronde_piece *pieces;
+	const void **inputs; /* [npieces][n] */
+	void **outputs;
+	size_t room; /* npieces × n that the arrays hold */
+};
+
+enum ronde_schedule_state {
+	RONDE_SCHEDULE_RUNNING = 0,
+	RONDE_SCHEDULE_DRAINING, /* the end is in the log: what stands before it completes */
+	RONDE_SCHEDULE_ABORTING, /* a rank was lost: waits (bounded) for the others to let go */
+	RONDE_SCHEDULE_ENDED
+};
+
+struct ronde_schedule {
+	struct ronde_ring_consumer log;
+	uint64_t consumed;                 /* entries */
+	struct ronde_active *first, **end; /* in log order */
+	struct ronde_active *spare;
+	enum ronde_schedule_state state;
+	int ended_by; /* rank that shut down or was lost */
+	double deadline;
+	_Atomic bool ended; /* for ronde_context_stop() */
+};
+
+void ronde_schedule_init(struct ronde_schedule *schedule);
+void ronde_schedule_finish(struct ronde_schedule *schedule);
+
+/* Takes all entries there are. True if there was one. */
+bool ronde_schedule_consume(struct ronde_context *context);
+
+/* One step of every active operation, in log order; completes what is done. True if one got on. */
+bool ronde_schedule_step(struct ronde_context *context);
+
+/* Looks whether a rank was lost or the leader is down, and brings the end about. True if something
+ * changed. */
+bool ronde_schedule_look(struct ronde_context *context);
+
+/* ---- shared by the files of the schedule ---- */
+
+/* Fills an active from an entry's items. NULL: no memory (described). */
+struct ronde_active *ronde_active_new(struct ronde_context *context, size_t npieces);
+void ronde_active_start(struct ronde_context *context, struct ronde_active *active);
+/* The data structures of a damaged log: the runtime of this rank ends. */
+void ronde_schedule_broken(struct ronde_context *context, const char *what);
+
+#endif

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/submit.h"
+
+#include <stdlib.h>
+
+#include "collectives/status.h"
+
+bool ronde_rides(const struct ronde_context *ctx, const struct ronde_desc *desc)
+{
+	if (desc->kind == RONDE_KIND_BARRIER)
+		return true;
+	if (desc->kind == RONDE_KIND_ALLGATHER)
+		return false;
+	uint64_t bytes = ronde_desc_data_bytes(desc);
+	uint64_t most = (uint64_t)ctx->config.carry_bytes / (uint64_t)ctx->node->local_size;
+	/* Half a record: the other half is room for the longest name and description. */
+	size_t record = ronde_ring_limit(ctx->node->arena.shape.ring_cells) / 2;
+	return bytes <= most && bytes <= record;
+}
+
+/* True if this rank's bytes are wanted in its announcement. */
+static bool gives_payload(const struct ronde_context *ctx, const struct ronde_desc *desc)
+{
+	if (!ronde_rides(ctx, desc))
+		return false;
+	return desc->kind == RONDE_KIND_ALLREDUCE ||
+	       (desc->kind == RONDE_KIND_BROADCAST && desc->root == ctx->node->rank);
+}
+
+/* ---- announcing; under the submit lock ---- */
+
+/* The slot that stands for this request, or NO_SLOT. */
+static struct ronde_slot_name known_slot(struct ronde_submissions *s, const struct ronde_request *r)
+{
+	const struct ronde_tensor *t = r->tensor;
+	if (!t) {
+		struct ronde_key pattern;
+		ronde_pattern_key(&pattern, &r->desc);
+		t = ronde_directory_find(&s->directory, &pattern);
+	}
+	if (t && t->slot.slot != RONDE_NO_SLOT && ronde_desc_equal(&t->desc, &r->desc))
+		return t->slot;
+	return (struct ronde_slot_name){RONDE_NO_SLOT, 0};
+}
+
+static bool say(struct ronde_context *ctx, struct ronde_request *r)
+{
+	struct ronde_submissions *s = &ctx->submissions;
+	struct ronde_slot_name slot = known_slot(s, r);
+	bool full = slot.slot == RONDE_NO_SLOT;
+	bool payload = gives_payload(ctx, &r->desc);
+	struct ronde_announcement head = {
+		.type = full ? RONDE_ANNOUNCE_FULL : RONDE_ANNOUNCE_READY,
+		.located = !payload && (r->hold_input || r->hold_output),
+		.name_bytes = full && r->tensor ? r->tensor->key.head.name_bytes : 0,
+		.payload_bytes = payload ? (uint32_t)r->bytes : 0,
+		.slot = slot.slot,
+		.generation = slot.generation,
+		.ordinal = r->tensor ? 0 : r->key.ordinal};
+	void *record = ronde_ring_reserve(&s->ring, ronde_announcement_bytes(&head, &r->desc));
+	if (!record)
+		return false;
+	ronde_announcement_write(record, &head, &r->desc, r->tensor ? r->tensor->key.name : NULL,
+				 &r->location, r->input);
+	r->announced = slot;
+	ronde_ring_publish(&s->ring);
+	ronde_count(full ? &ctx->counters.descriptions_sent : &ctx->counters.ready_sent, 1);
+	return true;
+}
+
+/* Behind what is waiting already: the leader hears a rank in program order. */
+static void announce(struct ronde_context *ctx, struct ronde_request *r)
+{
+	struct ronde_submissions *s = &ctx->submissions;
+	if (!s->backlog && say(ctx, r))
+		return;
+	r->backlogged = true;
+	r->next = NULL;
+	*s->backlog_end = r;
+	s->backlog_end = &r->next;
+}
+
+static bool say_shutdown(struct ronde_submissions *s)
+{
+	struct ronde_announcement head = {.type = RONDE_ANNOUNCE_SHUTDOWN};
+	void *record = ronde_ring_reserve(&s->ring, ronde_announcement_bytes(&head, NULL));
+	if (!record)
+		return false;
+	ronde_announcement_write(record, &head, NULL, NULL, NULL, NULL);
+	ronde_ring_publish(&s->ring);
+	s->shutdown_said = true;
+	return true;
+}
+
+/* Whoever leads this node should look at the rings. */
+static void call_leader(struct ronde_context *ctx)
+{
+	if (!ctx->leader)
+		ronde_bell_touch(&ctx->node->arena, 0, RONDE_PARKED_ALL);
+	else
+		ronde_engine_poke(ctx);
+}
+
+bool ronde_submit_flush(struct ronde_context *ctx)
+{
+	struct ronde_submissions *s = &ctx->submissions;
+	bool some = false;
+	pthread_mutex_lock(&s->lock);
+	while (s->backlog && say(ctx, s->backlog)) {
+		struct ronde_request *r = s->backlog;
+		s->backlog = r->next;
+		r->backlogged = false;
+		r->next = NULL;
+		if (!s->backlog)
+			s->backlog_end = &s->backlog;
+		some = true;
+	}
+	if (s->shutdown_wanted && !s->shutdown_said && !s->backlog)
+		some |= say_shutdown(s);
+	atomic_store_explicit(&ctx->engine.backlogged,
+			      s->backlog || s->shutdown_wanted != s->shutdown_said,
+			      memory_order_relaxed);
+	pthread_mutex_unlock(&s->lock);
+	if (some && !ctx->leader)
+		ronde_bell_touch(&ctx->node->arena, 0, RONDE_PARKED_ALL);
+	return some;
+}
+
+void ronde_submit_again(struct ronde_context *ctx, struct ronde_request *r)
+{
+	announce(ctx, r);
+	atomic_store_explicit(&ctx->engine.backlogged, ctx->submissions.backlog != NULL,
+			      memory_order_relaxed);
+	if (!ctx->leader)
+		ronde_bell_touch(&ctx->node->arena, 0, RONDE_PARKED_ALL);
+}
+
+/* ---- submitting ---- */
+
+static void hold_memory(struct ronde_context *ctx, struct ronde_request *r)
+{
+	r->location = (struct ronde_location){RONDE_NOT_IN_HEAP, RONDE_NOT_IN_HEAP};
+	if (!ctx->heap || r->bytes == 0)
+		return;
+	if (r->input)
+		r->hold_input = ronde_heap_hold(ctx->heap, r->input, r->bytes, &r->location.input);
+	if (r->output == r->input && r->output) {
+		r->location.output = r->location.input;
+	} else if (r->output) {
+		r->hold_output =
+			ronde_heap_hold(ctx->heap, r->output, r->bytes, &r->location.output);
+	}
+}
+
+static void release_memory(struct ronde_context *ctx, struct ronde_request *r)
+{
+	if (r->hold_input)
+		ronde_heap_release(ctx->heap, r->location.input);
+	if (r->hold_output)
+		ronde_heap_release(ctx->heap, r->location.output);
+	r->hold_input = r->hold_output = false;
+}
+
+static int duplicate(const struct ronde_submission *sub)
+{
+	return ronde_error(
+		RONDE_ERR_DUPLICATE_NAME,
+		"tensor \"%s\": an %s of this name is still in flight on this rank; wait for "
+		"it, or give this one another name",
+		sub->name, ronde_kind_name((enum ronde_kind)sub->desc.kind));
+}
+
+/* Enters the request into the directory. */
+static int enter(struct ronde_submissions *s, const struct ronde_submission *sub,
+		 struct ronde_request **request)
+{
+	struct ronde_tensor *t = NULL;
+	if (sub->name) {
+		struct ronde_key key;
+		ronde_key_set(&key, (enum ronde_kind)sub->desc.kind, sub->desc.set, sub->name,
+			      strlen(sub->name), 0);
+		t = ronde_directory_add(&s->directory, &key);
+		if (t && t->request)
+			return duplicate(sub);
+	}
+	struct ronde_request *r = sub->name && !t ? NULL : ronde_request_new(&s->pool);
+	if (!r) {
+		ronde_directory_drop(&s->directory, t);
+		return ronde_error(
+			RONDE_ERR_OUT_OF_MEMORY,
+			"no memory for one more operation; %u are in flight or not waited for",
+			s->pool.used);
+	}
+	r->tensor = t;
+	if (t) {
+		t->request = r;
+	} else {
+		struct ronde_key key;
+		ronde_key_set(&key, (enum ronde_kind)sub->desc.kind, sub->desc.set, NULL, 0,
+			      s->ordinals[sub->desc.kind]++);
+		r->key = key.head;
+		ronde_directory_add_unnamed(&s->directory, r);
+	}
+	*request = r;
+	return RONDE_OK;
+}
+
+int ronde_submit(struct ronde_context *ctx, const struct ronde_submission *sub,
+		 ronde_handle *handle)
+{
+	struct ronde_submissions *s = &ctx->submissions;
+	struct ronde_request *r = NULL;
+	pthread_mutex_lock(&s->lock);
+	int status = s->ended ? ronde_error(s->ended, "%s", s->ended_text) : enter(s, sub, &r);
+	if (status) {
+		pthread_mutex_unlock(&s->lock);
+		return status;
+	}
+	r->desc = sub->desc;
+	r->input = sub->input;
+	r->output = sub->output;
+	r->count = sub->count;
+	r->bytes = sub->count * ronde_dtype_bytes((ronde_dtype)sub->desc.dtype);
+	r->gathered = sub->gathered;
+	r->rows = sub->rows;
+	hold_memory(ctx, r);
+	ronde_count(&ctx->counters.submitted, 1);
+	*handle = ronde_request_handle(r);
+	ronde_engine_expect(ctx, sub->will_wait);
+	announce(ctx, r);
+	bool backlogged = r->backlogged;
+	if (backlogged)
+		atomic_store_explicit(&ctx->engine.backlogged, true, memory_order_relaxed);
+	pthread_mutex_unlock(&s->lock);
+
+	if (backlogged)
+		ronde_engine_poke(ctx);
+	else if (ctx->leader && sub->will_wait)
+		ronde_engine_poke_helper(ctx);
+	else
+		call_leader(ctx);
+	return RONDE_OK;
+}
+
+void ronde_submit_shutdown(struct ronde_context *ctx)
+{
+	struct ronde_submissions *s = &ctx->submissions;
+	pthread_mutex_lock(&s->lock);
+	s->shutdown_wanted = true;
+	atomic_store_explicit(&ctx->engine.backlogged, true, memory_order_relaxed);
+	pthread_mutex_unlock(&s->lock);
+	ronde_submit_flush(ctx);
+	/* The leader may be idle and not parked for announcements. */
+	ronde_bell_ring(&ctx->node->arena, 0);
+	ronde_bell_ring(&ctx->node->arena, ctx->node->local_rank);
+}
+
+/* ---- completing ---- */
+
+void ronde_submit_complete(struct ronde_context *ctx, struct ronde_request *r, int status,
+			   const char *text)
+{
+	struct ronde_submissions *s = &ctx->submissions;
+	r->status = status;
+	if (status && text)
+		r->message = strdup(text);
+	if (r->tensor) {
+		struct ronde_tensor *t = r->tensor;
+		t->request = NULL;
+		r->tensor = NULL;
+		ronde_directory_drop(&s->directory, t);
+	} else {
+		ronde_directory_remove_unnamed(&s->directory, r);
+	}
+	release_memory(ctx, r);
+	ronde_count(&ctx->counters.completed, 1);
+	if (status)
+		ronde_count(&ctx->counters.errors, 1);
+	if (r->on_done)
+		ronde_engine_call_back(ctx, r);
+	ronde_request_finish(&s->pool, r);
+	atomic_fetch_sub_explicit(&s->in_flight, 1, memory_order_seq_cst);
+}
+
+void ronde_submit_end(struct ronde_context *ctx, int status, const char *text)
+{
+	struct ronde_submissions *s = &ctx->submissions;
+	pthread_mutex_lock(&s->lock);
+	if (!s->ended) {
+		s->ended = status;
+		s->ended_text = strdup(text);
+		if (!s->ended_text)
+			s->ended_text = strdup("");
+	}
+	s->backlog = NULL;
+	s->backlog_end = &s->backlog;
+	s->shutdown_said = s->shutdown_wanted;
+	atomic_store_explicit(&ctx->engine.backlogged, false, memory_order_relaxed);
+	while (s->pool.live)
+		ronde_submit_complete(ctx, s->pool.live, s->ended, s->ended_text);
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- handles ---- */
+
+static int unknown(ronde_handle handle)
+{
+	return ronde_error(
+		RONDE_ERR_UNKNOWN_HANDLE,
+		"handle %#llx is not in flight: it was never given out, was already waited for, "
+		"or is of a runtime that has been shut down",
+		(unsigned long long)handle);
+}
+
+int ronde_submit_wait(struct ronde_context *ctx, ronde_handle handle)
+{
+	struct ronde_submissions *s = &ctx->submissions;
+	struct ronde_request *r = ronde_request_find(&s->pool, handle, NULL);
+	if (!r || !ronde_request_claim(r, handle))
+		return unknown(handle);
+	ronde_engine_wait(ctx, r);
+	pthread_mutex_lock(&s->lock);
+	int status = r->status;
+	if (status)
+		ronde_error(status, "%s", r->message ? r->message : ronde_status_text(status));
+	ronde_request_release(&s->pool, r);
+	pthread_mutex_unlock(&s->lock);
+	return status;
+}
+
+int ronde_submit_on_done(struct ronde_context *ctx, ronde_handle handle, ronde_done_fn fn,
+			 void *arg)
+{
+	struct ronde_submissions *s = &ctx->submissions;
+	if (!fn)
+		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
+				   "ronde_handle_on_done: the function is NULL");
+	pthread_mutex_lock(&s->lock);
+	enum ronde_request_state state;
+	struct ronde_request *r = ronde_request_find(&s->pool, handle, &state);
+	int status = RONDE_OK;
+	if (!r) {
+		status = unknown(handle);
+	} else if (r->on_done) {
+		status = ronde_error(RONDE_ERR_INVALID_ARGUMENT,
+				     "ronde_handle_on_done: this handle has a function already");
+	} else {
+		status = ronde_engine_prepare_call_back(ctx, r, fn, arg);
+		if (!status && state == RONDE_REQUEST_DONE)
+			ronde_engine_call_back(ctx, r);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return status;
+}

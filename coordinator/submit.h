@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Submitting: from a call of the application to an announcement in the ring, and back: completing a
+ * request.
+ */
+#ifndef RONDE_SUBMIT_H
+#define RONDE_SUBMIT_H
+
+#include "coordinator/context.h"
+
+/* One operation as the application asked for it, arguments already checked. */
+struct ronde_submission {
+	const char *name; /* NULL: unnamed */
+	struct ronde_desc desc;
+	const void *input;
+	void *output;
+	uint64_t count;           /* my elements */
+	int64_t rows;             /* allgather: my rows */
+	ronde_gathered *gathered; /* allgather */
+	bool will_wait; /* the caller waits next: nobody has to be woken to make progress */
+};
+
+/*
+ * Takes the operation and announces it. Does not wait. Errors: DUPLICATE_NAME, OUT_OF_MEMORY, and
+ * what ended the runtime (SHUTDOWN, PEER_LOST); nothing is in flight then.
+ */
+int ronde_submit(struct ronde_context *context, const struct ronde_submission *submission,
+		 ronde_handle *handle);
+
+/* Waits until the request is done, releases it and returns its status, with the text described. */
+int ronde_submit_wait(struct ronde_context *context, ronde_handle handle);
+
+/* See ronde_handle_on_done(). */
+int ronde_submit_on_done(struct ronde_context *context, ronde_handle handle, ronde_done_fn fn,
+			 void *arg);
+
+/* Asks for the end of the runtime, on all ranks. */
+void ronde_submit_shutdown(struct ronde_context *context);
+
+/* True if a tensor of this description travels inside announcement and entry. Decided by its size
+ * only. */
+bool ronde_rides(const struct ronde_context *context, const struct ronde_desc *desc);
+
+/* ---- for the engine; under the submit lock where it says so ---- */
+
+/* Announces what the ring had no room for. Takes the lock. True if there was something. */
+bool ronde_submit_flush(struct ronde_context *context);
+/* Announces again, in full, what was announced by a slot that has been evicted. Under the lock. */
+void ronde_submit_again(struct ronde_context *context, struct ronde_request *request);
+/* The request is done. Under the lock. text NULL: the status's own. */
+void ronde_submit_complete(struct ronde_context *context, struct ronde_request *request, int status,
+			   const char *text);
+/* All pending requests fail, and everything submitted from now on. Takes the lock. First call wins.
+ */
+void ronde_submit_end(struct ronde_context *context, int status, const char *text);
+
+#endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/tensor.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+bool ronde_desc_equal(const struct ronde_desc *a, const struct ronde_desc *b)
+{
+	return a->ndim == b->ndim && memcmp(a, b, ronde_desc_bytes(a)) == 0;
+}
+
+uint64_t ronde_desc_count(const struct ronde_desc *d)
+{
+	uint64_t count = 1;
+	for (int i = 0; i < d->ndim; i++)
+		count *= (uint64_t)d->dims[i];
+	return count;
+}
+
+uint64_t ronde_desc_data_bytes(const struct ronde_desc *d)
+{
+	return ronde_desc_count(d) * ronde_dtype_bytes((ronde_dtype)d->dtype);
+}
+
+bool ronde_desc_valid(const struct ronde_desc *d)
+{
+	if (d->kind >= RONDE_KIND_COUNT || d->dtype >= RONDE_DTYPE_COUNT ||
+	    d->reduction >= RONDE_REDUCTION_COUNT || d->ndim > RONDE_MAX_DIMS)
+		return false;
+	uint64_t bytes = ronde_dtype_bytes((ronde_dtype)d->dtype);
+	for (int i = 0; i < d->ndim; i++) {
+		if (d->dims[i] < 0 || (d->dims[i] && bytes > INT64_MAX / (uint64_t)d->dims[i]))
+			return false;
+		bytes *= (uint64_t)d->dims[i];
+	}
+	return true;
+}
+
+void ronde_desc_shape_text(const struct ronde_desc *d, char *text, size_t bytes)
+{
+	size_t n = (size_t)snprintf(text, bytes, "%s[", ronde_dtype_name((ronde_dtype)d->dtype));
+	for (int i = 0; i < d->ndim && n < bytes; i++) {
+		if (i == 0 && d->kind == RONDE_KIND_ALLGATHER)
+			n += (size_t)snprintf(text + n, bytes - n, "*");
+		else
+			n += (size_t)snprintf(text + n, bytes - n, "%s%" PRId64, i ? "," : "",
+					      d->dims[i]);
+	}
+	if (n < bytes)
+		snprintf(text + n, bytes - n, "]");
+}
+
+const char *ronde_kind_name(enum ronde_kind kind)
+{
+	switch (kind) {
+	case RONDE_KIND_ALLREDUCE:
+		return "allreduce";
+	case RONDE_KIND_BROADCAST:
+		return "broadcast";
+	case RONDE_KIND_ALLGATHER:
+		return "allgather";
+	case RONDE_KIND_BARRIER:
+		return "barrier";
+	case RONDE_KIND_COUNT:
+		break;
+	}
+	return "?";
+}
+
+void ronde_key_set(struct ronde_key *key, enum ronde_kind kind, uint32_t set, const char *name,
+		   size_t name_bytes, uint64_t ordinal)
+{
+	memset(&key->head, 0, sizeof key->head);
+	key->head.kind = (uint8_t)kind;
+	key->head.named = name != NULL;
+	key->head.set = set;
+	if (name) {
+		key->head.name_bytes = (uint16_t)name_bytes;
+		memcpy(key->name, name, name_bytes);
+	} else {
+		key->head.ordinal = ordinal;
+	}
+	key->name[key->head.name_bytes] = '\0';
+}
+
+void ronde_key_head_text(const struct ronde_key_head *head, const char *name, char *text,
+			 size_t bytes)
+{
+	if (head->named)
+		snprintf(text, bytes, "%.*s", (int)head->name_bytes, name);
+	else
+		snprintf(text, bytes, "%s.noname.%" PRIu64,
+			 ronde_kind_name((enum ronde_kind)head->kind), head->ordinal);
+}
+
+void ronde_key_text(const struct ronde_key *key, char *text, size_t bytes)
+{
+	ronde_key_head_text(&key->head, key->name, text, bytes);
+}

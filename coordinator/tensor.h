@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a tensor is to the agreement: its identity (key) and what ranks must agree on (description).
+ */
+#ifndef RONDE_TENSOR_H
+#define RONDE_TENSOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "collectives/operation.h"
+#include "ronde/ronde.h"
+
+/*
+ * What all ranks of the set must give alike. Kept canonical (unused bytes are zero), so that equal
+ * descriptions are equal bytes. Only the first ronde_desc_bytes() travel.
+ */
+struct ronde_desc {
+	uint8_t kind;      /* enum ronde_kind */
+	uint8_t dtype;     /* ronde_dtype */
+	uint8_t reduction; /* ronde_reduction; allreduce */
+	uint8_t ndim;
+	int32_t root; /* global rank; broadcast */
+	uint32_t set; /* process set */
+	uint32_t pad;
+	double prescale, postscale;
+	int64_t dims[RONDE_MAX_DIMS]; /* allgather: dims[0] is 0, for it may differ */
+};
+
+static inline size_t ronde_desc_bytes(const struct ronde_desc *d)
+{
+	return offsetof(struct ronde_desc, dims) + d->ndim * sizeof d->dims[0];
+}
+
+bool ronde_desc_equal(const struct ronde_desc *a, const struct ronde_desc *b);
+/* Elements: the product of the extents, 1 for none. Checked at submit: it and its bytes fit an
+ * int64_t. */
+uint64_t ronde_desc_count(const struct ronde_desc *d);
+uint64_t ronde_desc_data_bytes(const struct ronde_desc *d);
+/* False for a description that no submit makes: a guard for what comes out of shared memory or a
+ * network. */
+bool ronde_desc_valid(const struct ronde_desc *d);
+
+/* "float32[64,32]". At most RONDE_SHAPE_TEXT bytes. */
+#define RONDE_SHAPE_TEXT 400
+void ronde_desc_shape_text(const struct ronde_desc *d, char *text, size_t bytes);
+
+/* "allreduce", … */
+const char *ronde_kind_name(enum ronde_kind kind);
+
+/*
+ * Identity: (operation, process set, name), or for an unnamed tensor (operation, process set,
+ * ordinal). As one run of bytes, so that it can be hashed and compared; only the first `bytes`
+ * count.
+ */
+struct ronde_key {
+	struct ronde_key_head {
+		uint8_t kind;
+		uint8_t named;
+		uint16_t name_bytes;
+		uint32_t set;
+		uint64_t ordinal; /* 0 if named */
+	} head;
+	char name[RONDE_MAX_NAME + 1]; /* zero-terminated, the zero not counted */
+};
+
+static inline size_t ronde_key_bytes(const struct ronde_key *k)
+{
+	return sizeof k->head + k->head.name_bytes;
+}
+
+/* name NULL: unnamed. The caller has checked the name's length. */
+void ronde_key_set(struct ronde_key *key, enum ronde_kind kind, uint32_t set, const char *name,
+		   size_t name_bytes, uint64_t ordinal);
+
+/* What a person calls the tensor: its name, or "allreduce.noname.3". At most RONDE_MAX_NAME + 1
+ * bytes. */
+void ronde_key_text(const struct ronde_key *key, char *text, size_t bytes);
+
+/* Same, from the head and the name apart. */
+void ronde_key_head_text(const struct ronde_key_head *head, const char *name, char *text,
+			 size_t bytes);
+
+#endif
