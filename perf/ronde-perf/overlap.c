@@ -83,8 +83,8 @@ static size_t beside_computation(const struct perf_run *run, enum perf_memory me
 }
 
 /* One time: counters of the small tensors alone. */
-static ronde_counters behind_a_big_one(const struct perf_run *run, float *big, float *small,
-				       bool opposite)
+static ronde_counters behind_a_big_one(const struct perf_run *run, const char *memory, float *big,
+				       float *small, bool opposite)
 {
 	const struct perf_world *world = run->world;
 	ronde_counters before = {.size = sizeof(before)}, after = {.size = sizeof(after)};
@@ -95,9 +95,9 @@ static ronde_counters behind_a_big_one(const struct perf_run *run, float *big, f
 	big_handle = submit(world, "perf.overlap.big", big, HUGE);
 	for (int i = 0; i < TENSORS; i++) {
 		int which = opposite && world->rank % 2 ? TENSORS - 1 - i : i;
-		char name[32];
+		char name[48];
 
-		snprintf(name, sizeof(name), "perf.overlap.%d", which);
+		snprintf(name, sizeof(name), "perf.overlap.%s.%d", memory, which);
 		handles[i] = submit(world, name, small + which * SMALL / (int)sizeof(float), SMALL);
 	}
 	perf_check(world, ronde_wait(big_handle), "perf.overlap.big");
@@ -119,7 +119,8 @@ static size_t fused(const struct perf_run *run, enum perf_memory memory)
 	double failed = 0;
 
 	for (int way = 0; way < 3; way++) {
-		ronde_counters used = behind_a_big_one(run, big, small, way == 2);
+		ronde_counters used =
+			behind_a_big_one(run, perf_memory_name(memory), big, small, way == 2);
 
 		failed += used.entries > ENTRIES || (way > 0 && used.descriptions_sent > 0);
 		if (world->rank == 0)

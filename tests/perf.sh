@@ -1,0 +1,137 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# ronde-perf works: every command, every type and reduction, wrong arguments, a rank that is killed.
+# No figure is looked at but the number of wrong elements.
+#
+# usage: tests/perf.sh RONDE-PERF
+set -euo pipefail
+
+perf=$1
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+failures=0
+
+not_ok()
+{
+	echo "not ok $1 - $2"
+	sed 's/^/    | /' "$folder"/out.* | tail -n 20
+	failures=$((failures + 1))
+}
+
+# ranks N ARGUMENT...: runs N ranks, without a launcher; what rank i prints goes to $folder/out.i.
+# Returns the last status that is not 0.
+ranks()
+{
+	local n=$1 i status=0 pids=() address
+	shift
+	address=ronde-perf-test-$$-$RANDOM
+	rm -f "$folder"/out.*
+	for ((i = 0; i < n; i++)); do
+		RONDE_RANK=$i RONDE_SIZE=$n RONDE_ADDRESS=$address \
+			timeout 100 "$perf" "$@" >"$folder/out.$i" 2>&1 </dev/null &
+		pids+=($!)
+	done
+	for i in "${pids[@]}"; do
+		wait "$i" || status=$?
+	done
+	return $status
+}
+
+# works N TEXT ARGUMENT...: N ranks end well and rank 0 prints TEXT.
+works()
+{
+	local n=$1 text=$2
+	shift 2
+	if ! ranks "$n" "$@"; then
+		not_ok "$n ranks: $*" "a rank failed"
+	elif ! grep -qF -- "$text" "$folder/out.0"; then
+		not_ok "$n ranks: $*" "\"$text\" was not printed"
+	else
+		echo "ok $n ranks: $*"
+	fi
+}
+
+# refuses TEXT ARGUMENT...: a message that holds TEXT, and a status that is not 0.
+refuses()
+{
+	local text=$1
+	shift
+	if ranks 1 "$@"; then
+		not_ok "refuses $*" "it ended well"
+	elif ! grep -qF -- "$text" "$folder/out.0"; then
+		not_ok "refuses $*" "\"$text\" was not printed"
+	else
+		echo "ok refuses $*"
+	fi
+}
+
+few="-n 3 -w 1 -c 2"
+for n in 1 2 3; do
+	for command in allreduce broadcast allgather; do
+		# shellcheck disable=SC2086
+		works $n "# wrong elements: 0;" $command -b 0 -e 300K -f 40 $few
+	done
+done
+for type in uint8 int8 uint16 int16 uint32 int32 uint64 int64 float16 bfloat16 float32 float64; do
+	for reduction in sum average min max product; do
+		# shellcheck disable=SC2086
+		works 2 "# wrong elements: 0;" allreduce -d $type -o $reduction -b 40K -e 40K $few
+	done
+done
+works 3 "# wrong elements: 0;" allreduce -o average -d float32 -b 40K -e 40K -n 3
+works 2 "# wrong elements: 0;" allreduce -d bool -o max -b 40K -e 40K -n 3
+works 2 "# wrong elements: 0;" barrier -n 3
+works 2 "back-to-back" allreduce -b 32 -e 32 --latency -n 10
+works 2 "tensors left in" step -n 1 -w 0
+works 2 "as it should be" overlap
+works 2 "keeps" idle --seconds 0.2
+
+works 2 "memcpy" allreduce -b 1K -e 4K -n 3 --compare --inplace --csv "$folder/data.csv"
+rows=$(wc -l <"$folder/data.csv")
+columns=$(awk -F, '{ print NF }' "$folder/data.csv" | sort -u)
+# A line of names; 3 sizes, 2 kinds of memory, Ronde and memcpy.
+if [ "$rows" = 13 ] && [ "$columns" = 17 ]; then
+	echo "ok csv"
+else
+	not_ok csv "$rows rows of $columns columns"
+fi
+
+refuses "there is no command \"fly\"" fly
+refuses "a command is missing" -n 3
+refuses "there is no such type" allreduce -d float99
+refuses "there is no such reduction" allreduce -o mean
+refuses "-b \"12x\"" allreduce -b 12x
+refuses "-b 64 is more than -e 32" allreduce -b 64 -e 32
+refuses "-r 5: there are only 1 ranks" broadcast -r 5
+refuses "can't write to /nonexistent/file" allreduce -e 8 --csv /nonexistent/file
+refuses "there is only resnet50" step --model vgg
+
+# A rank that is killed: the other one says so and ends.
+address=ronde-perf-test-$$-killed
+pids=()
+rm -f "$folder"/out.*
+for i in 0 1; do
+	RONDE_RANK=$i RONDE_SIZE=2 RONDE_ADDRESS=$address \
+		"$perf" allreduce -b 1M -e 1M -n 1000000 >"$folder/out.$i" 2>&1 </dev/null &
+	pids+=($!)
+done
+for ((i = 0; i < 100; i++)); do
+	! grep -q "redop" "$folder/out.0" || break
+	sleep 0.1
+done
+sleep 0.5
+kill -9 "${pids[1]}"
+for ((i = 0; i < 100; i++)); do
+	kill -0 "${pids[0]}" 2>/dev/null || break
+	sleep 0.1
+done
+if kill -9 "${pids[0]}" 2>/dev/null; then
+	not_ok "a killed rank" "the other one is still there after 10 s"
+elif wait "${pids[0]}"; then
+	not_ok "a killed rank" "the other one ended well"
+elif ! grep -q "ronde-perf\[rank 0\]: " "$folder/out.0"; then
+	not_ok "a killed rank" "the other one did not say why it ended"
+else
+	echo "ok a killed rank"
+fi
+[ $failures = 0 ]
