@@ -2,6 +2,10 @@
 /*
  * The heap: one sparse memory file per process, mapped by all ranks of the node, from which
  * ronde_alloc() serves. What is allocated where is private data of the owner.
+ *
+ * Fork: a child shares the pages with its parent, so it may read and write what was allocated before
+ * the fork, and the parent and its peers see what it writes. It may not allocate or free: that is
+ * refused with a text. exec() leaves nothing of the heap. Core files do not contain it.
  */
 #ifndef RONDE_HEAP_H
 #define RONDE_HEAP_H
@@ -19,7 +23,10 @@ struct ronde_heap;
 int ronde_heap_create(struct ronde_heap **heap, size_t reserve_bytes);
 void ronde_heap_destroy(struct ronde_heap *heap);
 
-/* The contracts of ronde_alloc() and ronde_free(). Thread-safe. NULL with the error described. */
+/*
+ * The contracts of ronde_alloc() and ronde_free(). Thread-safe. NULL with the error described.
+ * From 2 MiB on memory is 2 MiB-aligned while the address space has room for it.
+ */
 void *ronde_heap_alloc(struct ronde_heap *heap, size_t bytes);
 int ronde_heap_free(struct ronde_heap *heap, void *memory);
 
@@ -33,6 +40,8 @@ size_t ronde_heap_reserve(const struct ronde_heap *heap);
 bool ronde_heap_find(struct ronde_heap *heap, const void *memory, size_t bytes, uint64_t *offset);
 
 /*
+ * Finding takes no lock and about 10 ns.
+ *
  * Operations in flight hold the allocations they use: a held one cannot be freed (ERR_BUSY).
  * hold: as find, and counts. release: undoes one hold at the offset.
  */

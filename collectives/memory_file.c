@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -39,8 +40,24 @@ static int create_in_dev_shm(void)
 	return fd;
 }
 
+/* Beyond this limit, making a file longer ends the process by SIGXFSZ, even a file in memory. */
+static bool too_long(size_t bytes, unsigned long long *most)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+		return false;
+	*most = limit.rlim_cur;
+	return bytes > limit.rlim_cur;
+}
+
 int ronde_memory_file_create(const char *what, size_t bytes, bool fallback, bool *is_memfd)
 {
+	unsigned long long most;
+	if (too_long(bytes, &most))
+		return ronde_error(RONDE_ERR_SYSTEM,
+				   "no shared memory for %s: it is a file of %zu bytes, and "
+				   "`ulimit -f` allows %llu; raise that limit",
+				   what, bytes, most);
 	int fd = fallback ? -1 : memfd_create("ronde", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	int memfd_error = fallback ? ENOSYS : errno;
 	*is_memfd = fd >= 0;

@@ -2,6 +2,7 @@
 /* A dead process is noticed whatever way it went; a live one never is. */
 #include <check.h>
 #include <sched.h>
+#include <sys/syscall.h>
 
 #include "collectives/bootstrap/wait.h"
 #include "tests/node_ranks.h"
@@ -58,10 +59,13 @@ _Noreturn static void die(struct scene *scene)
 	}
 	atomic_store(&scene->died_at, nanoseconds());
 	switch (scene->death) {
+	/* As _exit() does, but for sanitizers, which think for a second first. */
 	case EXITED_0:
-		_exit(0);
+		syscall(SYS_exit_group, 0);
+		abort();
 	case EXITED_1:
-		_exit(1);
+		syscall(SYS_exit_group, 1);
+		abort();
 	case ABORTED:
 		signal(SIGABRT, SIG_DFL);
 		abort();

@@ -1,0 +1,487 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The heap against a model, under threads, and at its limits. */
+#include <check.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "collectives/heap.h"
+#include "collectives/heap_spans.h"
+#include "collectives/memory_file.h"
+#include "collectives/memory_room.h"
+#include "collectives/status.h"
+
+#define MIB ((size_t)1 << 20)
+
+static struct ronde_heap *heap;
+static uint64_t seed;
+
+static void make_heap(void)
+{
+	ck_assert_int_eq(ronde_heap_create(&heap, (size_t)1 << 40), RONDE_OK);
+}
+
+static void destroy_heap(void)
+{
+	ronde_heap_destroy(heap);
+}
+
+static uint64_t next_random(uint64_t *state)
+{
+	uint64_t z = *state += 0x9e3779b97f4a7c15ull;
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+	return z ^ z >> 31;
+}
+
+/* Sizes of all orders alike, up to 2^bits. */
+static size_t random_size(uint64_t *state, int bits)
+{
+	uint64_t order = next_random(state) % (uint64_t)(bits + 1);
+	return next_random(state) & (((uint64_t)1 << order) - 1);
+}
+
+static size_t memory_used(void)
+{
+	struct stat file;
+	ck_assert_int_eq(fstat(ronde_heap_fd(heap), &file), 0);
+	return (size_t)file.st_blocks * 512;
+}
+
+static bool all_bytes(const unsigned char *memory, size_t bytes, unsigned char value)
+{
+	return bytes == 0 || (memory[0] == value && memcmp(memory, memory + 1, bytes - 1) == 0);
+}
+
+/* ---- the model: a table of what is allocated and what it holds ---- */
+
+struct item {
+	unsigned char *memory;
+	size_t bytes;
+	unsigned char value;
+};
+
+static int item_make(struct item *item, size_t bytes, unsigned char value)
+{
+	item->memory = ronde_heap_alloc(heap, bytes);
+	item->bytes = bytes;
+	item->value = value;
+	uintptr_t align = bytes >= RONDE_HUGE_PAGE ? RONDE_HUGE_PAGE : 64;
+	if (!item->memory || (uintptr_t)item->memory % align != 0)
+		return __LINE__;
+	if (!all_bytes(item->memory, bytes, 0))
+		return __LINE__;
+	memset(item->memory, value, bytes);
+	return 0;
+}
+
+static int item_find(const struct item *item, uint64_t *state)
+{
+	uint64_t offset = 0, base = (uint64_t)(item->memory - ronde_heap_base(heap));
+	size_t skip = item->bytes ? next_random(state) % item->bytes : 0;
+	if (!ronde_heap_find(heap, item->memory + skip, item->bytes - skip, &offset) ||
+	    offset != base + skip)
+		return __LINE__;
+	if (ronde_heap_find(heap, item->memory + skip, item->bytes - skip + 1, &offset))
+		return __LINE__;
+	if (ronde_heap_find(heap, item->memory, SIZE_MAX, &offset))
+		return __LINE__;
+	return offset == base + skip ? 0 : __LINE__;
+}
+
+static int item_drop(struct item *item)
+{
+	unsigned char *memory = item->memory;
+	uint64_t offset;
+	item->memory = NULL;
+	if (!all_bytes(memory, item->bytes, item->value))
+		return __LINE__;
+	if (ronde_heap_free(heap, memory))
+		return __LINE__;
+	return ronde_heap_find(heap, memory, 0, &offset) ? __LINE__ : 0;
+}
+
+#define ITEMS 400
+
+START_TEST(random_against_model)
+{
+	struct item items[ITEMS] = {0};
+	uint64_t state = seed + (uint64_t)_i;
+	size_t pages = 0;
+	int bad = 0;
+	for (int step = 0; step < 6000 && !bad; step++) {
+		struct item *item = &items[next_random(&state) % ITEMS];
+		if (!item->memory) {
+			bad = item_make(item, random_size(&state, _i == 0 ? 12 : 22),
+					(unsigned char)(1 + step % 255));
+		} else if (next_random(&state) % 4) {
+			bad = item_find(item, &state);
+		} else {
+			bad = item_drop(item);
+		}
+	}
+	for (int i = 0; i < ITEMS; i++)
+		pages += items[i].memory ? items[i].bytes / 4096 + 2 : 0;
+	size_t used = memory_used();
+	for (int i = 0; i < ITEMS && !bad; i++)
+		if (items[i].memory)
+			bad = item_drop(&items[i]);
+	ck_assert_msg(!bad, "line %d, seed %llu", bad, (unsigned long long)seed);
+	/* What is free takes no memory: neither now, nor before in between. */
+	ck_assert_uint_le(used, pages * 4096);
+	ck_assert_uint_eq(memory_used(), 0);
+}
+END_TEST
+
+/* ---- properties ---- */
+
+START_TEST(size_classes)
+{
+	int bad = 0;
+	for (size_t bytes = 0; bytes <= RONDE_SMALL_LIMIT; bytes++) {
+		int c = ronde_small_class(bytes);
+		bad += c < 0 || c >= RONDE_SMALL_CLASSES || ronde_small_size(c) < bytes ||
+		       (c > 0 && ronde_small_size(c - 1) >= bytes) || ronde_small_size(c) % 64;
+	}
+	ck_assert_int_eq(bad, 0);
+}
+END_TEST
+
+START_TEST(memory_is_present)
+{
+	static const size_t sizes[] = {100, 4096, 16384, 1 * MIB, 32 * MIB};
+	long faults = 0;
+	int zeros = open("/dev/zero", O_RDONLY);
+	size_t total = 0;
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+		unsigned char *memory = ronde_heap_alloc(heap, sizes[i]);
+		struct rusage before, after;
+		getrusage(RUSAGE_SELF, &before);
+		/* Written by the kernel: our own writes would touch a sanitizer's memory as well.
+		 */
+		ck_assert_int_eq(syscall(SYS_read, zeros, memory, sizes[i]), (long)sizes[i]);
+		getrusage(RUSAGE_SELF, &after);
+		faults += after.ru_minflt - before.ru_minflt;
+		total += sizes[i];
+	}
+	/* A few belong to the test itself; a heap that is not there has 8,000. */
+	close(zeros);
+	ck_assert_int_lt(faults, 100);
+	ck_assert_uint_ge(memory_used(), total);
+}
+END_TEST
+
+START_TEST(zero_bytes_are_unique)
+{
+	void *a = ronde_heap_alloc(heap, 0), *b = ronde_heap_alloc(heap, 0);
+	uint64_t offset;
+	ck_assert_ptr_nonnull(a);
+	ck_assert_ptr_nonnull(b);
+	ck_assert_ptr_ne(a, b);
+	ck_assert(ronde_heap_find(heap, a, 0, &offset));
+	ck_assert(!ronde_heap_find(heap, a, 1, &offset));
+	ck_assert_int_eq(ronde_heap_free(heap, a), RONDE_OK);
+	ck_assert_int_eq(ronde_heap_free(heap, b), RONDE_OK);
+	ck_assert_int_eq(ronde_heap_free(heap, NULL), RONDE_OK);
+}
+END_TEST
+
+/* Free neighbours join: afterwards the whole is one piece again. */
+START_TEST(neighbours_join)
+{
+	struct ronde_heap *small;
+	ck_assert_int_eq(ronde_heap_create(&small, 32 * MIB), RONDE_OK);
+	uint64_t state = seed;
+	for (int round = 0; round < 5; round++) {
+		void *pieces[2000];
+		int n = 0;
+		while (n < 2000 && (pieces[n] = ronde_heap_alloc(small, random_size(&state, 20))))
+			n++;
+		for (; n > 0; n--) {
+			int i = (int)(next_random(&state) % (uint64_t)n);
+			ck_assert_int_eq(ronde_heap_free(small, pieces[i]), RONDE_OK);
+			pieces[i] = pieces[n - 1];
+		}
+		void *whole = ronde_heap_alloc(small, 32 * MIB);
+		ck_assert_msg(whole != NULL, "seed %llu: %s", (unsigned long long)seed,
+			      ronde_error_message());
+		ronde_heap_free(small, whole);
+	}
+	ronde_heap_destroy(small);
+}
+END_TEST
+
+/* ---- errors ---- */
+
+static void expect_text(const char *part)
+{
+	const char *text = ronde_error_message();
+	ck_assert_msg(strstr(text, part), "\"%s\" lacks \"%s\"", text, part);
+}
+
+static void expect_refusal(void *memory, const char *part)
+{
+	ck_assert_int_eq(ronde_heap_free(heap, memory), RONDE_ERR_INVALID_ARGUMENT);
+	expect_text(part);
+}
+
+START_TEST(wrong_pointers)
+{
+	static const size_t sizes[] = {1, 300, 16384, 16385, 3 * MIB};
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+		unsigned char *memory = ronde_heap_alloc(heap, sizes[i]);
+		char text[64];
+		snprintf(text, sizeof text, "1 bytes into an allocation of %zu bytes", sizes[i]);
+		expect_refusal(memory + 1, text);
+		ck_assert_int_eq(ronde_heap_free(heap, memory), RONDE_OK);
+		expect_refusal(memory, "was it freed before?");
+		expect_refusal(memory + 1, "was it freed before?");
+	}
+	int local;
+	expect_refusal(&local, "outside the heap");
+	expect_refusal(ronde_heap_base(heap) + ronde_heap_reserve(heap), "outside the heap");
+	expect_refusal(ronde_heap_base(heap) - 1, "outside the heap");
+	expect_refusal(ronde_heap_base(heap) + 100 * MIB, "was it freed before?");
+	uint64_t offset;
+	ck_assert(!ronde_heap_find(heap, &local, 1, &offset));
+	ck_assert(!ronde_heap_find(heap, NULL, 0, &offset));
+	ck_assert(!ronde_heap_hold(heap, &local, 1, &offset));
+}
+END_TEST
+
+START_TEST(held_memory_stays)
+{
+	static const size_t sizes[] = {64, 5000, 2 * MIB};
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+		unsigned char *memory = ronde_heap_alloc(heap, sizes[i]);
+		uint64_t first, second;
+		ck_assert(ronde_heap_hold(heap, memory, sizes[i], &first));
+		ck_assert(ronde_heap_hold(heap, memory + 32, 32, &second));
+		ck_assert_uint_eq(second, first + 32);
+		ck_assert(!ronde_heap_hold(heap, memory + 32, sizes[i], &second));
+		memory[0] = 7;
+		ck_assert_int_eq(ronde_heap_free(heap, memory), RONDE_ERR_BUSY);
+		expect_text("2 operation(s) in flight");
+		ronde_heap_release(heap, first);
+		ck_assert_int_eq(ronde_heap_free(heap, memory), RONDE_ERR_BUSY);
+		ck_assert_int_eq(memory[0], 7);
+		ronde_heap_release(heap, second);
+		ck_assert_int_eq(ronde_heap_free(heap, memory), RONDE_OK);
+		ck_assert(!ronde_heap_hold(heap, memory, 1, &first));
+	}
+}
+END_TEST
+
+START_TEST(too_much)
+{
+	struct ronde_memory_room room;
+	ronde_memory_room(&room, "");
+	if (room.bytes < (uint64_t)1 << 39) {
+		ck_assert_ptr_null(ronde_heap_alloc(heap, (size_t)1 << 39));
+		expect_text("ronde_alloc(549755813888): 549755813888 bytes (512.0 GiB) wanted, ");
+		expect_text(" available by ");
+	}
+	ck_assert_ptr_null(ronde_heap_alloc(heap, (size_t)1 << 41));
+	expect_text("RONDE_HEAP_RESERVE_BYTES");
+	ck_assert_ptr_null(ronde_heap_alloc(heap, SIZE_MAX));
+	struct ronde_heap *small;
+	ck_assert_int_eq(ronde_heap_create(&small, MIB), RONDE_OK);
+	void *half = ronde_heap_alloc(small, MIB / 2);
+	ck_assert_ptr_nonnull(half);
+	ck_assert_ptr_null(ronde_heap_alloc(small, MIB * 3 / 4));
+	expect_text("has 524288 bytes free, at most 524288 of them in one piece");
+	ck_assert_ptr_nonnull(ronde_heap_alloc(small, MIB / 2));
+	ronde_heap_destroy(small);
+	/* Nothing of it is left in the heap's books. */
+	ck_assert_uint_eq(memory_used(), 0);
+}
+END_TEST
+
+START_TEST(limits_of_the_process)
+{
+	struct ronde_heap *other;
+	struct rlimit before, little;
+	getrlimit(RLIMIT_FSIZE, &before);
+	little = before;
+	little.rlim_cur = 1000000;
+	setrlimit(RLIMIT_FSIZE, &little);
+	int status = ronde_heap_create(&other, 64 * MIB);
+	setrlimit(RLIMIT_FSIZE, &before);
+	ck_assert_int_eq(status, RONDE_ERR_SYSTEM);
+	expect_text("ulimit -f");
+	ck_assert_int_eq(ronde_heap_create(&other, (size_t)1 << 62), RONDE_ERR_OUT_OF_MEMORY);
+	expect_text("RONDE_HEAP_RESERVE_BYTES");
+}
+END_TEST
+
+static int in_child(int *memory)
+{
+	if (memory[3] != 33)
+		return __LINE__;
+	memory[4] = 44;
+	if (ronde_heap_alloc(heap, 8) || !strstr(ronde_error_message(), "forked"))
+		return __LINE__;
+	if (ronde_heap_free(heap, memory) != RONDE_ERR_INVALID_ARGUMENT)
+		return __LINE__;
+	return strstr(ronde_error_message(), "forked") ? 0 : __LINE__;
+}
+
+START_TEST(a_child_may_read_and_write)
+{
+	int *memory = ronde_heap_alloc(heap, 4096);
+	memory[3] = 33;
+	pid_t child = fork();
+	if (child == 0)
+		_exit(in_child(memory) % 256);
+	int status;
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert_int_eq(status, 0);
+	ck_assert_int_eq(memory[4], 44);
+	ck_assert_int_eq(ronde_heap_free(heap, memory), RONDE_OK);
+}
+END_TEST
+
+/* madvise() refuses an address within a page, as old kernels do what they do not know. */
+START_TEST(fallbacks_of_old_kernels)
+{
+	bool memfd;
+	int fd = ronde_memory_file_create("a test", MIB, false, &memfd);
+	ck_assert_int_ge(fd, 0);
+	unsigned char *memory = ronde_memory_file_map(fd, MIB);
+	ck_assert_ptr_nonnull(memory);
+	ck_assert_int_eq(ronde_memory_file_populate(fd, 64, memory + 64, 8192 - 64), 0);
+	struct stat file;
+	fstat(fd, &file);
+	ck_assert_int_eq((int)file.st_blocks * 512, 8192);
+	memset(memory, 5, 8192);
+	ronde_memory_file_punch(fd, 64, memory + 64, 8192 - 64);
+	fstat(fd, &file);
+	ck_assert_int_eq((int)file.st_blocks * 512, 4096);
+	ck_assert(all_bytes(memory, 64, 5) && all_bytes(memory + 64, 8192 - 64, 0));
+	close(fd);
+}
+END_TEST
+
+/* ---- threads ---- */
+
+#define THREADS 4
+#define SLOTS 64
+
+struct worker {
+	pthread_t thread;
+	int number, bad;
+	_Atomic bool *stop;
+};
+
+static int use_and_free(struct item *item, uint64_t *state)
+{
+	uint64_t offset;
+	if (!ronde_heap_hold(heap, item->memory, item->bytes, &offset))
+		return __LINE__;
+	if (ronde_heap_free(heap, item->memory) != RONDE_ERR_BUSY)
+		return __LINE__;
+	ronde_heap_release(heap, offset);
+	int bad = item_find(item, state), status;
+	if (bad || !all_bytes(item->memory, item->bytes, item->value))
+		return bad ? bad : __LINE__;
+	/* The prowler may hold it for a moment. */
+	while ((status = ronde_heap_free(heap, item->memory)) == RONDE_ERR_BUSY)
+		sched_yield();
+	item->memory = NULL;
+	return status ? __LINE__ : 0;
+}
+
+static void *work(void *arg)
+{
+	struct worker *w = arg;
+	struct item items[SLOTS] = {0};
+	uint64_t state = seed + 1000 + (uint64_t)w->number;
+	for (int step = 0; step < 3000 && !w->bad; step++) {
+		struct item *item = &items[next_random(&state) % SLOTS];
+		w->bad = item->memory ? use_and_free(item, &state)
+				      : item_make(item, random_size(&state, 17),
+						  (unsigned char)(w->number + 1));
+	}
+	for (int i = 0; i < SLOTS && !w->bad; i++)
+		if (items[i].memory)
+			w->bad = use_and_free(&items[i], &state);
+	return NULL;
+}
+
+/* Holds what it meets at any address, as a program does that submits memory it has freed. */
+static void *prowl(void *arg)
+{
+	struct worker *w = arg;
+	uint64_t state = seed + 2000, offset;
+	while (!atomic_load(w->stop)) {
+		unsigned char *memory = ronde_heap_base(heap) + next_random(&state) % (8 * MIB);
+		if (!ronde_heap_hold(heap, memory, 1, &offset))
+			continue;
+		if (offset != (uint64_t)(memory - ronde_heap_base(heap)))
+			w->bad = __LINE__;
+		ronde_heap_release(heap, offset);
+	}
+	return NULL;
+}
+
+START_TEST(threads_at_once)
+{
+	struct worker workers[THREADS + 1];
+	_Atomic bool stop = false;
+	for (int i = 0; i <= THREADS; i++) {
+		workers[i] = (struct worker){.number = i, .stop = &stop};
+		pthread_create(&workers[i].thread, NULL, i < THREADS ? work : prowl, &workers[i]);
+	}
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(workers[i].thread, NULL);
+	atomic_store(&stop, true);
+	pthread_join(workers[THREADS].thread, NULL);
+	for (int i = 0; i <= THREADS; i++)
+		ck_assert_msg(!workers[i].bad, "line %d, seed %llu", workers[i].bad,
+			      (unsigned long long)seed);
+	ck_assert_uint_eq(memory_used(), 0);
+}
+END_TEST
+
+static Suite *heap_suite(void)
+{
+	Suite *suite = suite_create("heap");
+	TCase *one = tcase_create("heap");
+	tcase_set_timeout(one, 60);
+	tcase_add_checked_fixture(one, make_heap, destroy_heap);
+	tcase_add_loop_test(one, random_against_model, 0, 2);
+	tcase_add_test(one, size_classes);
+	tcase_add_test(one, memory_is_present);
+	tcase_add_test(one, zero_bytes_are_unique);
+	tcase_add_test(one, neighbours_join);
+	tcase_add_test(one, wrong_pointers);
+	tcase_add_test(one, held_memory_stays);
+	tcase_add_test(one, too_much);
+	tcase_add_test(one, limits_of_the_process);
+	tcase_add_test(one, a_child_may_read_and_write);
+	tcase_add_test(one, fallbacks_of_old_kernels);
+	tcase_add_test(one, threads_at_once);
+	suite_add_tcase(suite, one);
+	return suite;
+}
+
+int main(void)
+{
+	const char *given = getenv("RONDE_TEST_SEED");
+	seed = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
+	printf("seed %llu (RONDE_TEST_SEED)\n", (unsigned long long)seed);
+	SRunner *runner = srunner_create(heap_suite());
+	srunner_run_all(runner, CK_ENV);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}
