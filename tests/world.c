@@ -7,11 +7,13 @@
  *   --again N     opens and closes N times in all
  *   --mpi-init    the program itself initialises MPI before, and finalises it after (with
  *                 --level single|funneled|serialized|multiple)
+ *   --load FILE   it loads this MPI at run time, as a Python extension does, and initialises it
  *   --in-finalize it leaves the bootstrap open: MPI_Finalize() has to close it
  *   --leave RANK  that rank leaves by exit(0) without closing, the others go on and must see it
  *   --timeout S   of the bootstrap
  *   --thread      opens on another thread than main's
  */
+#include <dlfcn.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -29,6 +31,7 @@
 struct options {
 	int again, leave, level;
 	bool mpi_init, in_finalize, thread;
+	const char *load;
 	double timeout;
 };
 
@@ -144,6 +147,23 @@ static int finalise_mpi(void)
 	return 0;
 }
 
+/* Calls MPI_Init() or MPI_Finalize() of an MPI that is in nobody's global scope. */
+static void call_loaded(const char *file, const char *name)
+{
+	int (*init)(int *argc, char ***argv), (*finalize)(void);
+	void *handle = dlopen(file, RTLD_NOW | RTLD_LOCAL);
+	*(void **)&init = handle ? dlsym(handle, "MPI_Init") : NULL;
+	*(void **)&finalize = handle ? dlsym(handle, "MPI_Finalize") : NULL;
+	if (!init || !finalize) {
+		fprintf(stderr, "%s\n", dlerror());
+		exit(2);
+	}
+	if (!strcmp(name, "MPI_Init"))
+		init(NULL, NULL);
+	else
+		finalize();
+}
+
 static int level_number(const char *name)
 {
 	static const char *const names[] = {"single", "funneled", "serialized", "multiple"};
@@ -167,6 +187,8 @@ int main(int argc, char **argv)
 			o.level = level_number(value), i++;
 		else if (!strcmp(argv[i], "--timeout"))
 			o.timeout = atof(value), i++;
+		else if (!strcmp(argv[i], "--load"))
+			o.load = value, i++;
 		else if (!strcmp(argv[i], "--mpi-init"))
 			o.mpi_init = true;
 		else if (!strcmp(argv[i], "--in-finalize"))
@@ -180,6 +202,8 @@ int main(int argc, char **argv)
 	}
 	if (o.mpi_init)
 		initialise_mpi(&o);
+	if (o.load)
+		call_loaded(o.load, "MPI_Init");
 	int status;
 	if (o.thread) {
 		pthread_t thread;
@@ -190,6 +214,8 @@ int main(int argc, char **argv)
 	} else {
 		status = run(&o);
 	}
+	if (o.load && !status)
+		call_loaded(o.load, "MPI_Finalize");
 	if (o.mpi_init && !status)
 		status = finalise_mpi();
 	return status;

@@ -103,11 +103,10 @@ static int load_module(const struct ronde_mpi_module **module, const char *path)
 	if (!handle)
 		return ronde_error(
 			RONDE_ERR_LAUNCHER,
-			"Ronde's MPI module cannot be loaded: %s. If it is a library of MPI "
-			"that is missing: the package of that MPI brings it (on Debian "
-			"openmpi-bin, or mpich); if it is the module: RONDE_MPI_MODULE is "
-			"%s",
-			dlerror(), secure_getenv("RONDE_MPI_MODULE") ? path : "not set");
+			"Ronde's MPI module %s cannot be loaded: %s. A library of MPI that is "
+			"missing comes with the package of that MPI (on Debian openmpi-bin, "
+			"or mpich)",
+			path, dlerror());
 	*module = dlsym(handle, RONDE_MPI_MODULE_SYMBOL);
 	if (!*module)
 		return ronde_error(

@@ -1,0 +1,206 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Real launchers start a tiny program (tests/world.c): it sees the whole job, or is told what to do;
+# never n worlds of one rank, and never a hang.
+#
+# usage: tests/launchers.sh BUILD-FOLDER
+set -euo pipefail
+
+build=$(realpath "$1")
+source=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")
+world=$build/tests/world
+world_mpi=$build/tests/world-mpi
+module=$build/collectives/mpi/ronde_mpi.so
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+out=$folder/out
+
+skip()
+{
+	echo "$1"
+	exit 77
+}
+
+# Which mpirun is whose: plain mpirun is either's on Debian.
+find_launcher()
+{
+	local candidate
+	for candidate in "$1" mpirun; do
+		case $("$candidate" --version 2>/dev/null || true) in
+		*"$2"*)
+			echo "$candidate"
+			return
+			;;
+		esac
+	done
+}
+
+openmpi=$(find_launcher mpirun.openmpi 'Open MPI')
+mpich=$(find_launcher mpirun.mpich HYDRA)
+[ -n "$openmpi" ] || skip "Open MPI's mpirun is missing (Debian package openmpi-bin)"
+[ -x "$world" ] || skip "$world is not built: it needs -Dtests=enabled"
+[ -e "$module" ] || skip "the MPI module is not built (Debian package libopenmpi-dev)"
+readelf -d "$module" | grep -q 'NEEDED.*libmpi\.so\.40' ||
+	skip "the MPI module of $build is not built for Open MPI"
+if [ "$(id -u)" = 0 ]; then
+	export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+fi
+unset RONDE_RANK RONDE_SIZE RONDE_ADDRESS RONDE_MPI_MODULE
+
+# try STATUS COMMAND...: runs it with a time limit; its output goes to $out. STATUS: 0, or "error".
+try()
+{
+	local wanted=$1 status=0
+	shift
+	timeout 60 "$@" >"$out" 2>&1 </dev/null || status=$?
+	[ "$status" != 124 ] || {
+		reason="hangs: $*"
+		return 1
+	}
+	if [ "$wanted" = 0 ] && [ "$status" != 0 ] || [ "$wanted" = error ] && [ "$status" = 0 ]; then
+		reason="exit status $status: $*"
+		return 1
+	fi
+}
+
+# says COUNT TEXT: so many lines of the output hold the text.
+says()
+{
+	local found
+	found=$(grep -cF -- "$2" "$out" || true)
+	[ "$found" = "$1" ] || {
+		reason="$found lines with \"$2\", not $1"
+		return 1
+	}
+}
+
+# check NAME FUNCTION [ARGUMENTS]
+check()
+{
+	local name=$1
+	shift
+	reason=
+	if "$@"; then
+		echo "ok $name"
+	else
+		echo "not ok $name - $reason"
+		sed 's/^/    | /' "$out" | tail -n 20
+	fi
+}
+
+# A world of n ranks on one node: every rank prints it.
+world_of()
+{
+	local n=$1 rank zeros
+	shift
+	zeros=$(printf ' 0%.0s' $(seq "$n"))
+	try 0 "$@" || return 1
+	for ((rank = 0; rank < n; rank++)); do
+		says 1 "rank $rank of $n by mpi, nodes$zeros" || return 1
+	done
+}
+
+alone()
+{
+	try 0 "$@" && says 1 "rank 0 of 1 by none, nodes 0"
+}
+
+refused()
+{
+	local count=$1 text=$2
+	shift 2
+	try error "$@" && says "$count" "$text" && says 0 " of 1 by "
+}
+
+closes_in_finalize()
+{
+	world_of 2 "$openmpi" -np 2 "$world_mpi" --in-finalize &&
+		says 1 "rank 0 closes in MPI_Finalize" && says 1 "rank 1 closes in MPI_Finalize"
+}
+
+# mpirun ends a job when a rank leaves early: no rank may wait longer than that takes.
+leaves()
+{
+	try error "$openmpi" --oversubscribe -np 3 "$world" --leave 1 --timeout 20
+}
+
+# Told to let the others live, it does, and they say who is gone.
+leaves_others()
+{
+	try any "$openmpi" --enable-recovery --oversubscribe -np 3 "$world" --leave 1 --timeout 2 &&
+		says 1 "rank 0: rank 1 did not come to the exchange within 2 s" &&
+		says 1 "rank 2: rank 1 did not come to the exchange within 2 s"
+}
+
+copied_world()
+{
+	cp "$world" "$folder/world"
+	refused 2 "but Ronde's MPI module is missing. Looked for $folder/ronde/ronde_mpi.so" \
+		"$openmpi" -np 2 "$folder/world" && says 2 "libopenmpi-dev" && says 2 "-Dmpi="
+}
+
+text_file()
+{
+	echo "no module" >"$folder/text.so"
+	refused 2 "Ronde's MPI module $folder/text.so cannot be loaded" \
+		env RONDE_MPI_MODULE="$folder/text.so" "$openmpi" -np 2 "$world"
+}
+
+check alone alone "$world"
+check mpirun-1 alone "$openmpi" -np 1 "$world"
+check mpirun-2 world_of 2 "$openmpi" --oversubscribe -np 2 "$world"
+check mpirun-4 world_of 4 "$openmpi" --oversubscribe -np 4 "$world"
+check 20-times world_of 2 "$openmpi" --oversubscribe -np 2 "$world" --again 20
+check other-thread world_of 2 "$openmpi" --oversubscribe -np 2 "$world" --thread
+check singleton world_of 1 "$world_mpi" --mpi-init
+check linked-alone alone "$world_mpi"
+check linked world_of 2 "$openmpi" --oversubscribe -np 2 "$world_mpi"
+check program-init world_of 2 "$openmpi" --oversubscribe -np 2 "$world_mpi" --mpi-init --again 3
+check program-init-single world_of 2 "$openmpi" --oversubscribe -np 2 "$world_mpi" --mpi-init \
+	--level single
+check wrong-thread refused 2 "MPI_THREAD_FUNNELED" \
+	"$openmpi" --oversubscribe -np 2 "$world_mpi" --mpi-init --level funneled --thread
+check in-finalize closes_in_finalize
+check local-mpi world_of 1 "$world" --load libmpi.so.40
+check leaves leaves
+check leaves-others leaves_others
+check no-module copied_world
+check wrong-path refused 2 'RONDE_MPI_MODULE is "/nonexistent", which cannot be read' \
+	env RONDE_MPI_MODULE=/nonexistent "$openmpi" --oversubscribe -np 2 "$world"
+check no-object text_file
+check no-table refused 2 "is no MPI module of Ronde" \
+	env RONDE_MPI_MODULE="$build/libronde.so" "$openmpi" --oversubscribe -np 2 "$world"
+check other-installation refused 1 "but MPI (Open MPI" \
+	env OMPI_COMM_WORLD_RANK=0 OMPI_COMM_WORLD_SIZE=2 "$world"
+check plain-srun refused 1 "srun --mpi=pmix -n 2 PROGRAM" \
+	env SLURM_PROCID=0 SLURM_STEP_NUM_TASKS=2 "$world"
+check sbatch alone env SLURM_JOB_ID=1 SLURM_NTASKS=2 SLURM_PROCID=0 "$world"
+
+if [ -z "$mpich" ]; then
+	echo "skip mpich - MPICH's mpirun is missing (Debian package mpich)"
+	exit
+fi
+check mpich-mpirun refused 2 "mpirun.openmpi -np 2 PROGRAM" "$mpich" -np 2 "$world"
+check mpich-mpirun-1 alone "$mpich" -np 1 "$world"
+if ! pkg-config --exists mpich; then
+	echo "skip mpich-module - MPICH's headers are missing (Debian package libmpich-dev)"
+	exit
+fi
+check other-local-mpi refused 1 "two MPIs cannot live in one process" "$world" --load libmpich.so.12
+
+# A module for MPICH, as -Dmpi=mpich builds it.
+other=$build/mpich
+if ! { [ -e "$other/build.ninja" ] || "${MESON:-meson}" setup "$other" "$source" -Dmpi=mpich; } \
+	>"$out" 2>&1 || ! ninja -C "$other" collectives/mpi/ronde_mpi.so >"$out" 2>&1; then
+	reason="the whole text is above"
+	sed 's/^/    | /' "$out" | tail -n 20
+	echo "not ok mpich-build - -Dmpi=mpich does not build"
+	exit 1
+fi
+for_mpich=$other/collectives/mpi/ronde_mpi.so
+check mpich-module world_of 2 env RONDE_MPI_MODULE="$for_mpich" "$mpich" -np 2 "$world"
+check mpich-20-times world_of 2 env RONDE_MPI_MODULE="$for_mpich" "$mpich" -np 2 "$world" --again 20
+check mpich-module-openmpi refused 2 "mpirun.mpich -np 2 PROGRAM" \
+	env RONDE_MPI_MODULE="$for_mpich" "$openmpi" --oversubscribe -np 2 "$world"
+check two-mpis refused 2 "two MPIs cannot live in one process" \
+	env RONDE_MPI_MODULE="$for_mpich" "$openmpi" --oversubscribe -np 2 "$world_mpi" --mpi-init
