@@ -66,12 +66,12 @@ difference()
 		for (i = 1; i <= words; i++)
 			if (abs(a[i] - b[i]) > most) most = abs(a[i] - b[i])
 	}
-	END { if (!odd) print n == m && n > 0 ? most + 0 : "inf" }' "$1" "$2"
+	END { if (!odd) print (n == m && n > 0 ? most + 0 : "inf") }' "$1" "$2"
 }
 
 at_most()
 {
-	awk -v a="$1" -v b="$2" 'BEGIN { exit !(a != "inf" && a + 0 <= b + 0) }'
+	awk -v a="$1" -v b="$2" 'BEGIN { exit !(a ~ /^[0-9]/ && a + 0 <= b + 0) }'
 }
 
 check_hello()
@@ -165,15 +165,15 @@ idx()
 	shift 3
 	{
 		printf '\0\0\10'
-		printf "\\$(printf %o $(($# + 1)))"
+		printf %b "\\0$(printf %o $(($# + 1)))"
 		for extent in "$count" "$@"; do
 			printf '\0\0'
-			printf "\\$(printf %o $((extent / 256)))\\$(printf %o $((extent % 256)))"
+			printf %b "\\0$(printf %o $((extent / 256)))\\0$(printf %o $((extent % 256)))"
 		done
 		for extent; do
 			bytes=$((bytes * extent))
 		done
-		head -c $bytes /dev/zero | tr '\0' "\\$value"
+		head -c "$bytes" /dev/zero | tr '\0' "\\$value"
 	} | gzip >"$folder/data/$file.gz"
 }
 

@@ -32,6 +32,9 @@ static const struct {
 	[DENSE2_B] = {"dense2.bias", 0, CLASSES},
 };
 
+/* Of the last layer's first weights: so small that all classes start about equally likely. */
+static const double SCORES_DEVIATION = 0.01;
+
 static size_t aligned_floats(size_t count)
 {
 	const size_t line = ALIGNMENT / sizeof(float);
@@ -132,11 +135,12 @@ void net_randomize(struct net *net, struct random random)
 	memset(net->weights, 0, net->count * sizeof(float));
 	for (int i = 0; i < NET_PARAMETERS; i++) {
 		float *weights = net->parameters[i].data;
+		double deviation = i == DENSE2_W ? SCORES_DEVIATION : sqrt(2.0 / shapes[i].inputs);
 
 		if (!shapes[i].inputs)
 			continue;
 		for (size_t j = 0; j < parameter_count(i); j++)
-			weights[j] = (float)(sqrt(2.0 / shapes[i].inputs) * random_normal(&random));
+			weights[j] = (float)(deviation * random_normal(&random));
 	}
 }
 

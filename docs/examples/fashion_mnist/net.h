@@ -32,7 +32,8 @@ size_t net_floats(void);
 int net_init(struct net *net, float *weights, float *gradients, int max_images);
 void net_finish(struct net *net);
 
-/* He's initialisation: normal weights of variance 2 / inputs, biases zero. */
+/* He's initialisation: normal weights of variance 2 / inputs, biases zero; the last layer's are
+ * smaller. */
 void net_randomize(struct net *net, struct random random);
 
 /* Where the pixels of image number `image` go: IMAGE_SIDE + 2 rows and columns, the border zero. */

@@ -19,8 +19,8 @@ static const struct argp_option descriptions[] = {
 	{"batch", 'b', "N", 0, "Images in a step, of all ranks together (128)", 0},
 	{"optimizer", 'o', "NAME", 0, "sgd (with momentum 0.9) or adam (adam)", 0},
 	{"lr", 'l', "RATE", 0,
-	 "Learning rate at the start; it falls to 0 along a cosine (adam: "
-	 "0.002, sgd: 0.05)",
+	 "Learning rate, reached after 500 steps; then it falls to 0 along a cosine (adam: "
+	 "0.002, sgd: 0.02)",
 	 0},
 	{"seed", 's', "N", 0, "Seed of weights and shuffling (1)", 0},
 	{"steps", 'n', "N", 0, "Stop after so many steps", 0},
@@ -146,5 +146,5 @@ void options_parse(struct options *options, int argc, char **argv)
 				    .heap = true};
 	argp_parse(&argp, argc, argv, 0, NULL, options);
 	if (options->rate == 0)
-		options->rate = options->optimizer == OPTIMIZER_ADAM ? 0.002 : 0.05;
+		options->rate = options->optimizer == OPTIMIZER_ADAM ? 0.002 : 0.02;
 }

@@ -9,6 +9,9 @@
 /* Streams of random numbers drawn from the seed. */
 enum { STREAM_WEIGHTS = 0, STREAM_EPOCHS = 1 << 20 };
 
+/* The first steps are small: with random weights gradients are large and point anywhere. */
+enum { WARM_UP_STEPS = 500 };
+
 /* Images of the least batch that evaluation works with. */
 enum { EVALUATION_BATCH = 64 };
 
@@ -123,6 +126,16 @@ static int gradient_ready(void *distributed, size_t index)
 	return ronde_gradient_ready(distributed, index);
 }
 
+/* Rises to --lr along a line, then falls to 0 along a cosine. */
+static float learning_rate(const struct trainer *t)
+{
+	double step = (double)t->step, warm_up = fmin(WARM_UP_STEPS, 0.1 * (double)t->total_steps);
+	double progress = step / (double)t->total_steps;
+
+	return (float)(t->options->rate * fmin(1, (step + 1) / (warm_up + 1)) * 0.5 *
+		       (1 + cos(3.14159265358979 * progress)));
+}
+
 /* What the ranks add up in every step. */
 struct tally {
 	double loss, correct, stop;
@@ -157,9 +170,7 @@ static int train_step(struct trainer *t, const uint32_t *order, uint32_t batch)
 		return status;
 	status = net_backward(&t->net, (int)count, gradient_ready, t->distributed);
 	if (!status) {
-		t->optimizer.rate = (float)(options->rate * 0.5 *
-					    (1 + cos(3.14159265358979 * (double)t->step /
-						     (double)t->total_steps)));
+		t->optimizer.rate = learning_rate(t);
 		status = ronde_distributed_optimizer_step(t->distributed);
 	}
 	before = now();
