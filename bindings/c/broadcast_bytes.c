@@ -60,8 +60,8 @@ static int agree_on_length(const char *name, int root, int rank, void *const *da
 		return status;
 	if (rank == root)
 		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
-				   "ronde_broadcast_bytes() was given %zu bytes at %p", *bytes,
-				   *data);
+				   "ronde_broadcast_bytes() was given %zu bytes, but %s", *bytes,
+				   *data ? "2^63 - 1 is the most" : "data is NULL");
 	return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
 			   "the root, rank %d, gave ronde_broadcast_bytes() no valid bytes for "
 			   "\"%s\"",

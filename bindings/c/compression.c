@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bindings/c/compression.h"
 
-#include <fenv.h>
+#include "coordinator/floating.h"
 
 ronde_dtype ronde_compression_dtype(ronde_compression compression, ronde_dtype dtype)
 {
@@ -17,16 +17,12 @@ ronde_dtype ronde_compression_dtype(ronde_compression compression, ronde_dtype d
 	}
 }
 
-/*
- * A program built with -ffast-math flushes denormals on its threads; the same gradients must give
- * the same bits all the same. Flags raised meanwhile are not the application's.
- */
+/* A program built with -ffast-math flushes denormals on its threads; the same gradients must give
+ * the same bits all the same. */
 void ronde_compression_convert(const struct ronde_kernels *kernels, void *destination,
 			       ronde_dtype to, const void *source, ronde_dtype from, size_t count)
 {
-	fenv_t callers;
-	fegetenv(&callers);
-	fesetenv(FE_DFL_ENV);
+	unsigned int mode = ronde_floating_enter();
 	kernels->convert(destination, to, source, from, count);
-	fesetenv(&callers);
+	ronde_floating_leave(mode);
 }

@@ -338,7 +338,8 @@ RONDE_API int ronde_barrier_async(const ronde_options *options, ronde_handle *ha
  * @param data  on the root: in, the bytes; elsewhere: out, memory of malloc() for the caller to
  * free(), NULL if there are no bytes
  * @param bytes on the root: in; elsewhere: out
- * Errors: as ronde_broadcast(); OUT_OF_MEMORY.
+ * Errors: as ronde_broadcast(); OUT_OF_MEMORY, on all ranks if one has no memory for the bytes
+ * (the text names it); INVALID_ARGUMENT, on all ranks if the root's data is NULL with bytes.
  */
 RONDE_API int ronde_broadcast_bytes(const char *name, void **data, size_t *bytes, int root);
 
@@ -411,15 +412,19 @@ ronde_distributed_optimizer_create(ronde_distributed_optimizer **optimizer, rond
  * Says that parameter `index`'s gradient is final for this backward pass. In the last of k passes
  * its averaging starts at once, while the application goes on computing; before, it only counts.
  * Optional: gradients not reported are taken as they are by the step. With k > 1 the application
- * itself adds up the gradients over the passes; Ronde does not divide by k. Errors:
- * INVALID_ARGUMENT (index; reported more than k times before a step: the text says what to do).
+ * itself adds up the gradients over the passes; Ronde does not divide by k. Different parameters
+ * may be reported by different threads at once, but not while another thread is in synchronize or
+ * step. Errors: INVALID_ARGUMENT (index; reported more than k times before a step: the text says
+ * what to do), and those of ronde_allreduce_async(); the step then tries again.
  */
 RONDE_API int ronde_gradient_ready(ronde_distributed_optimizer *optimizer, size_t index);
 
 /**
  * Averages what is not yet averaged and waits until all gradients hold the result, without calling
  * the update: for clipping between the two. The next step does not communicate again. Blocks.
- * Errors: those of ronde_allreduce(), for the first gradient that failed.
+ * Errors: those of ronde_allreduce(), for the first gradient that failed. All others are waited for
+ * and hold their result; passes count from 0 again, so compute all gradients anew before the next
+ * call.
  */
 RONDE_API int ronde_distributed_optimizer_synchronize(ronde_distributed_optimizer *optimizer);
 
@@ -471,7 +476,10 @@ typedef enum ronde_log_level {
 	RONDE_LOG_TRACE = 4
 } ronde_log_level;
 
-/** Gets log lines instead of stderr: message without time, host, rank and newline. Any thread. */
+/**
+ * Gets log lines instead of stderr: message without time, host, rank and newline. On any thread,
+ * one call at a time. It must not call Ronde.
+ */
 typedef void (*ronde_log_fn)(ronde_log_level level, const char *message, void *arg);
 
 /** Sends this process's log lines to fn (NULL: back to stderr or file). May be called before
