@@ -52,6 +52,7 @@ struct rank {
 	const struct options *options;
 	struct shared *shared;
 	struct ronde_arena arena;
+	const struct ronde_kernels *kernels;
 	unsigned char **heaps; /* [ranks] input and output of each, mapped by all */
 	unsigned char *input, *output, *gathered, *spare; /* ordinary memory */
 	int me;
@@ -132,7 +133,7 @@ static void run_operation(struct rank *r, const struct candidate *c)
 		.plan = {.kind = c->kind,
 			 .path = c->path,
 			 .arena = &r->arena,
-			 .kernels = ronde_kernels_select(NULL),
+			 .kernels = r->kernels,
 			 .base = r->base,
 			 .n = r->options->ranks,
 			 .me = r->me,
@@ -319,7 +320,7 @@ static int run(const struct options *o)
 					  .lanes = 1,
 					  .staging_bytes = o->staging};
 	unsigned char *heaps[MAX_RANKS];
-	struct rank r = {.options = o, .heaps = heaps};
+	struct rank r = {.options = o, .heaps = heaps, .kernels = ronde_kernels_select(NULL)};
 	void *memory = map_shared(ronde_arena_bytes(&shape));
 	ronde_arena_format(memory, &shape);
 	if (ronde_arena_attach(&r.arena, memory) != RONDE_OK) {
