@@ -173,9 +173,9 @@ void ronde_context_stop(struct ronde_context *ctx)
 		  "rank %d leaves without the leader (rank %d), which has not answered for %g s: "
 		  "is it stopped?",
 		  ctx->node->rank, ctx->node->ranks[0], STOP_SECONDS);
+	/* From here on it is a loss like any other: this rank lets go, and so do the others. */
 	ronde_context_leave(ctx);
-	ronde_submit_end(ctx, RONDE_ERR_SHUTDOWN, "this rank has shut Ronde down");
-	ronde_engine_completed(ctx);
+	ronde_engine_wait_flag(ctx, &ctx->schedule.ended, STOP_SECONDS);
 }
 
 void ronde_context_destroy(struct ronde_context *ctx)

@@ -76,10 +76,7 @@ static bool may_start(const struct ronde_leader *l)
 		return true;
 	if (l->busy >= DEPTH || l->busy >= (int)config->lanes)
 		return false;
-	uint64_t bytes = 0;
-	for (const struct ronde_ballot *b = l->ready; b && bytes < SECOND_BYTES; b = b->next)
-		bytes += ronde_desc_data_bytes(&b->round);
-	return bytes >= SECOND_BYTES;
+	return l->ready_bytes >= SECOND_BYTES;
 }
 
 /* Fills the batch with the first ready tensor and all that go with it; returns an upper bound of
@@ -173,6 +170,7 @@ bool ronde_leader_decide(struct ronde_leader *l)
 	for (int i = 0; i < d.nbatch; i++) {
 		struct ronde_ballot *b = l->batch[i];
 		DL_DELETE(l->ready, b);
+		l->ready_bytes -= ronde_desc_data_bytes(&b->round);
 		ronde_ballots_touch(&l->ballots, b);
 		ronde_ballots_close(&l->ballots, b);
 	}

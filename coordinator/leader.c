@@ -149,6 +149,7 @@ static bool hear_tensor(struct ronde_leader *l, int local_rank, struct ronde_hea
 	}
 	if (!l->ready && l->context->config.batch_delay_us)
 		l->ready_since = ronde_seconds();
+	l->ready_bytes += ronde_desc_data_bytes(&b->round);
 	DL_APPEND(l->ready, b);
 	return true;
 }

@@ -29,6 +29,7 @@ struct ronde_leader {
 	struct ronde_ballots ballots;
 	struct ronde_ballot *ready;     /* complete tensors, in the order they became so */
 	struct ronde_ballot *disagreed; /* complete, and judged */
+	uint64_t ready_bytes;           /* of all of `ready` */
 	double ready_since;             /* when the first of `ready` came */
 	struct ronde_lane *lanes;
 	int busy;              /* lanes in use */

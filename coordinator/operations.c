@@ -146,6 +146,11 @@ static void describe_loss(const struct ronde_context *ctx, int rank, char *text,
 {
 	const struct ronde_node *node = ctx->node;
 	int local = node->local_of_rank[rank];
+	if (rank == node->rank) {
+		snprintf(text, bytes, "this rank (%d) has left: its shutdown was not answered",
+			 rank);
+		return;
+	}
 	unsigned life = atomic_load(&node->arena.ranks[local].life);
 	const char *how = life == RONDE_LIFE_EXITED    ? "it left without ronde_shutdown()"
 			  : life == RONDE_LIFE_ABORTED ? "its runtime broke down"
