@@ -125,6 +125,13 @@ static inline uint16_t bf16_of_float(float x)
 	return (uint16_t)(bf16_in_upper_half(x) >> 16);
 }
 
+/* A conditional that gcc does not turn into a jump, which would keep it from making vectors. */
+static inline uint32_t choose(int condition, uint32_t yes, uint32_t no)
+{
+	uint32_t mask = -(uint32_t)condition;
+	return (yes & mask) | (no & ~mask);
+}
+
 /*
  * binary16 in software, for where no instruction does it. The exponent's bias is 15 instead of 127,
  * and the mantissa 13 bits shorter. Denormals are integers times 2^-24: read by making them the
@@ -134,12 +141,12 @@ static inline uint16_t bf16_of_float(float x)
 static inline float float_of_f16(uint16_t h)
 {
 	uint32_t magnitude = (uint32_t)(h & 0x7fff) << 13;
-	uint32_t u = magnitude + ((127 - 15) << 23);
-	uint32_t quiet = magnitude > 0x7c00u << 13 ? 0x400000 : 0;
+	uint32_t normal = magnitude + ((127 - 15) << 23);
+	uint32_t quiet = choose(magnitude > 0x7c00u << 13, 0x400000, 0);
 	uint32_t special = (magnitude + ((255 - 31) << 23)) | quiet;
 	float small = float_of_bits(magnitude + ((127 - 14) << 23)) - 0x1p-14f;
-	u = magnitude >= 0x7c00u << 13 ? special : u;
-	u = magnitude < 0x0400u << 13 ? bits_of_float(small) : u;
+	uint32_t u = choose(magnitude >= 0x7c00u << 13, special, normal);
+	u = choose(magnitude < 0x0400u << 13, bits_of_float(small), u);
 	return float_of_bits(u | (uint32_t)(h & 0x8000) << 16);
 }
 
@@ -149,9 +156,9 @@ static inline uint16_t f16_of_float(float x)
 	uint32_t u = bits_of_float(x) & 0x7fffffff;
 	uint32_t normal = (u - ((127 - 15) << 23) + 0xfff + (u >> 13 & 1)) >> 13;
 	uint32_t small = bits_of_float(float_of_bits(u) + 0.5f) - (126u << 23);
-	uint32_t r = u < 113u << 23 ? small : normal;
-	r = u >= 143u << 23 ? 0x7c00 : r;
-	r = x != x ? 0x7e00 : r;
+	uint32_t r = choose(u < 113u << 23, small, normal);
+	r = choose(u >= 143u << 23, 0x7c00, r);
+	r = choose(u > 255u << 23, 0x7e00, r);
 	return (uint16_t)(r | sign);
 }
 

@@ -98,31 +98,46 @@ COMBINE(greatest_int64, int64, MAX)
 COMBINE(greatest_float, float, MAX_FLOAT)
 COMBINE(greatest_double, double, MAX_DOUBLE)
 
-/* ---- the sum of two, scaled ---- */
+/*
+ * ---- the sum of two, scaled ----
+ *
+ * One body each, of which the compiler makes six loops: a factor that is the constant 1 costs
+ * nothing (an average has no prescale), nor does a second destination that is the first.
+ */
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+#define BY_FACTORS(body, x, y, a, b, pre, post, n)                                                 \
+	do {                                                                                       \
+		if ((pre) != 1)                                                                    \
+			body(x, y, a, b, pre, post, n);                                            \
+		else if ((post) != 1)                                                              \
+			body(x, y, a, b, 1, post, n);                                              \
+		else                                                                               \
+			body(x, y, a, b, 1, 1, n);                                                 \
+	} while (0)
+#define SIX_LOOPS(body, x, y, a, b, pre, post, n)                                                  \
+	do {                                                                                       \
+		if (y)                                                                             \
+			BY_FACTORS(body, x, y, a, b, pre, post, n);                                \
+		else                                                                               \
+			BY_FACTORS(body, x, x, a, b, pre, post, n);                                \
+	} while (0)
 
 #define SUM2(T)                                                                                    \
-	static void sum2_##T(void *first, void *second, const void *source_a,                      \
-			     const void *source_b, double prescale, double postscale,              \
-			     size_t count)                                                         \
+	ALWAYS_INLINE void sum2_##T##_body(mem_##T *x, mem_##T *y, const mem_##T *a,               \
+					   const mem_##T *b, T pre, T post, size_t count)          \
 	{                                                                                          \
-		const T##_value pre = (T##_value)prescale, post = (T##_value)postscale;            \
-		const mem_##T *a = source_a, *b = source_b;                                        \
-		mem_##T *x = first, *y = second;                                                   \
-		if (pre == 1 && post == 1) {                                                       \
-			const void *sources[2] = {a, b};                                           \
-			sum_##T(x, y, sources, 2, count);                                          \
-		} else if (y) {                                                                    \
-			RONDE_LOOP                                                                 \
-			for (size_t i = 0; i < count; i++) {                                       \
-				T##_value r = (a[i] * pre + b[i] * pre) * post;                    \
-				x[i] = r;                                                          \
-				y[i] = r;                                                          \
-			}                                                                          \
-		} else {                                                                           \
-			RONDE_LOOP                                                                 \
-			for (size_t i = 0; i < count; i++)                                         \
-				x[i] = (a[i] * pre + b[i] * pre) * post;                           \
+		RONDE_LOOP                                                                         \
+		for (size_t i = 0; i < count; i++) {                                               \
+			T r = (a[i] * pre + b[i] * pre) * post;                                    \
+			x[i] = r;                                                                  \
+			y[i] = r;                                                                  \
 		}                                                                                  \
+	}                                                                                          \
+	static void sum2_##T(void *first, void *second, const void *a, const void *b,              \
+			     double prescale, double postscale, size_t count)                      \
+	{                                                                                          \
+		const T pre = (T)prescale, post = (T)postscale;                                    \
+		SIX_LOOPS(sum2_##T##_body, first, second, a, b, pre, post, count);                 \
 	}
 SUM2(float)
 SUM2(double)
@@ -140,41 +155,55 @@ static inline struct pair bf16_pair_read(uint32_t word)
 	return (struct pair){float_of_bits(word << 16), float_of_bits(word & 0xffff0000)};
 }
 
-static inline uint32_t bf16_pair_sum(uint32_t a, uint32_t b, float pre, float post)
+/*
+ * Rounds to nearest even, as bf16_in_upper_half() does, but needs no look for NaNs: the lower half
+ * of a NaN that comes from bfloat16s, or from a factor cleaned by bf16_factor(), is zero, so what
+ * is added to it never gets into the upper half.
+ */
+static inline uint32_t bf16_round_sum(float x)
+{
+	uint32_t u = bits_of_float(x);
+	return u + 0x7fff + (u >> 16 & 1);
+}
+
+static inline float bf16_factor(double factor)
+{
+	return factor != factor ? float_of_bits(0x7fc00000) : (float)factor;
+}
+
+ALWAYS_INLINE uint32_t bf16_pair_sum(uint32_t a, uint32_t b, float pre, float post)
 {
 	struct pair p = bf16_pair_read(a), q = bf16_pair_read(b);
 	float low = (p.low * pre + q.low * pre) * post;
 	float high = (p.high * pre + q.high * pre) * post;
-	return bf16_in_upper_half(low) >> 16 | (bf16_in_upper_half(high) & 0xffff0000);
+	return bf16_round_sum(low) >> 16 | (bf16_round_sum(high) & 0xffff0000);
+}
+
+ALWAYS_INLINE void sum2_bf16_body(mem_uint32 *x, mem_uint32 *y, const mem_uint32 *a,
+				  const mem_uint32 *b, float pre, float post, size_t words)
+{
+	RONDE_LOOP
+	for (size_t i = 0; i < words; i++) {
+		uint32_t r = bf16_pair_sum(a[i], b[i], pre, post);
+		x[i] = r;
+		y[i] = r;
+	}
 }
 
 static void sum2_bf16(void *first, void *second, const void *source_a, const void *source_b,
 		      double prescale, double postscale, size_t count)
 {
-	const float pre = (float)prescale, post = (float)postscale;
+	const float pre = bf16_factor(prescale), post = bf16_factor(postscale);
 	const mem_uint32 *a = source_a, *b = source_b;
-	mem_uint32 *x = first, *y = second ? second : first;
+	mem_uint32 *x = first, *y = second;
 	size_t words = count / 2;
-	if (pre == 1 && post == 1) {
-		RONDE_LOOP
-		for (size_t i = 0; i < words; i++) {
-			uint32_t r = bf16_pair_sum(a[i], b[i], 1, 1);
-			x[i] = r;
-			y[i] = r;
-		}
-	} else {
-		RONDE_LOOP
-		for (size_t i = 0; i < words; i++) {
-			uint32_t r = bf16_pair_sum(a[i], b[i], pre, post);
-			x[i] = r;
-			y[i] = r;
-		}
-	}
+	SIX_LOOPS(sum2_bf16_body, x, y, a, b, pre, post, words);
 	if (count % 2) {
 		uint32_t r = bf16_pair_sum(*(const mem_uint16 *)(a + words),
 					   *(const mem_uint16 *)(b + words), pre, post);
 		*(mem_uint16 *)(x + words) = (uint16_t)r;
-		*(mem_uint16 *)(y + words) = (uint16_t)r;
+		if (y)
+			*(mem_uint16 *)(y + words) = (uint16_t)r;
 	}
 }
 
@@ -186,35 +215,33 @@ static void sum2_bf16(void *first, void *second, const void *source_a, const voi
 #endif
 #define F16_BYTES (F16_LANES * sizeof(uint16_t))
 
+ALWAYS_INLINE void sum2_f16_body(mem_uint16 *x, mem_uint16 *y, const mem_uint16 *a,
+				 const mem_uint16 *b, float pre, float post, size_t whole)
+{
+	F16_LOOP
+	for (size_t i = 0; i < whole; i += F16_LANES) {
+		f16_vector r = (f16_load(a + i) * pre + f16_load(b + i) * pre) * post;
+		f16_store(x + i, r);
+		f16_store(y + i, r);
+	}
+}
+
 static void sum2_f16(void *first, void *second, const void *source_a, const void *source_b,
 		     double prescale, double postscale, size_t count)
 {
 	const float pre = (float)prescale, post = (float)postscale;
 	const mem_uint16 *a = source_a, *b = source_b;
-	mem_uint16 *x = first, *y = second ? second : first;
+	mem_uint16 *x = first, *y = second;
 	size_t rest = count % F16_LANES, whole = count - rest;
-	if (pre == 1 && post == 1) {
-		F16_LOOP
-		for (size_t i = 0; i < whole; i += F16_LANES) {
-			f16_vector r = f16_load(a + i) + f16_load(b + i);
-			f16_store(x + i, r);
-			f16_store(y + i, r);
-		}
-	} else {
-		F16_LOOP
-		for (size_t i = 0; i < whole; i += F16_LANES) {
-			f16_vector r = (f16_load(a + i) * pre + f16_load(b + i) * pre) * post;
-			f16_store(x + i, r);
-			f16_store(y + i, r);
-		}
-	}
+	SIX_LOOPS(sum2_f16_body, x, y, a, b, pre, post, whole);
 	if (rest > 0) {
 		uint16_t p[F16_LANES] = {0}, q[F16_LANES] = {0};
 		memcpy(p, a + whole, rest * sizeof *p);
 		memcpy(q, b + whole, rest * sizeof *q);
 		f16_store(p, (f16_load(p) * pre + f16_load(q) * pre) * post);
 		memcpy(x + whole, p, rest * sizeof *p);
-		memcpy(y + whole, p, rest * sizeof *p);
+		if (y)
+			memcpy(y + whole, p, rest * sizeof *p);
 	}
 }
 
