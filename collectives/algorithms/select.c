@@ -7,12 +7,13 @@
 #include "collectives/algorithms/layout.h"
 
 /*
- * Up to this many bytes times ranks, one synchronisation less is worth adding everything up on
- * every rank. Between 2 ranks it always is: as many bytes cross as through slices. (Measured by
- * perf/algorithms.c: 2 ranks 1.4 against 2.0 times memcpy from 1 to 4 MiB, 4 ranks equal at 32
- * KiB.)
+ * Up to where one synchronisation less is worth adding everything up on every rank. Between 2 ranks
+ * as many bytes cross as through slices, so it is worth it longer; with more it costs (n-1)/2 times
+ * the transport, and bytes times ranks decide. Where the two met in perf/algorithms.c: 2 ranks at
+ * 512 KiB to 1 MiB, 3 ranks at 64 KiB, 4 ranks at 64 KiB.
  */
-#define DIRECT_BYTES ((uint64_t)128 << 10)
+#define DIRECT_BYTES_PAIR ((uint64_t)512 << 10)
+#define DIRECT_BYTES_RANKS ((uint64_t)192 << 10)
 
 static bool is(const struct ronde_plan *plan, enum ronde_kind kind, enum ronde_path path)
 {
@@ -26,8 +27,10 @@ static bool is_allreduce_zero_copy(const struct ronde_plan *plan)
 
 static bool is_allreduce_direct(const struct ronde_plan *plan)
 {
+	uint64_t bytes = ronde_layout_bytes(plan);
 	return is(plan, RONDE_KIND_ALLREDUCE, RONDE_PATH_STAGED) &&
-	       (plan->n == 2 || ronde_layout_bytes(plan) * (uint64_t)plan->n <= DIRECT_BYTES);
+	       (plan->n <= 2 ? bytes <= DIRECT_BYTES_PAIR
+			     : bytes * (uint64_t)plan->n <= DIRECT_BYTES_RANKS);
 }
 
 static bool is_allreduce_staged(const struct ronde_plan *plan)
@@ -71,7 +74,7 @@ static const struct ronde_algorithm *const table[] = {
 	ROW("allreduce-zero-copy", "each rank reduces a slice from all heaps into all heaps",
 	    is_allreduce_zero_copy,
 	    ronde_allreduce_zero_copy_start, ronde_allreduce_zero_copy_step),
-	ROW("allreduce-direct", "2 ranks, or small: all put everything into staging, each adds up all",
+	ROW("allreduce-direct", "small: all put everything into staging, each adds up everything",
 	    is_allreduce_direct,
 	    ronde_allreduce_direct_start, ronde_allreduce_direct_step),
 	ROW("allreduce-staged", "slices through staging, chunks pipelined",
