@@ -40,5 +40,11 @@ fi
 
 # --oversubscribe: also with fewer cores than ranks.
 command=("$mpirun" --oversubscribe -np "$ranks" "$build/docs/examples/fashion_mnist" "$@")
-setup_say "training on $ranks ranks, about a minute: ${command[*]}"
-"${command[@]}" </dev/null | tee "$log"
+setup_say "training a network on 60,000 pictures of clothes, on $ranks ranks: ${command[*]}"
+"${command[@]}" </dev/null
+cat <<END
+== done. Each rank computed gradients on its share of the pictures, and Ronde averaged them.
+   test accuracy: the share of 10,000 pictures it had never seen that the network names rightly.
+   communication: the share of the time that was spent waiting for the other ranks' gradients.
+   The program is docs/examples/fashion_mnist.c; try --help: $build/docs/examples/fashion_mnist --help
+END

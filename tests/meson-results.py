@@ -28,7 +28,7 @@ def main():
         elif state == "skip":
             print(f"skip {name} - {lines[-1].strip() if lines else 'no reason given'}")
         else:
-            print(f"ok {name}")
+            print(f"ok {name} - {test['duration']:.1f} s")
 
 
 main()
