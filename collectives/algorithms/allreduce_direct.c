@@ -2,8 +2,8 @@
 /*
  * Allreduce through staging with one synchronisation a chunk instead of two: everybody puts all of
  * its input into its area, and everybody adds up everything for itself. Costs n times the additions
- * of allreduce-staged. As many bytes cross between ranks if they are 2, more if more: so it is for
- * 2 ranks, and for small tensors, where waiting is what costs.
+ * of allreduce-staged. As many bytes cross between ranks if they are 2, more if more. It is for
+ * small tensors, where waiting is what costs.
  *
  * On 4 ranks with inputs a, b, c, d; one chunk, base 20:
  *

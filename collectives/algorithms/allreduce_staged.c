@@ -21,10 +21,13 @@
  *   left = 22
  *
  * What must wait for what (c: chunk, S: slots; the counters are the others'):
- *   pack c    all unpacked c+1-S: nobody reads chunk c-S in my area any more. That counter says
- * also that they have reduced it, because a rank unpacks a chunk only after it reduced it. reduce c
- * all packed c+1 unpack c  the slice's owner reduced c+1 In place: unpack c writes what pack c has
- * read, and reduce c writes only what it reads itself. Later chunks' input is not touched.
+ *   pack c     all unpacked c+1-S: nobody reads chunk c-S in my area any more, neither to unpack
+ *              nor to reduce, because a rank unpacks a chunk only after it has reduced it
+ *   reduce c   all packed c+1
+ *   unpack c   the slice's owner reduced c+1
+ *
+ * In place: unpack c writes what pack c has read, and reduce c writes only what it reads itself.
+ * Later chunks' input is not touched.
  */
 #include <string.h>
 
