@@ -135,11 +135,12 @@ int ronde_descriptors_receive(int socket, void *data, size_t bytes, int *fds, in
 	for (int i = 0; i < n && i < nfds; i++)
 		close(fds[i]);
 	if (message.msg_flags & MSG_CTRUNC)
-		return ronde_error(RONDE_ERR_SYSTEM,
-				   "%s passed %d descriptors, the system let this rank have %d of "
-				   "them: raise `ulimit -n` (a rank needs about two for each rank "
-				   "of its node while it starts)",
-				   who, nfds, n);
+		return ronde_error(
+			RONDE_ERR_SYSTEM,
+			"%s passed %d descriptors, the system let this rank have %d of "
+			"them: raise `ulimit -n` (sharing memory takes up to four for each rank "
+			"of its node while it starts)",
+			who, nfds, n);
 	return ronde_error(RONDE_ERR_VERSION,
 			   "%s sent %zd bytes and %d descriptors where %zu and %d are expected: "
 			   "start all ranks with one libronde.so",

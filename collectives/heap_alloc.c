@@ -160,9 +160,9 @@ void *ronde_heap_alloc(struct ronde_heap *heap, size_t bytes)
 
 /* ---- freeing ---- */
 
-/* With the lock held, when the map tells the truth: marks the object dead, or describes the error.
+/* With the lock held, when the map tells the truth: what stands at the address, if it may be freed.
  */
-static int kill_object(struct ronde_heap *h, const void *memory, struct ronde_found *f)
+static int look_freeable(const struct ronde_heap *h, const void *memory, struct ronde_found *f)
 {
 	uint64_t offset = ronde_heap_offset(h, memory);
 	if (offset >= h->reserve)
@@ -176,20 +176,20 @@ static int kill_object(struct ronde_heap *h, const void *memory, struct ronde_fo
 				   "allocated; was it freed before?",
 				   memory);
 	if (offset != f->start)
-		return ronde_error(
-			RONDE_ERR_INVALID_ARGUMENT,
-			"ronde_free(%p): points %llu bytes into an allocation of %llu bytes; "
-			"free its start, %p",
-			memory, (unsigned long long)(offset - f->start),
-			(unsigned long long)f->bytes, (void *)(h->base + f->start));
-	uint32_t live = RONDE_OBJECT_LIVE;
-	if (!atomic_compare_exchange_strong_explicit(&f->object->state, &live, RONDE_OBJECT_DEAD,
-						     memory_order_acq_rel, memory_order_relaxed))
-		return ronde_error(RONDE_ERR_BUSY,
-				   "ronde_free(%p): %u operation(s) in flight use this allocation "
-				   "of %llu bytes; wait for their handles first",
-				   memory, live - RONDE_OBJECT_LIVE, (unsigned long long)f->bytes);
+		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
+				   "ronde_free(%p): points %llu bytes into an allocation of %llu "
+				   "bytes; free its start, %p",
+				   memory, (unsigned long long)(offset - f->start),
+				   (unsigned long long)f->bytes, (void *)(h->base + f->start));
 	return RONDE_OK;
+}
+
+/* False if an operation holds it. */
+static bool kill_object(struct ronde_object *object, uint32_t *state)
+{
+	*state = RONDE_OBJECT_LIVE;
+	return atomic_compare_exchange_strong_explicit(&object->state, state, RONDE_OBJECT_DEAD,
+						       memory_order_acq_rel, memory_order_relaxed);
 }
 
 int ronde_heap_free(struct ronde_heap *heap, void *memory)
@@ -199,13 +199,25 @@ int ronde_heap_free(struct ronde_heap *heap, void *memory)
 	if (!owned_here(heap, "ronde_free()"))
 		return RONDE_ERR_INVALID_ARGUMENT;
 	struct ronde_found f = {0};
+	struct ronde_span *large = NULL;
+	uint32_t state;
 	pthread_mutex_lock(&heap->lock);
-	int status = kill_object(heap, memory, &f);
-	bool large = status == RONDE_OK && f.span->kind == RONDE_SPAN_LARGE;
-	if (status == RONDE_OK && !large)
+	int status = look_freeable(heap, memory, &f);
+	if (status != RONDE_OK || !f.span)
+		goto unlock;
+	if (!kill_object(f.object, &state))
+		status =
+			ronde_error(RONDE_ERR_BUSY,
+				    "ronde_free(%p): %u operation(s) in flight use this "
+				    "allocation of %llu bytes; wait for their handles first",
+				    memory, state - RONDE_OBJECT_LIVE, (unsigned long long)f.bytes);
+	else if (f.span->kind == RONDE_SPAN_LARGE)
+		large = f.span;
+	else
 		ronde_slab_put(heap, f.span, f.index);
+unlock:
 	pthread_mutex_unlock(&heap->lock);
 	if (large)
-		give_large(heap, f.span, f.bytes);
+		give_large(heap, large, f.bytes);
 	return status;
 }

@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/node.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "collectives/memory_file.h"
-#include "collectives/memory_room.h"
 #include "collectives/node_private.h"
 #include "collectives/status.h"
 
@@ -52,93 +48,6 @@ struct opening {
 	int arena_fd;
 };
 
-/* ---- the arena's memory ---- */
-
-/* True if there is room for it. Only the leader asks, for all. */
-static int arena_room(const struct ronde_arena_shape *shape, size_t bytes)
-{
-	struct ronde_memory_room room;
-	ronde_memory_room(&room, "");
-	if (bytes <= room.bytes)
-		return RONDE_OK;
-	return ronde_error(
-		RONDE_ERR_OUT_OF_MEMORY,
-		"the memory that the %u ranks of this node share takes %zu bytes (%.1f MiB): rings "
-		"%.1f MiB (%u ranks × 2 × RONDE_RING_BYTES), staging %.1f MiB (%u lanes × "
-		"RONDE_STAGING_BYTES); there are %llu bytes (%.1f MiB) by %s. Make one of the two "
-		"smaller",
-		shape->local_size, bytes, (double)bytes / 0x1p20,
-		2.0 * shape->local_size * (double)ronde_ring_stride(shape) / 0x1p20,
-		shape->local_size, (double)shape->lanes * (double)shape->staging_bytes / 0x1p20,
-		shape->lanes, (unsigned long long)room.bytes, (double)room.bytes / 0x1p20,
-		room.source);
-}
-
-static int arena_map_error(size_t bytes)
-{
-	return ronde_error(RONDE_ERR_OUT_OF_MEMORY,
-			   "no address space for the %zu bytes that the ranks of this node share: "
-			   "%s; RONDE_RING_BYTES and RONDE_STAGING_BYTES make it smaller, or look "
-			   "at `ulimit -v`",
-			   bytes, strerror(errno));
-}
-
-/* For threads, and for a rank that is alone. */
-static int make_arena_here(struct ronde_node *node, const struct ronde_arena_shape *shape,
-			   size_t bytes)
-{
-	struct ronde_node_private *p = node->priv;
-	size_t front = ronde_page_bytes();
-	unsigned char *memory = mmap(NULL, front + bytes, PROT_READ | PROT_WRITE,
-				     MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (memory == MAP_FAILED)
-		return arena_map_error(bytes);
-	madvise(memory, front + bytes, MADV_DONTFORK);
-	p->common = (struct ronde_common_arena *)(void *)memory;
-	p->common->bytes = front + bytes;
-	atomic_init(&p->common->users, p->threads ? node->local_size : 1);
-	p->arena = memory + front;
-	ronde_arena_format(p->arena, shape);
-	return RONDE_OK;
-}
-
-static int make_arena_file(struct opening *o, const struct ronde_arena_shape *shape, size_t bytes)
-{
-	struct ronde_node_private *p = o->node->priv;
-	bool memfd;
-	int fd = ronde_memory_file_create("the node's arena", bytes, o->options->no_memfd, &memfd);
-	if (fd < 0)
-		return fd;
-	o->arena_fd = fd;
-	/* /dev/shm has a limit of its own, and beyond it touching would be a SIGBUS. */
-	if (!memfd && fallocate(fd, 0, 0, (off_t)bytes) != 0)
-		return ronde_error(
-			RONDE_ERR_OUT_OF_MEMORY,
-			"the %zu bytes that the %u ranks of this node share do not fit "
-			"into /dev/shm: %s; make /dev/shm larger, or RONDE_RING_BYTES or "
-			"RONDE_STAGING_BYTES smaller",
-			bytes, shape->local_size, strerror(errno));
-	p->arena = ronde_memory_file_map(fd, bytes);
-	if (!p->arena)
-		return arena_map_error(bytes);
-	p->arena_bytes = bytes;
-	ronde_arena_format(p->arena, shape);
-	return RONDE_OK;
-}
-
-static int make_arena(struct opening *o)
-{
-	struct ronde_arena_shape shape = o->options->shape;
-	shape.local_size = (uint32_t)o->node->local_size;
-	size_t bytes = ronde_arena_bytes(&shape);
-	int status = arena_room(&shape, bytes);
-	if (status != RONDE_OK)
-		return status;
-	if (o->node->priv->threads || o->node->local_size == 1)
-		return make_arena_here(o->node, &shape, bytes);
-	return make_arena_file(o, &shape, bytes);
-}
-
 /* ---- one attempt ---- */
 
 /* Undoes what an attempt built; what remains are the arrays. */
@@ -169,7 +78,8 @@ static int own_part(struct opening *o, struct hello *hello)
 	struct ronde_node *node = o->node;
 	struct ronde_node_private *p = node->priv;
 	bool alone = p->threads || node->local_size == 1;
-	int status = node->local_rank == 0 ? make_arena(o) : RONDE_OK;
+	int status = node->local_rank == 0 ? ronde_node_make_arena(node, o->options, &o->arena_fd)
+					   : RONDE_OK;
 	if (status == RONDE_OK && !alone)
 		status = ronde_lifeline_open(&p->lifeline, o->options->no_pidfd);
 	if (status == RONDE_OK && !alone)
@@ -223,6 +133,20 @@ static int exchange_hellos(struct opening *o)
 	return RONDE_OK;
 }
 
+/* The rank whose words explain the failure; -1: all is well. That a rank lost another is most
+ * likely a consequence of what the other has to say. */
+static int first_cause(const struct ronde_verdict *verdicts, int size)
+{
+	int lost = -1;
+	for (int r = 0; r < size; r++) {
+		if (verdicts[r].status != RONDE_OK && verdicts[r].status != RONDE_ERR_PEER_LOST)
+			return r;
+		if (verdicts[r].status != RONDE_OK && lost < 0)
+			lost = r;
+	}
+	return lost;
+}
+
 /* Everybody's verdict; *again if some rank has become a node of its own. */
 static int exchange_verdicts(struct opening *o, const struct ronde_verdict *mine, bool *again)
 {
@@ -230,10 +154,10 @@ static int exchange_verdicts(struct opening *o, const struct ronde_verdict *mine
 	int status = o->bootstrap->ops->exchange(o->bootstrap, mine, o->verdicts, sizeof *mine);
 	if (status != RONDE_OK)
 		return status;
-	for (int r = 0; r < node->size; r++)
-		if (o->verdicts[r].status != RONDE_OK)
-			return ronde_error(o->verdicts[r].status, "rank %d: %s", r,
-					   o->verdicts[r].text);
+	int worst = first_cause(o->verdicts, node->size);
+	if (worst >= 0)
+		return ronde_error(o->verdicts[worst].status, "rank %d: %s", worst,
+				   o->verdicts[worst].text);
 	for (int r = 0; r < node->size; r++)
 		if (o->verdicts[r].apart) {
 			*again = true;
@@ -285,6 +209,8 @@ static void end_attempt(struct opening *o)
 
 static void free_node(struct ronde_node *node)
 {
+	if (!node)
+		return;
 	if (node->priv)
 		free(node->priv->life_fds);
 	free(node->priv);
@@ -326,10 +252,26 @@ static struct ronde_node *new_node(const struct ronde_bootstrap *bootstrap)
 	return node;
 }
 
+/* Attempts until one holds. */
+static int open_node(struct opening *o)
+{
+	for (bool again = true; again;) {
+		ronde_node_layout(o->node, o->group);
+		int status = attempt(o, &again);
+		end_attempt(o);
+		if (status != RONDE_OK || again)
+			let_go(o->node);
+		if (status != RONDE_OK)
+			return status;
+	}
+	return RONDE_OK;
+}
+
 int ronde_node_open(struct ronde_node **node, struct ronde_bootstrap *bootstrap,
 		    struct ronde_heap *heap, const struct ronde_node_options *options)
 {
 	size_t size = (size_t)bootstrap->size;
+	int status;
 	struct opening o = {
 		.node = new_node(bootstrap),
 		.bootstrap = bootstrap,
@@ -340,25 +282,19 @@ int ronde_node_open(struct ronde_node **node, struct ronde_bootstrap *bootstrap,
 		.verdicts = malloc(size * sizeof *o.verdicts),
 		.arena_fd = -1,
 	};
-	int status = RONDE_OK;
-	if (!o.node || !o.group || !o.hellos || !o.verdicts)
+	if (o.node && o.group && o.hellos && o.verdicts) {
+		memcpy(o.group, bootstrap->node_of_rank, size * sizeof *o.group);
+		status = open_node(&o);
+	} else {
 		status = ronde_error(RONDE_ERR_OUT_OF_MEMORY,
 				     "no memory for the description of a world of %zu ranks", size);
-	else
-		memcpy(o.group, bootstrap->node_of_rank, size * sizeof *o.group);
-	for (bool again = true; status == RONDE_OK && again;) {
-		ronde_node_layout(o.node, o.group);
-		status = attempt(&o, &again);
-		end_attempt(&o);
-		if (status != RONDE_OK || again)
-			let_go(o.node);
 	}
 	free(o.group);
 	free(o.hellos);
 	free(o.verdicts);
 	if (status == RONDE_OK)
 		*node = o.node;
-	else if (o.node)
+	else
 		free_node(o.node);
 	return status;
 }

@@ -29,19 +29,25 @@ static void turn_away(struct door *d, int i)
 	d->polls[i] = d->polls[--d->npolls];
 }
 
-static void let_in(struct ronde_pass *p, struct door *d)
+static int let_in(struct ronde_pass *p, struct door *d)
 {
 	int fd = accept4(p->socket, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	uid_t uid;
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE))
+		return ronde_error(RONDE_ERR_SYSTEM,
+				   "no descriptors left to share memory with %d ranks: %s; raise "
+				   "`ulimit -n` (this takes up to four for each rank of the node)",
+				   p->node->local_size, strerror(errno));
 	if (fd < 0)
-		return;
+		return RONDE_OK; /* whoever it was has gone again */
 	if (!ronde_pass_same_user(fd, &uid)) {
 		close(fd);
-		return;
+		return RONDE_OK;
 	}
 	if (d->npolls == d->most)
 		turn_away(d, 1); /* the one that has been silent longest, or nearly */
 	d->polls[d->npolls++] = (struct pollfd){.fd = fd, .events = POLLIN};
+	return RONDE_OK;
 }
 
 /* The local rank a greeting is from; -1: none that is expected. */
@@ -55,27 +61,30 @@ static int recognise(const struct ronde_pass *p, const struct ronde_greeting *g)
 	return local > 0 && p->peers[local] < 0 ? local : -1;
 }
 
-static void hear(struct ronde_pass *p, struct door *d, int i)
+/* Whoever says something else than a rank would is shown out; only running out of descriptors is an
+ * error. */
+static int hear(struct ronde_pass *p, struct door *d, int i)
 {
 	struct ronde_greeting g;
 	int fds[2], fd = d->polls[i].fd;
-	if (ronde_descriptors_receive(fd, &g, sizeof g, fds, 2, ronde_seconds(), "a rank") !=
-	    RONDE_OK) {
+	int status = ronde_descriptors_receive(fd, &g, sizeof g, fds, 2, ronde_seconds(), "a rank");
+	if (status != RONDE_OK) {
 		turn_away(d, i);
-		return;
+		return status == RONDE_ERR_SYSTEM ? status : RONDE_OK;
 	}
 	int local = recognise(p, &g);
 	if (local < 0) {
 		close(fds[0]);
 		close(fds[1]);
 		turn_away(d, i);
-		return;
+		return RONDE_OK;
 	}
 	p->node->priv->life_fds[local] = fds[0];
 	p->heap_fds[local] = fds[1];
 	p->peers[local] = fd;
 	d->polls[i] = d->polls[--d->npolls];
 	d->missing--;
+	return RONDE_OK;
 }
 
 static int missing_error(const struct ronde_pass *p)
@@ -114,11 +123,11 @@ static int open_door(struct ronde_pass *p)
 		if (n <= 0)
 			continue;
 		bool knock = d.polls[0].revents != 0;
-		for (int i = d.npolls; i-- > 1;)
+		for (int i = d.npolls; i-- > 1 && status == RONDE_OK;)
 			if (d.polls[i].revents)
-				hear(p, &d, i);
-		if (knock)
-			let_in(p, &d);
+				status = hear(p, &d, i);
+		if (knock && status == RONDE_OK)
+			status = let_in(p, &d);
 	}
 	while (d.npolls > 1)
 		turn_away(&d, 1);

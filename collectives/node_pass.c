@@ -83,20 +83,29 @@ int ronde_pass_open(struct ronde_pass **pass, struct ronde_node *node,
 static void close_all(int *fds, int n)
 {
 	for (int i = 0; fds && i < n; i++)
-		if (fds[i] >= 0)
+		if (fds[i] >= 0) {
 			close(fds[i]);
+			fds[i] = -1;
+		}
+}
+
+/* Also tells the other ends, so that nobody waits for what will not come. */
+static void hang_up(struct ronde_pass *p)
+{
+	close_all(p->peers, p->node->local_size);
+	if (p->socket >= 0)
+		close(p->socket);
+	p->socket = -1;
 }
 
 void ronde_pass_close(struct ronde_pass *p)
 {
 	if (!p)
 		return;
-	close_all(p->peers, p->node->local_size);
+	hang_up(p);
 	close_all(p->heap_fds, p->node->local_size);
 	free(p->peers);
 	free(p->heap_fds);
-	if (p->socket >= 0)
-		close(p->socket);
 	free(p);
 }
 
@@ -110,7 +119,7 @@ static void apart(struct ronde_verdict *verdict, const char *what, const char *w
 
 bool ronde_pass_same_user(int socket, uid_t *other)
 {
-	struct ucred peer;
+	struct ucred peer = {0};
 	socklen_t length = sizeof peer;
 	*other = (uid_t)-1;
 	if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0)
@@ -138,7 +147,7 @@ void ronde_pass_reach(struct ronde_pass *p, const struct ronde_meeting *meeting,
 	char leader[32];
 	ronde_pass_name(leader, p->node->ranks[0]);
 	int error = connect_once(p);
-	uid_t uid;
+	uid_t uid = 0;
 	if (error == EAGAIN) {
 		/* It is there; it takes connections from the next step on. */
 		close(p->socket);
@@ -292,6 +301,7 @@ void ronde_pass_run(struct ronde_pass *p, int arena_fd, int heap_fd, struct rond
 		lead ? ronde_pass_lead(p, arena_fd, heap_fd, verdict) : follow(p, heap_fd, verdict);
 	if (status == RONDE_OK)
 		return;
+	hang_up(p);
 	verdict->status = status;
 	snprintf(verdict->text, sizeof verdict->text, "%s", ronde_error_message());
 }

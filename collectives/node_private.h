@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the parts of a node know of each other: node.c agrees with all ranks, node_layout.c numbers
- * them, node_pass.c passes descriptors on one machine, watcher.c waits for deaths.
+ * them, node_arena.c makes the memory, node_pass.c and node_lead.c pass it on, watcher.c waits for
+ * deaths.
  */
 #ifndef RONDE_NODE_PRIVATE_H
 #define RONDE_NODE_PRIVATE_H
@@ -30,6 +31,11 @@ struct ronde_node_private {
 /* Numbers nodes and local ranks: ranks with equal group numbers are a node; nodes are numbered by
  * their lowest rank. Fills everything of *node from rank to local_of_rank; its arrays exist. */
 void ronde_node_layout(struct ronde_node *node, const int *group);
+
+/* Makes and formats the arena of node->local_size ranks, in priv->arena. *arena_fd: its file, where
+ * it has to be passed to other processes; set even if a later step fails. */
+int ronde_node_make_arena(struct ronde_node *node, const struct ronde_node_options *options,
+			  int *arena_fd);
 
 /* How a rank's part in an attempt to share memory went. */
 struct ronde_verdict {

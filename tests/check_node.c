@@ -74,6 +74,14 @@ START_TEST(processes_share)
 }
 END_TEST
 
+/* More than one message of descriptors: a hundred and twenty ranks go into each. */
+START_TEST(many_processes_share)
+{
+	struct node_ranks ranks = {.body = share};
+	ck_assert_int_eq(node_ranks_fork(130, &ranks), 0);
+}
+END_TEST
+
 /* ---- fallbacks ---- */
 
 static void no_memfd(int rank, struct ronde_node_options *options)
@@ -110,12 +118,12 @@ static void little_address_space(int rank, struct ronde_node_options *options)
 	if (rank != 1)
 		return;
 	/* Room for the own heap, not for two others. */
-	unsigned long pages = 0;
+	char text[64] = "";
 	FILE *f = fopen("/proc/self/statm", "r");
-	if (!f || fscanf(f, "%lu", &pages) != 1)
+	if (!f || !fgets(text, sizeof text, f))
 		exit(1);
 	fclose(f);
-	rlim_t most = pages * 4096 + (3ul << 29);
+	rlim_t most = strtoul(text, NULL, 10) * 4096 + (3ul << 29);
 	setrlimit(RLIMIT_AS, &(struct rlimit){most, most});
 }
 
@@ -195,7 +203,38 @@ START_TEST(memory_is_asked_for_first)
 }
 END_TEST
 
-/* A bootstrap that ends, or stops, its process after the second exchange. */
+static void few_descriptors(int rank, struct ronde_node_options *options)
+{
+	(void)options;
+	struct rlimit limit;
+	int free_one = dup(0);
+	close(free_one);
+	getrlimit(RLIMIT_NOFILE, &limit);
+	limit.rlim_cur = (rlim_t)free_one + 10; /* heap, socket, pidfd, arena, and six more */
+	if (rank == 0)
+		setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int too_few_descriptors(struct node_rank *r)
+{
+	const char *text = ronde_error_message();
+	return r->status == RONDE_ERR_SYSTEM && strstr(text, "rank 0: ") &&
+			       strstr(text, "raise `ulimit -n`")
+		       ? 0
+		       : __LINE__;
+}
+
+START_TEST(descriptors_run_out)
+{
+	struct node_ranks ranks = {
+		.body = too_few_descriptors, .prepare = few_descriptors, .may_fail = true};
+	time_t start = time(NULL);
+	ck_assert_int_eq(node_ranks_fork(8, &ranks), 0);
+	ck_assert_int_lt((int)(time(NULL) - start), 10);
+}
+END_TEST
+
+/* A bootstrap that ends its process after the second exchange. */
 struct leaving_bootstrap {
 	struct ronde_bootstrap base, *inner;
 	int exchanges;
@@ -355,6 +394,7 @@ static Suite *node_suite(void)
 	tcase_set_timeout(sharing, 60);
 	tcase_add_loop_test(sharing, threads_share, 0, 4);
 	tcase_add_loop_test(sharing, processes_share, 0, 4);
+	tcase_add_test(sharing, many_processes_share);
 	tcase_add_test(sharing, processes_share_without_memfd);
 	tcase_add_test(sharing, a_rank_that_cannot_map_is_a_node);
 	tcase_add_test(sharing, a_rank_that_cannot_reach_is_a_node);
@@ -364,6 +404,7 @@ static Suite *node_suite(void)
 	TCase *failing = tcase_create("failing");
 	tcase_set_timeout(failing, 60);
 	tcase_add_test(failing, memory_is_asked_for_first);
+	tcase_add_test(failing, descriptors_run_out);
 	tcase_add_test(failing, a_rank_that_leaves_is_named);
 	tcase_add_test(failing, cycles_leave_nothing);
 	suite_add_tcase(suite, failing);

@@ -20,7 +20,7 @@
 #include "collectives/node.h"
 #include "collectives/status.h"
 
-#define NODE_RANKS_MAX 8
+#define NODE_RANKS_MAX 256
 #define NODE_RANKS_SECONDS 50
 
 struct node_rank {
