@@ -94,6 +94,11 @@ def goals(folder):
     add("idle runtime: share of a core", None if share is None else share / 1e4, 0.5, True, "%")
     speed = idle.figure("ronde", placement="speed-kept")
     add("compute loop beside it: speed kept", None if speed is None else speed / 1e4, 99, False, "%")
+    lines = text_of(folder, "overlap.txt").splitlines()
+    good = lines.count("# as it should be")
+    runs = good + lines.count("# NOT as it should be")
+    met = "–" if not runs else "yes" if good == runs else "**no**"
+    rows.append(["overlap and fusion, as below", "every run", f"{good} of {runs} runs", met])
     runs = training(folder)
     if 2 in runs:
         add("Fashion-MNIST, 2 ranks: test accuracy", runs[2]["accuracy"], 0.90, False, "")
@@ -126,7 +131,8 @@ def machine(mpirun):
           f"glibc {os.confstr('CS_GNU_LIBC_VERSION').split()[-1]}")
     print(f"- Open MPI {run_text(mpirun, '--version').split()[-1]}, "
           f"MPICH {mpich.group(0) if mpich else 'not measured'}")
-    print(f"- {run_text('date', '+%Y-%m-%d')}, commit {run_text('git', 'rev-parse', '--short', 'HEAD')}")
+    print(f"- {run_text('date', '+%Y-%m-%d')}, commit {run_text('git', 'rev-parse', '--short', 'HEAD')}; "
+          f"load of the machine before: {os.getloadavg()[0]:.1f}")
 
 
 def text_of(folder, name):
@@ -142,6 +148,7 @@ def overlap_text(folder):
     lines = text_of(folder, "overlap.txt").splitlines()
     starts = [i for i, line in enumerate(lines) if line.startswith("# ronde-perf")]
     last = lines[starts[-1] + 1 :] if starts else []
+    last = [line for line in last if line.startswith("# ")]
     return "```\n" + "\n".join(line[2:] for line in last) + "\n```"
 
 

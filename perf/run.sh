@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Measures everything docs/performance.md shows, on this machine: builds, runs, and rewrites the
-# tables and plots of that page. Takes about 15 minutes; leave the machine alone meanwhile.
+# tables and plots of that page. Takes about 15 minutes; leave the machine alone meanwhile: other
+# load spoils every figure.
 #
 # usage: perf/run.sh [--quick] [--repeat N] [--only NAME]...
 #   --quick     few rounds, once: to see that it works, not for figures
@@ -37,7 +38,7 @@ while [ $# -gt 0 ]; do
 		shift
 		;;
 	-h | --help)
-		sed -n '3,13s/^# \{0,1\}//p' "$0"
+		sed -n '3,14s/^# \{0,1\}//p' "$0"
 		exit
 		;;
 	*)
@@ -133,7 +134,7 @@ for ((run = 1; run <= repeat; run++)); do
 		ranks 2 "$perf" idle --csv "$output/idle.csv"
 	fi
 	if part overlap; then
-		ranks 2 "$perf" overlap | tee "$output/overlap.txt"
+		ranks 2 "$perf" overlap | tee -a "$output/overlap.txt" || true
 	fi
 	if part crowded; then
 		ranks 4 "$perf" allreduce --compare --latency -b 32 -e 32 "${quick[@]}" \
@@ -142,10 +143,11 @@ for ((run = 1; run <= repeat; run++)); do
 			--csv "$output/crowded.csv"
 		mpich 4 crowded 30 32 16777216
 	fi
-	if part training; then
+	# Minutes each; what they show does not change from run to run.
+	if [ "$run" = 1 ] && part training; then
 		for n in 1 2; do
 			OPENBLAS_NUM_THREADS=1 ranks $n "$build/docs/examples/fashion_mnist" |
-				tee -a "$output/training.txt"
+				grep -v '^epoch.*%' | tee -a "$output/training.txt"
 		done
 	fi
 done
