@@ -180,13 +180,13 @@ int main(int argc, char **argv)
 	for (int i = 1; i < argc; i++) {
 		const char *value = i + 1 < argc ? argv[i + 1] : "";
 		if (!strcmp(argv[i], "--again"))
-			o.again = atoi(value), i++;
+			o.again = (int)strtol(value, NULL, 10), i++;
 		else if (!strcmp(argv[i], "--leave"))
-			o.leave = atoi(value), i++;
+			o.leave = (int)strtol(value, NULL, 10), i++;
 		else if (!strcmp(argv[i], "--level"))
 			o.level = level_number(value), i++;
 		else if (!strcmp(argv[i], "--timeout"))
-			o.timeout = atof(value), i++;
+			o.timeout = strtod(value, NULL), i++;
 		else if (!strcmp(argv[i], "--load"))
 			o.load = value, i++;
 		else if (!strcmp(argv[i], "--mpi-init"))

@@ -97,28 +97,32 @@ static int find_module(char *path, size_t bytes, const struct ronde_launch *laun
 
 /* ---- whether it fits ---- */
 
-static int load_module(const struct ronde_mpi_module **module, const char *path)
+/* The module's table, or NULL and why in status. */
+static const struct ronde_mpi_module *load_module(const char *path, int *status)
 {
 	void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+	const struct ronde_mpi_module *module =
+		handle ? dlsym(handle, RONDE_MPI_MODULE_SYMBOL) : NULL;
+	if (module && module->abi == RONDE_MPI_MODULE_ABI)
+		return module;
 	if (!handle)
-		return ronde_error(
-			RONDE_ERR_LAUNCHER,
-			"Ronde's MPI module %s cannot be loaded: %s. A library of MPI that is "
-			"missing comes with the package of that MPI (on Debian openmpi-bin, "
-			"or mpich)",
-			path, dlerror());
-	*module = dlsym(handle, RONDE_MPI_MODULE_SYMBOL);
-	if (!*module)
-		return ronde_error(
-			RONDE_ERR_LAUNCHER,
-			"%s is no MPI module of Ronde: it has no " RONDE_MPI_MODULE_SYMBOL, path);
-	if ((*module)->abi != RONDE_MPI_MODULE_ABI)
-		return ronde_error(
-			RONDE_ERR_VERSION,
-			"%s is the MPI module of another version of Ronde (interface %u, "
-			"this is %u): build or install both together",
-			path, (*module)->abi, RONDE_MPI_MODULE_ABI);
-	return RONDE_OK;
+		*status =
+			ronde_error(RONDE_ERR_LAUNCHER,
+				    "Ronde's MPI module %s cannot be loaded: %s. A library of MPI "
+				    "that is missing comes with the package of that MPI (on Debian "
+				    "openmpi-bin, or mpich)",
+				    path, dlerror());
+	else if (!module)
+		*status = ronde_error(RONDE_ERR_LAUNCHER,
+				      "%s is no MPI module of Ronde: it has "
+				      "no " RONDE_MPI_MODULE_SYMBOL,
+				      path);
+	else
+		*status = ronde_error(RONDE_ERR_VERSION,
+				      "%s is the MPI module of another version of Ronde (interface "
+				      "%u, this is %u): build or install both together",
+				      path, module->abi, RONDE_MPI_MODULE_ABI);
+	return NULL;
 }
 
 /*
@@ -148,21 +152,21 @@ int ronde_mpi_open(struct ronde_bootstrap **bootstrap, const struct ronde_launch
 		   const struct ronde_process_mpi *mpi, double timeout_seconds)
 {
 	char path[2048];
-	const struct ronde_mpi_module *module = NULL;
 	int status = find_module(path, sizeof path, launch, mpi);
-	if (!status)
-		status = load_module(&module, path);
-	if (!status)
-		status = check_process(mpi, module, path);
+	if (status)
+		return status;
+	const struct ronde_mpi_module *module = load_module(path, &status);
+	if (!module)
+		return status;
+	const enum ronde_mpi_family family = (enum ronde_mpi_family)module->family;
+	status = check_process(mpi, module, path);
 	/* An MPI that runs already has settled with its launcher how many ranks there are. */
 	if (!status && !mpi->running)
-		status = ronde_launch_check(launch, (enum ronde_mpi_family)module->family,
-					    module->library);
+		status = ronde_launch_check(launch, family, module->library);
 	if (status)
 		return status;
 	char remedy[512];
-	ronde_launch_remedy(remedy, sizeof remedy, launch, (enum ronde_mpi_family)module->family,
-			    module->library);
+	ronde_launch_remedy(remedy, sizeof remedy, launch, family, module->library);
 	const struct ronde_mpi_request request = {
 		.timeout_seconds = timeout_seconds,
 		.launcher = launch->launcher ? launch->launcher_text : NULL,

@@ -122,9 +122,12 @@ static void send_verdict(struct ronde_mpi_state *s, const struct ronde_mpi_verdi
 			      &requests[r]) != MPI_SUCCESS)
 			requests[r] = MPI_REQUEST_NULL;
 	double patience = verdict->status ? VERDICT_SECONDS : s->timeout;
-	if (ronde_mpi_wait(requests, s->size, ronde_seconds() + patience))
+	if (ronde_mpi_wait(requests, s->size, ronde_seconds() + patience)) {
 		free(copy);
-	else if (!verdict->status)
+		return;
+	}
+	s->given_up = copy;
+	if (!verdict->status)
 		ronde_mpi_break(s, RONDE_ERR_PEER_LOST,
 				"a rank was lost: it does not take what rank 0 sends");
 }
@@ -132,7 +135,7 @@ static void send_verdict(struct ronde_mpi_state *s, const struct ronde_mpi_verdi
 static int assemble_root(struct ronde_mpi_state *s, size_t bytes)
 {
 	struct come *come = calloc((size_t)s->size, sizeof *come);
-	MPI_Request *requests = malloc((size_t)s->size * sizeof *requests);
+	MPI_Request *requests = malloc((size_t)s->size * sizeof(MPI_Request));
 	struct ronde_mpi_verdict verdict = {0};
 	if (!come || !requests) {
 		free(come);
@@ -172,12 +175,13 @@ static int assemble_leaf(struct ronde_mpi_state *s, size_t bytes)
 	MPI_Request requests[2] = {MPI_REQUEST_NULL, MPI_REQUEST_NULL};
 	MPI_Irecv(&m->verdict, sizeof m->verdict, MPI_BYTE, 0, TAG_VERDICT, s->comm, &requests[0]);
 	MPI_Isend(&m->come, sizeof m->come, MPI_BYTE, 0, TAG_COME, s->comm, &requests[1]);
-	/* On a time-out the message stays MPI's. */
-	if (!ronde_mpi_wait(requests, 2, ronde_seconds() + s->timeout + VERDICT_SECONDS))
+	if (!ronde_mpi_wait(requests, 2, ronde_seconds() + s->timeout + VERDICT_SECONDS)) {
+		s->given_up = m;
 		return ronde_mpi_break(s, RONDE_ERR_PEER_LOST,
 				       "rank 0 did not answer within %g s: it, or a rank it waits "
 				       "for, is stopped, busy or gone",
 				       s->timeout);
+	}
 	int status = RONDE_OK;
 	if (m->verdict.status)
 		status = ronde_mpi_break(s, m->verdict.status, "%s", m->verdict.text);
@@ -201,12 +205,14 @@ static int gather(struct ronde_mpi_state *s, const void *mine, void *all, size_t
 		memcpy(memory, mine, bytes);
 	int error = MPI_Iallgather(memory, (int)bytes, MPI_BYTE, whole, (int)bytes, MPI_BYTE,
 				   s->comm, &request);
-	if (error != MPI_SUCCESS || !ronde_mpi_wait(&request, 1, ronde_seconds() + s->timeout))
+	if (error != MPI_SUCCESS || !ronde_mpi_wait(&request, 1, ronde_seconds() + s->timeout)) {
+		s->given_up = memory;
 		return ronde_mpi_break(
 			s, RONDE_ERR_PEER_LOST,
 			"a rank was lost while %zu bytes of each rank were exchanged "
 			"over MPI (%g s)",
 			bytes, s->timeout);
+	}
 	if (bytes)
 		memcpy(all, whole, bytes * (size_t)s->size);
 	free(memory);

@@ -153,10 +153,12 @@ static int number_nodes(struct ronde_mpi_state *s)
 	int *firsts = malloc((size_t)s->size * sizeof *firsts);
 	free(s->node_of_rank);
 	s->node_of_rank = malloc((size_t)s->size * sizeof *s->node_of_rank);
-	int status = firsts && s->node_of_rank
-			     ? ronde_mpi_exchange(s, &first, firsts, sizeof first)
-			     : ronde_mpi_break(s, RONDE_ERR_OUT_OF_MEMORY,
-					       "no memory for the nodes of %d ranks", s->size);
+	if (!firsts || !s->node_of_rank) {
+		free(firsts);
+		return ronde_mpi_break(s, RONDE_ERR_OUT_OF_MEMORY,
+				       "no memory for the nodes of %d ranks", s->size);
+	}
+	int status = ronde_mpi_exchange(s, &first, firsts, sizeof first);
 	int nodes = 0;
 	for (int r = 0; r < s->size && !status; r++)
 		s->node_of_rank[r] = firsts[r] == r ? nodes++ : s->node_of_rank[firsts[r]];

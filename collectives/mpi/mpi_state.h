@@ -38,6 +38,7 @@ struct ronde_mpi_state {
 	uint64_t round;
 	/* Not OK: something is for ever under way on comm, and nothing else can be done with it. */
 	struct ronde_mpi_verdict broken;
+	void *given_up; /* what MPI may still read or write: never freed */
 };
 
 /* Makes it broken (the first cause stays), describes that and returns its status. */
