@@ -38,33 +38,33 @@ static int check_one(const ronde_parameter *p, size_t index, enum ronde_paramete
 	return RONDE_OK;
 }
 
-/* By name, then by place in the list. */
-static int compare(const void *a, const void *b)
+/* Of two places in the list: by name, then by place. */
+static int compare(const void *a, const void *b, void *parameters)
 {
-	const ronde_parameter *p = *(const ronde_parameter *const *)a;
-	const ronde_parameter *q = *(const ronde_parameter *const *)b;
-	int order = strcmp(p->name, q->name);
-	return order ? order : (p > q) - (p < q);
+	size_t i = *(const size_t *)a, j = *(const size_t *)b;
+	const ronde_parameter *list = parameters;
+	int order = strcmp(list[i].name, list[j].name);
+	return order ? order : (i > j) - (i < j);
 }
 
 static int check_unique(const ronde_parameter *parameters, size_t count)
 {
-	const ronde_parameter **sorted = malloc((count + 1) * sizeof *sorted);
+	size_t *sorted = malloc((count + 1) * sizeof *sorted);
 	if (!sorted)
 		return ronde_error(RONDE_ERR_OUT_OF_MEMORY,
 				   "no memory to sort the names of %zu parameters", count);
 	for (size_t i = 0; i < count; i++)
-		sorted[i] = &parameters[i];
-	qsort(sorted, count, sizeof *sorted, compare);
+		sorted[i] = i;
+	qsort_r(sorted, count, sizeof *sorted, compare, (void *)parameters);
 	int status = RONDE_OK;
-	for (size_t i = 1; i < count && status == RONDE_OK; i++)
-		if (strcmp(sorted[i - 1]->name, sorted[i]->name) == 0)
-			status = ronde_error(
-				RONDE_ERR_INVALID_ARGUMENT,
-				"parameters %zu and %zu are both named \"%s\": names must be "
-				"unique, because ranks match tensors by them",
-				(size_t)(sorted[i - 1] - parameters),
-				(size_t)(sorted[i] - parameters), sorted[i]->name);
+	for (size_t i = 1; i < count && status == RONDE_OK; i++) {
+		const char *name = parameters[sorted[i]].name;
+		if (strcmp(parameters[sorted[i - 1]].name, name) == 0)
+			status = ronde_error(RONDE_ERR_INVALID_ARGUMENT,
+					     "parameters %zu and %zu are both named \"%s\": names "
+					     "must be unique, because ranks match tensors by them",
+					     sorted[i - 1], sorted[i], name);
+	}
 	free(sorted);
 	return status;
 }
