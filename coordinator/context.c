@@ -33,6 +33,8 @@ static int share_config(struct ronde_context *ctx)
 	int status = b->ops->exchange(b, mine, all, sizeof mine);
 	if (!status)
 		status = ronde_config_decode(&ctx->config, all);
+	if (!status)
+		ronde_config_report(&ctx->config, ctx->log);
 	free(all);
 	return status;
 }

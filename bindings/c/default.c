@@ -48,11 +48,11 @@ void ronde_default_leave(void)
 
 /* ---- memory ---- */
 
-static int make_heap(void)
+static int make_heap(const char *const *settings)
 {
 	struct ronde_config config;
 	struct ronde_heap *heap = NULL;
-	int status = ronde_config_load(&config, NULL);
+	int status = ronde_config_load(&config, settings);
 	if (!status)
 		status = ronde_heap_create(&heap, (size_t)config.heap_reserve_bytes);
 	if (!status)
@@ -60,14 +60,15 @@ static int make_heap(void)
 	return status;
 }
 
-struct ronde_heap *ronde_default_heap(void)
+/* The settings are those of ronde_init(), or NULL: they count if this call makes the heap. */
+static struct ronde_heap *get_heap(const char *const *settings)
 {
 	struct ronde_heap *heap = atomic_load_explicit(&state.heap, memory_order_acquire);
 	if (heap)
 		return heap;
 	pthread_mutex_lock(&state.heap_lock);
 	heap = atomic_load_explicit(&state.heap, memory_order_relaxed);
-	if (!heap && make_heap() == RONDE_OK)
+	if (!heap && make_heap(settings) == RONDE_OK)
 		heap = atomic_load_explicit(&state.heap, memory_order_relaxed);
 	pthread_mutex_unlock(&state.heap_lock);
 	return heap;
@@ -75,7 +76,7 @@ struct ronde_heap *ronde_default_heap(void)
 
 void *ronde_alloc(size_t bytes)
 {
-	struct ronde_heap *heap = ronde_default_heap();
+	struct ronde_heap *heap = get_heap(NULL);
 	return heap ? ronde_heap_alloc(heap, bytes) : NULL;
 }
 
@@ -141,7 +142,6 @@ static int open_log(const struct ronde_config *config, int rank)
 	state.log_open = true;
 	if (state.log_fn)
 		ronde_log_set_function(&state.log, state.log_fn, state.log_arg);
-	ronde_config_report(config, &state.log);
 	return RONDE_OK;
 }
 
@@ -155,9 +155,17 @@ static int start(const ronde_init_options *options)
 		status = ronde_config_load(&config, options ? options->settings : NULL);
 	if (status)
 		return status;
-	struct ronde_heap *heap = ronde_default_heap();
+	struct ronde_heap *heap = get_heap(options ? options->settings : NULL);
 	if (!heap)
 		return RONDE_ERR_OUT_OF_MEMORY;
+	if (config.origin[RONDE_CONFIG_heap_reserve_bytes] == RONDE_CONFIG_FROM_SETTINGS &&
+	    ronde_heap_reserve(heap) < (size_t)config.heap_reserve_bytes)
+		return ronde_error(
+			RONDE_ERR_CONFIGURATION,
+			"heap_reserve_bytes is %lld, but the process's heap was made "
+			"before, with %zu: call ronde_alloc() after ronde_init(), or set "
+			"RONDE_HEAP_RESERVE_BYTES",
+			(long long)config.heap_reserve_bytes, ronde_heap_reserve(heap));
 	status = ronde_bootstrap_open(&bootstrap, config.init_timeout_seconds);
 	if (status)
 		return status;

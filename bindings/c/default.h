@@ -18,8 +18,4 @@
 struct ronde_context *ronde_default_enter(const char *function);
 void ronde_default_leave(void);
 
-/* The process's heap, made on first use (also before ronde_init()). NULL with the error described.
- */
-struct ronde_heap *ronde_default_heap(void);
-
 #endif
