@@ -130,7 +130,8 @@ check_losses()
 	done
 }
 
-# Rprop takes signs of sums: rounding moves weights by far more than a rounding, now and then.
+# Rprop looks only at the signs of the sums: as long as rounding does not turn one, the weights are
+# the same bit for bit.
 check_fann()
 {
 	local size apart

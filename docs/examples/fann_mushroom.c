@@ -120,8 +120,10 @@ int main(int argc, char **argv)
 
 	ann = fann_create_standard(3, fann_num_input_train_data(train_data), 32,
 				   fann_num_output_train_data(train_data));
-	if (!ann)
+	if (!ann) {
+		fprintf(stderr, "fann_mushroom: no memory for the network\n");
 		return EXIT_FAILURE;
+	}
 	fann_set_activation_function_hidden(ann, FANN_SIGMOID_SYMMETRIC);
 	fann_set_activation_function_output(ann, FANN_SIGMOID);
 	srand(1 + (unsigned)ronde_rank());

@@ -175,11 +175,12 @@ int dataset_load(struct dataset *dataset, const char *directory, const char *pre
 		 size_t error_bytes)
 {
 	char images_path[4096], labels_path[4096];
-	struct reader images = {images_path, NULL, 0, error, error_bytes};
-	struct reader labels = {labels_path, NULL, 0, error, error_bytes};
-	uint32_t label_count;
+	struct reader images = {.path = images_path, .error_bytes = error_bytes};
+	struct reader labels = {.path = labels_path, .error_bytes = error_bytes};
+	uint32_t label_count = 0;
 
 	*dataset = (struct dataset){0};
+	images.error = labels.error = error;
 	snprintf(images_path, sizeof(images_path), "%s/%s-images-idx3-ubyte.gz", directory, prefix);
 	snprintf(labels_path, sizeof(labels_path), "%s/%s-labels-idx1-ubyte.gz", directory, prefix);
 	if (read_items(&images, 3, &dataset->count, &dataset->pixels) ||

@@ -7,8 +7,8 @@
 int optimizer_init(struct optimizer *optimizer, enum optimizer_kind kind, float *weights,
 		   const float *gradients, size_t count)
 {
-	*optimizer = (struct optimizer){
-		.kind = kind, .weights = weights, .gradients = gradients, .count = count};
+	*optimizer = (struct optimizer){.kind = kind, .gradients = gradients, .count = count};
+	optimizer->weights = weights;
 	optimizer->first = calloc(count, sizeof(float));
 	optimizer->second = kind == OPTIMIZER_ADAM ? calloc(count, sizeof(float)) : NULL;
 	if (optimizer->first && (optimizer->second || kind == OPTIMIZER_SGD))
