@@ -49,8 +49,6 @@ int ronde_heap_create(struct ronde_heap **heap, size_t reserve_bytes)
 	}
 	/* A core file would begin with looking at every page of the reserve. */
 	madvise(h->base, h->reserve, MADV_DONTDUMP);
-	/* Only where the system allows shared memory to have huge pages. */
-	madvise(h->base, h->reserve, MADV_HUGEPAGE);
 	status = make_owned(h);
 	if (status < 0)
 		goto failed;
