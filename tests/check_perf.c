@@ -2,8 +2,8 @@
 /* The measuring tools themselves: a benchmark that counts wrongly is worse than none. */
 #include "perf/ronde-perf/data.h"
 #include "perf/ronde-perf/measure.h"
+#include "perf/ronde-perf/models.h"
 #include "perf/ronde-perf/number.h"
-#include "perf/ronde-perf/resnet50.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -89,15 +89,24 @@ START_TEST(figures)
 }
 END_TEST
 
-START_TEST(resnet50_is_resnet50)
+static int64_t elements_of(const struct perf_model_tensor *tensors, size_t count)
 {
-	struct perf_model_tensor tensors[PERF_RESNET50_TENSORS];
 	int64_t elements = 0;
 
-	ck_assert_uint_eq(perf_resnet50(tensors), PERF_RESNET50_TENSORS);
-	for (size_t i = 0; i < PERF_RESNET50_TENSORS; i++)
+	for (size_t i = 0; i < count; i++)
 		elements += tensors[i].count;
-	ck_assert_int_eq(elements, 25557032);
+	return elements;
+}
+
+START_TEST(models_have_their_sizes)
+{
+	struct perf_model_tensor tensors[PERF_MODEL_TENSORS];
+
+	ck_assert_uint_eq(perf_model("vgg", tensors), 0);
+	ck_assert_uint_eq(perf_model("lenet5", tensors), 10);
+	ck_assert_int_eq(elements_of(tensors, 10), 61706);
+	ck_assert_uint_eq(perf_model("resnet50", tensors), 161);
+	ck_assert_int_eq(elements_of(tensors, 161), 25557032);
 	ck_assert_str_eq(tensors[0].name, "fc.bias");
 	ck_assert_str_eq(tensors[160].name, "conv1.weight");
 	ck_assert_int_eq(tensors[160].count, 9408);
@@ -167,7 +176,7 @@ int main(void)
 	/* Not bool: a sum of it is an or. */
 	tcase_add_loop_test(tcase, wrong_elements_are_counted, 0, RONDE_BOOL);
 	tcase_add_test(tcase, figures);
-	tcase_add_test(tcase, resnet50_is_resnet50);
+	tcase_add_test(tcase, models_have_their_sizes);
 	tcase_add_test(tcase, ranks_meet_and_miss_the_dead);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);

@@ -74,6 +74,8 @@ for n in 1 2 3; do
 done
 for type in uint8 int8 uint16 int16 uint32 int32 uint64 int64 float16 bfloat16 float32 float64; do
 	for reduction in sum average min max product; do
+		# All reductions of some types, some of all.
+		[[ $type$reduction =~ (float16|float32|^uint8)|sum$ ]] || continue
 		# shellcheck disable=SC2086
 		works 2 "# wrong elements: 0;" allreduce -d $type -o $reduction -b 40K -e 40K $few
 	done
@@ -82,7 +84,7 @@ works 3 "# wrong elements: 0;" allreduce -o average -d float32 -b 40K -e 40K -n 
 works 2 "# wrong elements: 0;" allreduce -d bool -o max -b 40K -e 40K -n 3
 works 2 "# wrong elements: 0;" barrier -n 3
 works 2 "back-to-back" allreduce -b 32 -e 32 --latency -n 10
-works 2 "tensors left in" step -n 1 -w 0
+works 2 "tensors left in" step --model lenet5 -n 3
 # What overlap prints depends on who gets a core when; here it has to end, and to say it all.
 ranks 2 overlap || true
 if [ "$(grep -c "in opposite orders" "$folder/out.0")" = 2 ] && grep -q "as it should be" "$folder/out.0"; then
@@ -110,7 +112,7 @@ refuses "-b \"12x\"" allreduce -b 12x
 refuses "-b 64 is more than -e 32" allreduce -b 64 -e 32
 refuses "-r 5: there are only 1 ranks" broadcast -r 5
 refuses "can't write to /nonexistent/file" allreduce -e 8 --csv /nonexistent/file
-refuses "there is only resnet50" step --model vgg
+refuses "there are resnet50 and lenet5" step --model vgg
 
 # A rank that is killed: the other one says so and ends.
 address=ronde-perf-test-$$-killed

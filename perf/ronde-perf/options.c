@@ -58,7 +58,7 @@ static const struct argp_option option_list[] = {
 	 5},
 	{"latency", KEY_LATENCY, NULL, 0, "print percentiles, after a meeting and back to back", 5},
 	{"seconds", KEY_SECONDS, "NUMBER", 0, "idle: how long to sit still (5)", 6},
-	{"model", KEY_MODEL, "NAME", 0, "step: whose gradients (resnet50)", 6},
+	{"model", KEY_MODEL, "NAME", 0, "step: whose gradients, resnet50 or lenet5 (resnet50)", 6},
 	{"csv", KEY_CSV, "FILE", 0, "append the results to this file", 7},
 	{0},
 };

@@ -5,16 +5,16 @@
  * Gradients in the heap, gradients in ordinary memory, and memcpy of the same tensors by all ranks
  * at once take turns; under mpirun also one blocking MPI_Allreduce per tensor.
  */
+#include "perf/ronde-perf/models.h"
 #include "perf/ronde-perf/mpi-baseline.h"
 #include "perf/ronde-perf/report.h"
-#include "perf/ronde-perf/resnet50.h"
 
 #include <string.h>
 
 struct model {
 	const struct perf_run *run;
 	struct perf_data data;
-	struct perf_model_tensor tensors[PERF_RESNET50_TENSORS];
+	struct perf_model_tensor tensors[PERF_MODEL_TENSORS];
 	size_t count;
 	int64_t elements;
 };
@@ -24,10 +24,10 @@ struct gradients {
 	const struct model *model;
 	char kind; /* first letter of the tensors' names: one kind does not wait for another */
 	enum perf_memory memory;
-	void *data[PERF_RESNET50_TENSORS];
+	void *data[PERF_MODEL_TENSORS];
 	void *const *copy_to; /* memcpy: where to */
-	ronde_handle handles[PERF_RESNET50_TENSORS];
-	char names[PERF_RESNET50_TENSORS][PERF_MODEL_NAME + 4];
+	ronde_handle handles[PERF_MODEL_TENSORS];
+	char names[PERF_MODEL_TENSORS][PERF_MODEL_NAME + 4];
 };
 
 static void gradients_open(struct gradients *gradients, const struct model *model, char kind,
@@ -204,11 +204,11 @@ size_t perf_step(struct perf_run *run)
 	struct gradients heap, ordinary, copies;
 	size_t wrong;
 
-	if (strcmp(run->options->model, "resnet50") != 0)
-		perf_die(run->world, "--model \"%s\": there is only resnet50 so far",
-			 run->options->model);
 	perf_data_init(&model.data, RONDE_FLOAT32, RONDE_AVERAGE, run->world->size);
-	model.count = perf_resnet50(model.tensors);
+	model.count = perf_model(run->options->model, model.tensors);
+	if (model.count == 0)
+		perf_die(run->world, "--model \"%s\": there are resnet50 and lenet5",
+			 run->options->model);
 	for (size_t i = 0; i < model.count; i++)
 		model.elements += model.tensors[i].count;
 	if (run->world->rank == 0)
