@@ -3,9 +3,9 @@
  * The heap: one sparse memory file per process, mapped by all ranks of the node, from which
  * ronde_alloc() serves. What is allocated where is private data of the owner.
  *
- * Fork: a child shares the pages with its parent, so it may read and write what was allocated before
- * the fork, and the parent and its peers see what it writes. It may not allocate or free: that is
- * refused with a text. exec() leaves nothing of the heap. Core files do not contain it.
+ * Fork: a child shares the pages with its parent, so it may read and write what was allocated
+ * before the fork, and the parent and its peers see what it writes. It may not allocate or free:
+ * that is refused with a text. exec() leaves nothing of the heap. Core files do not contain it.
  */
 #ifndef RONDE_HEAP_H
 #define RONDE_HEAP_H

@@ -9,9 +9,9 @@
 #include <stdint.h>
 
 struct ronde_memory_room {
-	uint64_t bytes;   /* UINT64_MAX if nothing could be read */
+	uint64_t bytes;    /* UINT64_MAX if nothing could be read */
 	char source[1152]; /* what says so: "MemAvailable of /proc/meminfo", a control group's file
-			   */
+			    */
 };
 
 /*
