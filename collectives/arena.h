@@ -37,7 +37,8 @@ struct ronde_arena_header {
 	/* First rank known to be gone: 0, or its global rank + 1, by compare-and-swap, so that all
 	 * blame the same. */
 	alignas(RONDE_CACHE_LINE) _Atomic uint32_t lost;
-	/* The rank that shut the runtime down, + 1: for ranks whose log ring the entry did not fit into. */
+	/* The rank that shut the runtime down, + 1: for ranks whose log ring the entry did not fit
+	 * into. */
 	_Atomic uint32_t closed;
 };
 
