@@ -10,7 +10,7 @@
 #ifndef RONDE_BALLOT_H
 #define RONDE_BALLOT_H
 
-#include <uthash.h>
+#include "coordinator/hash.h"
 
 #include "coordinator/wire.h"
 

@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <uthash.h>
+#include "coordinator/hash.h"
 
 #include "coordinator/tensor.h"
 #include "coordinator/wire.h"

@@ -95,13 +95,33 @@ int ronde_free(void *memory)
 
 /* ---- exit and fork ---- */
 
+static bool has_ended(void)
+{
+	return state.context && atomic_load(&state.context->schedule.ended);
+}
+
+/* After another rank's shutdown: ends this rank's part as ronde_shutdown() would, if nobody is
+ * inside. */
+static void close_ended(void)
+{
+	if (pthread_rwlock_trywrlock(&state.use))
+		return;
+	struct ronde_context *context = state.context;
+	state.context = NULL;
+	pthread_rwlock_unlock(&state.use);
+	ronde_context_destroy(context);
+}
+
 /* A process that ends without ronde_shutdown() tells the others, and waits for nobody. */
 static void at_exit(void)
 {
 	if (!state.context || atomic_load(&state.forked))
 		return;
-	/* Another thread may be inside a call for ever: no lock. */
-	ronde_context_leave(state.context);
+	/* Another thread may be inside a call for ever: no lock is waited for. */
+	if (has_ended())
+		close_ended();
+	else
+		ronde_context_leave(state.context);
 }
 
 static void after_fork_in_child(void)
@@ -145,6 +165,13 @@ static int open_log(const struct ronde_config *config, int rank)
 	return RONDE_OK;
 }
 
+/* The program calls MPI_Finalize() while Ronde runs on that MPI. */
+static void on_finalizing(void *arg)
+{
+	(void)arg;
+	ronde_shutdown();
+}
+
 static int start(const ronde_init_options *options)
 {
 	struct ronde_config config;
@@ -174,6 +201,7 @@ static int start(const ronde_init_options *options)
 		bootstrap->ops->close(bootstrap, false);
 		return status;
 	}
+	bootstrap->finalizing = on_finalizing;
 	status = ronde_context_create(&context, bootstrap, &config, &state.log, heap);
 	if (status)
 		return status;
@@ -194,11 +222,6 @@ static void stop(void)
 	state.context = NULL;
 	pthread_rwlock_unlock(&state.use);
 	ronde_context_destroy(context);
-}
-
-static bool has_ended(void)
-{
-	return state.context && atomic_load(&state.context->schedule.ended);
 }
 
 int ronde_init(const ronde_init_options *options)
