@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* A tile's matrices should fit into the second-level cache beside the weights. */
-enum { TILE_BYTES = 1 << 20, ALIGNMENT = 64 };
+enum { TILE_BYTES = 5 << 18, ALIGNMENT = 64 };
 
 static void *floats(size_t count)
 {
@@ -19,13 +19,16 @@ int conv_init(struct conv *conv, int side, int inputs, int outputs, int out_bord
 {
 	size_t pixels = (size_t)side * (size_t)side;
 	size_t row = (size_t)(KERNEL * KERNEL * inputs + outputs);
-	size_t tile = TILE_BYTES / (pixels * row * sizeof(float));
+	size_t tile = 1;
 
+	/* A power of two: most batches are too, and then no small tile is left over. */
+	while (2 * tile * pixels * row * sizeof(float) <= TILE_BYTES)
+		tile *= 2;
 	*conv = (struct conv){.side = side,
 			      .inputs = inputs,
 			      .outputs = outputs,
 			      .out_border = out_border,
-			      .tile = tile ? (int)tile : 1};
+			      .tile = (int)tile};
 	conv->columns = floats((size_t)conv->tile * pixels * (size_t)(KERNEL * KERNEL * inputs));
 	conv->result = floats((size_t)conv->tile * pixels * (size_t)outputs);
 	if (conv->columns && conv->result)
