@@ -39,7 +39,8 @@ static const char summary[] =
 
 static const struct argp_option option_list[] = {
 	{"minbytes", 'b', "SIZE", 0, "smallest size (8)", 1},
-	{"maxbytes", 'e', "SIZE", 0, "largest size (64M)", 1},
+	{"maxbytes", 'e', "SIZE", 0,
+	 "largest size; overlap: of the tensor the others wait for (64M)", 1},
 	{"stepfactor", 'f', "NUMBER", 0, "each size is the one before times this (2)", 1},
 	{"stepbytes", 'i', "SIZE", 0, "each size is the one before plus this", 1},
 	{"datatype", 'd', "TYPE", 0, "float32, float16, bfloat16, int8, … (float32)", 2},

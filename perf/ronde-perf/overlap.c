@@ -14,7 +14,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 
-enum { BIG = 16 << 20, HUGE = 64 << 20, SMALL = 1024, TENSORS = 100, ENTRIES = 4 };
+enum { BIG = 16 << 20, SMALL = 1024, TENSORS = 100, ENTRIES = 4 };
 
 static const double compute_seconds = 0.3;
 
@@ -51,7 +51,8 @@ static ronde_handle submit(const struct perf_world *world, const char *name, voi
 static size_t beside_computation(const struct perf_run *run, enum perf_memory memory)
 {
 	const struct perf_world *world = run->world;
-	float *tensor = perf_memory_get(world, memory, BIG);
+	size_t bytes = run->options->max_bytes < BIG ? run->options->max_bytes : BIG;
+	float *tensor = perf_memory_get(world, memory, bytes);
 	_Atomic int64_t done_at = 0;
 	int64_t begin, end;
 	double took, failed;
@@ -59,11 +60,11 @@ static size_t beside_computation(const struct perf_run *run, enum perf_memory me
 	int done = 0;
 
 	for (int warm = 0; warm < 2; warm++)
-		perf_check(world, ronde_wait(submit(world, "perf.overlap", tensor, BIG)),
+		perf_check(world, ronde_wait(submit(world, "perf.overlap", tensor, bytes)),
 			   "perf.overlap");
 	perf_world_meet(world);
 	begin = perf_now();
-	handle = submit(world, "perf.overlap", tensor, BIG);
+	handle = submit(world, "perf.overlap", tensor, bytes);
 	perf_check(world, ronde_handle_on_done(handle, note_time, (void *)&done_at), "callback");
 	compute(compute_seconds);
 	perf_check(world, ronde_test(handle, &done), "test");
@@ -77,11 +78,12 @@ static size_t beside_computation(const struct perf_run *run, enum perf_memory me
 	world->transport->sum(world, &failed, 1);
 	world->transport->max(world, &took, 1);
 	if (world->rank == 0)
-		printf("# 16 MiB (%s), then %.0f ms of computation: complete at the first test on "
+		printf("# %g MiB (%s), then %.0f ms of computation: complete at the first test on "
 		       "%d of %d ranks; complete %.1f ms after the submission on the last of them, "
 		       "%.1f ms before the end\n",
-		       perf_memory_name(memory), compute_seconds * 1e3, world->size - (int)failed,
-		       world->size, took, (double)(end - begin) * 1e-6 - took);
+		       (double)bytes / (1 << 20), perf_memory_name(memory), compute_seconds * 1e3,
+		       world->size - (int)failed, world->size, took,
+		       (double)(end - begin) * 1e-6 - took);
 	perf_memory_put(memory, tensor);
 	return (size_t)failed;
 }
@@ -96,7 +98,7 @@ static ronde_counters behind_a_big_one(const struct perf_run *run, const char *m
 
 	perf_world_meet(world);
 	perf_check(world, ronde_get_counters(&before), "counters");
-	big_handle = submit(world, "perf.overlap.big", big, HUGE);
+	big_handle = submit(world, "perf.overlap.big", big, run->options->max_bytes);
 	for (int i = 0; i < TENSORS; i++) {
 		int which = opposite && world->rank % 2 ? TENSORS - 1 - i : i;
 		char name[48];
@@ -118,7 +120,7 @@ static size_t fused(const struct perf_run *run, enum perf_memory memory)
 {
 	static const char *const ways[] = {"first time", "again", "in opposite orders"};
 	const struct perf_world *world = run->world;
-	float *big = perf_memory_get(world, memory, HUGE);
+	float *big = perf_memory_get(world, memory, run->options->max_bytes);
 	float *small = perf_memory_get(world, memory, TENSORS * SMALL);
 	double failed = 0;
 
@@ -128,8 +130,9 @@ static size_t fused(const struct perf_run *run, enum perf_memory memory)
 
 		failed += used.entries > ENTRIES || (way > 0 && used.descriptions_sent > 0);
 		if (world->rank == 0)
-			printf("# 100 tensors of 1 KiB behind one of 64 MiB (%s), %s: %llu "
+			printf("# 100 tensors of 1 KiB behind one of %g MiB (%s), %s: %llu "
 			       "entries; %llu full descriptions, %llu by slot\n",
+			       (double)run->options->max_bytes / (1 << 20),
 			       perf_memory_name(memory), ways[way],
 			       (unsigned long long)used.entries,
 			       (unsigned long long)used.descriptions_sent,
