@@ -43,6 +43,16 @@ static struct ronde_slot_name known_slot(struct ronde_submissions *s, const stru
 	return (struct ronde_slot_name){RONDE_NO_SLOT, 0};
 }
 
+static void trace_announcement(struct ronde_context *ctx, const struct ronde_request *r, bool full)
+{
+	char name[RONDE_MAX_NAME + 1], shape[RONDE_SHAPE_TEXT];
+	ronde_request_text(r, name, sizeof name);
+	ronde_desc_shape_text(&r->desc, shape, sizeof shape);
+	ronde_log(ctx->log, TRACE, "announced \"%s\": %s %s, %s", name,
+		  ronde_kind_name((enum ronde_kind)r->desc.kind), shape,
+		  full ? "in full" : "by its slot");
+}
+
 static bool say(struct ronde_context *ctx, struct ronde_request *r)
 {
 	struct ronde_submissions *s = &ctx->submissions;
@@ -64,6 +74,8 @@ static bool say(struct ronde_context *ctx, struct ronde_request *r)
 				 &r->location, r->input);
 	r->announced = slot;
 	ronde_ring_publish(&s->ring);
+	if (ronde_log_shows(ctx->log, RONDE_LOG_TRACE))
+		trace_announcement(ctx, r, full);
 	ronde_count(full ? &ctx->counters.descriptions_sent : &ctx->counters.ready_sent, 1);
 	return true;
 }
@@ -165,8 +177,8 @@ static int duplicate(const struct ronde_submission *sub)
 {
 	return ronde_error(
 		RONDE_ERR_DUPLICATE_NAME,
-		"tensor \"%s\": an %s of this name is still in flight on this rank; wait for "
-		"it, or give this one another name",
+		"tensor \"%s\": its previous %s is still in flight on this rank; wait for it, or "
+		"give this one another name",
 		sub->name, ronde_kind_name((enum ronde_kind)sub->desc.kind));
 }
 
@@ -261,6 +273,11 @@ void ronde_submit_complete(struct ronde_context *ctx, struct ronde_request *r, i
 			   const char *text)
 {
 	struct ronde_submissions *s = &ctx->submissions;
+	if (ronde_log_shows(ctx->log, RONDE_LOG_TRACE)) {
+		char name[RONDE_MAX_NAME + 1];
+		ronde_request_text(r, name, sizeof name);
+		ronde_log(ctx->log, TRACE, "completed \"%s\": %s", name, ronde_status_name(status));
+	}
 	r->status = status;
 	if (status && text)
 		r->message = strdup(text);
@@ -303,13 +320,13 @@ void ronde_submit_end(struct ronde_context *ctx, int status, const char *text)
 
 /* ---- handles ---- */
 
-static int unknown(ronde_handle handle)
+int ronde_submit_unknown(const char *function, ronde_handle handle)
 {
 	return ronde_error(
 		RONDE_ERR_UNKNOWN_HANDLE,
-		"handle %#llx is not in flight: it was never given out, was already waited for, "
-		"or is of a runtime that has been shut down",
-		(unsigned long long)handle);
+		"%s: handle %#llx is not in flight: it was never given out, was already waited "
+		"for, or is of a runtime that has been shut down",
+		function, (unsigned long long)handle);
 }
 
 int ronde_submit_wait(struct ronde_context *ctx, ronde_handle handle)
@@ -317,7 +334,7 @@ int ronde_submit_wait(struct ronde_context *ctx, ronde_handle handle)
 	struct ronde_submissions *s = &ctx->submissions;
 	struct ronde_request *r = ronde_request_find(&s->pool, handle, NULL);
 	if (!r || !ronde_request_claim(r, handle))
-		return unknown(handle);
+		return ronde_submit_unknown("ronde_wait", handle);
 	ronde_engine_wait(ctx, r);
 	pthread_mutex_lock(&s->lock);
 	int status = r->status;
@@ -340,7 +357,7 @@ int ronde_submit_on_done(struct ronde_context *ctx, ronde_handle handle, ronde_d
 	struct ronde_request *r = ronde_request_find(&s->pool, handle, &state);
 	int status = RONDE_OK;
 	if (!r) {
-		status = unknown(handle);
+		status = ronde_submit_unknown("ronde_handle_on_done", handle);
 	} else if (r->on_done) {
 		status = ronde_error(RONDE_ERR_INVALID_ARGUMENT,
 				     "ronde_handle_on_done: this handle has a function already");

@@ -34,6 +34,9 @@ int ronde_submit_wait(struct ronde_context *context, ronde_handle handle);
 int ronde_submit_on_done(struct ronde_context *context, ronde_handle handle, ronde_done_fn fn,
 			 void *arg);
 
+/* Describes that no handle in flight is this one. Returns UNKNOWN_HANDLE. */
+int ronde_submit_unknown(const char *function, ronde_handle handle);
+
 /* Asks for the end of the runtime, on all ranks. */
 void ronde_submit_shutdown(struct ronde_context *context);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The operations: each in its asynchronous and its blocking form, which differ in who makes
  * progress. */
-#include <inttypes.h>
+#include <stdint.h>
 
 #include "bindings/c/arguments.h"
 #include "bindings/c/default.h"
@@ -189,9 +189,10 @@ int ronde_allgather_async(const char *name, const void *input, const int64_t *sh
 static int barrier(const char *function, const ronde_options *options, ronde_handle *handle)
 {
 	struct ronde_submission s;
-	struct ronde_arguments a = {function, NULL, 0, RONDE_UINT8, NULL};
-	if (options && options->process_set != 0)
-		a.options = options;
+	ronde_options plain = RONDE_OPTIONS_INIT; /* shape and scales are no part of a barrier */
+	if (options)
+		plain.size = options->size, plain.process_set = options->process_set;
+	struct ronde_arguments a = {function, NULL, 0, RONDE_UINT8, &plain};
 	struct ronde_context *ctx = ronde_default_enter(function);
 	if (!ctx)
 		return RONDE_ERR_NOT_INITIALIZED;
@@ -224,11 +225,7 @@ int ronde_test(ronde_handle handle, int *done)
 	if (ronde_request_find(&ctx->submissions.pool, handle, &state))
 		*done = state == RONDE_REQUEST_DONE;
 	else
-		status = ronde_error(RONDE_ERR_UNKNOWN_HANDLE,
-				     "ronde_test: handle %#" PRIx64
-				     " is not in flight: it was never given out, or "
-				     "was already waited for",
-				     handle);
+		status = ronde_submit_unknown("ronde_test", handle);
 	ronde_default_leave();
 	return status;
 }
