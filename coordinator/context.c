@@ -118,6 +118,17 @@ static int start(struct ronde_context *ctx, const struct ronde_config *config)
 		return status;
 	atomic_store_explicit(&ctx->node->arena.ranks[ctx->node->local_rank].life,
 			      RONDE_LIFE_RUNNING, memory_order_seq_cst);
+	ronde_log(ctx->log, INFO,
+		  "Ronde %s: rank %d of %d, local rank %d of %d, started by %s, kernels %s, %.3g "
+		  "core(s) "
+		  "per rank, %zu bytes of shared memory",
+		  ronde_version(), ctx->node->rank, ctx->node->size, ctx->node->local_rank,
+		  ctx->node->local_size, ctx->bootstrap->ops->name, ctx->kernels->name, cores,
+		  (size_t)ctx->node->arena.header->bytes);
+	if (cores < 1)
+		ronde_log_once_per_job(ctx->log, INFO,
+				       "%d ranks share %.3g cores: waiting threads yield early",
+				       ctx->node->local_size, cores * ctx->node->local_size);
 	return ronde_engine_start(ctx);
 }
 

@@ -113,3 +113,11 @@ void ronde_directory_remove_unnamed(struct ronde_directory *d, struct ronde_requ
 {
 	HASH_DEL(d->unnamed, r);
 }
+
+void ronde_request_text(const struct ronde_request *r, char *text, size_t bytes)
+{
+	if (r->tensor)
+		ronde_key_text(&r->tensor->key, text, bytes);
+	else
+		ronde_key_head_text(&r->key, NULL, text, bytes);
+}

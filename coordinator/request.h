@@ -87,6 +87,9 @@ struct ronde_request *ronde_request_find(struct ronde_request_pool *pool, ronde_
 /* Marks the handle as being waited for; false if it already is, or is unknown. Lock-free. */
 bool ronde_request_claim(struct ronde_request *request, ronde_handle handle);
 
+/* What a person calls its tensor. */
+void ronde_request_text(const struct ronde_request *request, char *text, size_t bytes);
+
 static inline bool ronde_request_is_done(const struct ronde_request *request)
 {
 	return (atomic_load_explicit(&request->state, memory_order_acquire) & 3) ==

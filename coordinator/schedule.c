@@ -234,10 +234,7 @@ static void *allocate_gathered(void *arg, const int64_t *rows, int *status)
 	size_t bytes = (size_t)total * plan->row_bytes;
 	void *data = out->data;
 	char text[RONDE_MAX_NAME + 1], message[sizeof text + 200];
-	if (r->tensor)
-		ronde_key_text(&r->tensor->key, text, sizeof text);
-	else
-		ronde_key_head_text(&r->key, NULL, text, sizeof text);
+	ronde_request_text(r, text, sizeof text);
 	if (data && out->capacity_bytes < bytes) {
 		*status = RONDE_ERR_TRUNCATED;
 		snprintf(message, sizeof message,
@@ -267,7 +264,14 @@ static void *allocate_gathered(void *arg, const int64_t *rows, int *status)
 
 static void execute(struct ronde_context *ctx, const struct parsed *p, struct ronde_active *a)
 {
+	static const char *const paths[] = {"carried", "zero-copy", "staged"};
 	uint32_t items = p->head->items;
+	ronde_log(ctx->log, DEBUG,
+		  "entry %llu: %s of %u tensor(s), %s, lane %d, chunks of %llu bytes",
+		  (unsigned long long)p->head->index,
+		  ronde_kind_name((enum ronde_kind)p->like.kind), items,
+		  p->head->path < 3 ? paths[p->head->path] : "?", p->head->lane,
+		  (unsigned long long)p->head->chunk_bytes);
 	ronde_count(&ctx->counters.entries, 1);
 	ronde_count(&ctx->counters.tensors, items);
 	if (p->head->path == RONDE_PATH_CARRIED) {
