@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Random schedules: ranks that submit the same tensors, each in an order of its own, under random
+ * configurations; every byte of every result is checked (see schedules/play.h). The same program is
+ * played under several configurations and has to give the same bits.
+ *
+ * RONDE_TEST_SEED=n plays what a failure printed; RONDE_TEST_ROUNDS=n plays n programs a test and
+ * size; RONDE_TEST_LONG plays more of them than usual.
+ */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "coordinator/ballot.h"
+#include "tests/fork_ranks.h"
+#include "tests/ranks.h"
+#include "tests/schedules/play.h"
+
+static const int worlds[] = {1, 2, 3, 4, 5, 8};
+#define WORLDS ((int)(sizeof worlds / sizeof *worlds))
+#define CONFIGURATIONS 2
+
+static int rounds(int usual)
+{
+	const char *text = getenv("RONDE_TEST_ROUNDS");
+	if (text)
+		return atoi(text);
+	return getenv("RONDE_TEST_LONG") ? 25 * usual : usual;
+}
+
+static uint64_t first_seed(void)
+{
+	const char *text = getenv("RONDE_TEST_SEED");
+	return text ? strtoull(text, NULL, 0) : (uint64_t)time(NULL) * 1000003;
+}
+
+/* Of all ranks, so that a reader sees which machinery the programs have reached. */
+static struct reached {
+	_Atomic uint64_t carried, zero_copy, staged, evictions, submitted, announced;
+} reached;
+
+static void count_reached(const struct ronde_context *context)
+{
+	const struct ronde_counters_atomic *c = &context->counters;
+	reached.carried += c->entries_carried;
+	reached.zero_copy += c->entries_zero_copy;
+	reached.staged += c->entries_staged;
+	reached.evictions += c->evictions;
+	reached.submitted += c->submitted;
+	reached.announced += c->descriptions_sent + c->ready_sent;
+}
+
+static void print_reached(const char *test, int ranks, uint64_t seed)
+{
+	printf("%s, %d ranks, seed %llu: %llu tensors; entries carried %llu, zero-copy %llu, "
+	       "staged %llu; %llu evictions, %lld announcements repeated\n",
+	       test, ranks, (unsigned long long)seed, (unsigned long long)reached.submitted,
+	       (unsigned long long)reached.carried, (unsigned long long)reached.zero_copy,
+	       (unsigned long long)reached.staged, (unsigned long long)reached.evictions,
+	       (long long)(reached.announced - reached.submitted));
+}
+
+/* ---- ranks as threads ---- */
+
+static void thread_body(struct rank *r)
+{
+	play(r->arg, r->rank, r);
+	count_reached(r->context);
+}
+
+static void play_on_threads(struct run *run, const struct settings *settings)
+{
+	run->settings = settings;
+	run->port = &port_context;
+	run_begin(run);
+	run_ranks(run->program->style.ranks, settings->pairs, thread_body, run);
+}
+
+/* What makes the programs and configurations of a test. */
+typedef void (*tune_fn)(uint64_t *state, struct program_style *style, struct settings *settings);
+
+/* tune: NULL, or called with settings NULL to change the style, then with style NULL. */
+static void test_on_threads(const char *test, int ranks, int programs, tune_fn tune)
+{
+	uint64_t seed = first_seed();
+	for (int i = 0; i < programs; i++, seed++) {
+		uint64_t state = seed ^ (uint64_t)ranks << 56;
+		struct program_style style = random_style(&state, ranks);
+		if (tune)
+			tune(&state, &style, NULL);
+		struct program *program = make_program(random_bits(&state), &style);
+		for (int k = 0; k < CONFIGURATIONS; k++) {
+			struct run run = {
+				.test = test, .seed = seed, .program = program, .quitter = -1};
+			struct settings settings;
+			random_settings(&state, program->most_bytes, &settings);
+			random_rank_settings(&state, &settings);
+			if (tune)
+				tune(&state, NULL, &settings);
+			play_on_threads(&run, &settings);
+			run_end(&run);
+		}
+		free_program(program);
+	}
+	print_reached(test, ranks, first_seed());
+}
+
+START_TEST(threads)
+{
+	test_on_threads("threads", worlds[_i], rounds(5), NULL);
+}
+END_TEST
+
+/* Hundreds of announcements wait for a ring of 16 KiB. */
+static void tune_full_rings(uint64_t *state, struct program_style *style, struct settings *settings)
+{
+	if (settings) {
+		set(settings, "ring_bytes", "16K");
+		set(settings, "carry_bytes", once_in(state, 2) ? "4K" : "64");
+		return;
+	}
+	style->steps = 3;
+	style->ops = 500;
+	style->bytes = once_in(state, 2) ? 64 : 2048;
+	style->names = 64;
+	style->unnamed_percent = 70;
+	style->long_names = true;
+}
+
+START_TEST(full_rings)
+{
+	test_on_threads("full_rings", worlds[_i], rounds(1), tune_full_rings);
+}
+END_TEST
+
+/* More shapes of unnamed tensors in flight than there are slots for them. */
+static void tune_shapes(uint64_t *state, struct program_style *style, struct settings *settings)
+{
+	if (settings) {
+		set(settings, "cache_capacity", once_in(state, 4) ? "1" : "1024");
+		return;
+	}
+	style->steps = 3;
+	style->ops = 300 + (int)below(state, 200);
+	style->bytes = 2048;
+	style->names = once_in(state, 2) ? 20 : 0;
+	style->unnamed_percent = 90;
+	style->distinct = true;
+}
+
+START_TEST(unnamed_shapes)
+{
+	test_on_threads("unnamed_shapes", worlds[_i], rounds(1), tune_shapes);
+}
+END_TEST
+
+/* Names that fight for one to three slots, each announced while others evict it. */
+static void tune_evictions(uint64_t *state, struct program_style *style, struct settings *settings)
+{
+	if (settings) {
+		set(settings, "cache_capacity", once_in(state, 2) ? "1" : "3");
+		set(settings, "fusion_threshold", once_in(state, 2) ? "0" : "1K");
+		set(settings, "batch_delay_us", "0");
+		return;
+	}
+	style->steps = 60;
+	style->ops = 6;
+	style->bytes = 2048;
+	style->names = 5 + (int)below(state, 8);
+	style->unnamed_percent = 5;
+	style->overlap = !once_in(state, 4);
+	style->holds = 2;
+}
+
+START_TEST(evictions)
+{
+	test_on_threads("evictions", worlds[_i], rounds(2), tune_evictions);
+}
+END_TEST
+
+/* ---- announcements by a slot that is gone ---- */
+
+struct stale {
+	bool named;
+	_Atomic int others_done;
+};
+
+static int submit_first(struct rank *r, bool named, float *data, ronde_handle *handle)
+{
+	*data = (float)r->rank;
+	return submit_allreduce(r, named ? "first" : NULL, data, data, 1, RONDE_FLOAT32, RONDE_SUM,
+				handle);
+}
+
+static uint64_t announcements_repeated(const struct rank *r)
+{
+	const struct ronde_counters_atomic *c = &r->context->counters;
+	return c->descriptions_sent + c->ready_sent - c->submitted;
+}
+
+/*
+ * The last rank is kept from hearing that the first tensor's slot has gone to others, and announces
+ * by it. It has to notice and announce again.
+ */
+static void stale_body(struct rank *r)
+{
+	enum { OTHERS = RONDE_PATTERN_SLOTS + 1 };
+	static float many[RANKS_MAX][OTHERS][OTHERS + 1];
+	struct stale *stale = r->arg;
+	const int others = stale->named ? 1 : OTHERS;
+	const bool held = r->rank == r->size - 1;
+	const float sum = (float)(r->size * (r->size - 1) / 2);
+	ronde_handle first, handles[OTHERS];
+	float data;
+	must(submit_first(r, stale->named, &data, &first), "first");
+	must(wait_for(r, first), "first");
+	if (held)
+		port_context.hold(r);
+	for (int i = 0; i < others; i++)
+		must(submit_allreduce(r, stale->named ? "other" : NULL, many[r->rank][i],
+				      many[r->rank][i], (uint64_t)i + 2, RONDE_FLOAT32, RONDE_MAX,
+				      &handles[i]),
+		     "other");
+	if (held)
+		while (atomic_load(&stale->others_done) < r->size - 1)
+			usleep(100);
+	for (int i = 0; i < others && !held; i++)
+		must(wait_for(r, handles[i]), "other");
+	atomic_fetch_add(&stale->others_done, 1);
+	must(submit_first(r, stale->named, &data, &first), "again");
+	if (held)
+		port_context.let_go(r);
+	for (int i = 0; i < others && held; i++)
+		must(wait_for(r, handles[i]), "other");
+	must(wait_for(r, first), "again");
+	ck_assert(data == sum);
+	ck_assert_uint_eq(announcements_repeated(r), held);
+}
+
+static void test_stale(int ranks, bool named)
+{
+	static const char *const settings[] = {"cache_capacity", "1",  "carry_bytes", "64K",
+					       "ring_bytes",     "1M", NULL};
+	struct stale stale = {.named = named};
+	run_ranks(ranks, settings, stale_body, &stale);
+}
+
+START_TEST(stale_name)
+{
+	if (worlds[_i] > 1)
+		test_stale(worlds[_i], true);
+}
+END_TEST
+
+START_TEST(stale_pattern)
+{
+	if (worlds[_i] > 1)
+		test_stale(worlds[_i], false);
+}
+END_TEST
+
+/* ---- shutdown in the middle ---- */
+
+static void quit(void *to)
+{
+	ronde_context_stop(((struct rank *)to)->context);
+}
+
+static bool has_result(const struct job *job)
+{
+	return atomic_load(&job->state) == JOB_DONE && job->status != RONDE_ERR_SHUTDOWN;
+}
+
+/* An operation completes on all ranks or on none. */
+static void compare_ranks(struct run *run)
+{
+	const struct program *program = run->program;
+	for (int i = 0; i < program->nops; i++)
+		for (int r = 1; r < program->style.ranks; r++)
+			if (has_result(&run->players[r].jobs[i]) !=
+			    has_result(&run->players[0].jobs[i]))
+				run_failed(run, "%s has completed on rank %d, not on rank %d",
+					   op_text(&program->ops[i]),
+					   has_result(&run->players[r].jobs[i]) ? r : 0,
+					   has_result(&run->players[r].jobs[i]) ? 0 : r);
+}
+
+START_TEST(shutdown_in_the_middle)
+{
+	int ranks = worlds[_i];
+	uint64_t seed = first_seed();
+	for (int i = 0; i < rounds(4); i++, seed++) {
+		uint64_t state = seed ^ (uint64_t)ranks << 56;
+		struct program_style style = random_style(&state, ranks);
+		struct program *program = make_program(random_bits(&state), &style);
+		struct settings settings;
+		struct run run = {
+			.test = "shutdown", .seed = seed, .program = program, .quit = quit};
+		run.quitter = (int)below(&state, (uint64_t)ranks);
+		run.quits_in = (int)below(&state, (uint64_t)style.steps);
+		random_settings(&state, program->most_bytes, &settings);
+		random_rank_settings(&state, &settings);
+		play_on_threads(&run, &settings);
+		compare_ranks(&run);
+		run_end(&run);
+		free_program(program);
+	}
+	print_reached("shutdown", ranks, first_seed());
+}
+END_TEST
+
+/* ---- ranks as processes, by ronde.h ---- */
+
+struct process_plan {
+	const struct program *program;
+	struct settings settings[CONFIGURATIONS];
+	uint64_t seed;
+};
+
+/* Every configuration in a runtime of its own; what is a rank's own differs between ranks. */
+static void process_body(int rank, int size, const void *arg)
+{
+	const struct process_plan *plan = arg;
+	(void)size;
+	for (int k = 0; k < CONFIGURATIONS; k++) {
+		struct settings settings = plan->settings[k];
+		uint64_t state = plan->seed + (uint64_t)(rank + 8 * k);
+		ronde_init_options options = RONDE_INIT_OPTIONS_INIT;
+		random_rank_settings(&state, &settings);
+		options.settings = settings.pairs;
+		require_ok(ronde_barrier());
+		require_ok(ronde_shutdown());
+		require_ok(ronde_init(&options));
+		struct run run = {.test = "processes",
+				  .seed = plan->seed,
+				  .program = plan->program,
+				  .settings = &settings,
+				  .port = &port_public,
+				  .quitter = -1};
+		run_begin(&run);
+		play(&run, rank, NULL);
+		run_end(&run);
+	}
+}
+
+START_TEST(processes)
+{
+	int ranks = worlds[_i];
+	struct process_plan plan = {.seed = first_seed()};
+	printf("processes, %d ranks, seed %llu\n", ranks, (unsigned long long)plan.seed);
+	for (int i = 0; i < rounds(2); i++, plan.seed++) {
+		uint64_t state = plan.seed ^ (uint64_t)ranks << 56;
+		struct program_style style = random_style(&state, ranks);
+		struct program *program = make_program(random_bits(&state), &style);
+		plan.program = program;
+		for (int k = 0; k < CONFIGURATIONS; k++)
+			random_settings(&state, program->most_bytes, &plan.settings[k]);
+		int bad = fork_ranks(ranks, process_body, &plan);
+		ck_assert_msg(bad == 0,
+			      "%d of %d ranks failed: RONDE_TEST_SEED=%llu RONDE_TEST_ROUNDS=1 "
+			      "CK_RUN_CASE=processes",
+			      bad, ranks, (unsigned long long)plan.seed);
+		free_program(program);
+	}
+}
+END_TEST
+
+static void add_case(Suite *suite, const char *name, const TTest *test)
+{
+	TCase *tests = tcase_create(name);
+	tcase_set_timeout(tests,
+			  getenv("RONDE_TEST_LONG") || getenv("RONDE_TEST_ROUNDS") ? 0 : 120);
+	tcase_add_loop_test(tests, test, 0, WORLDS);
+	suite_add_tcase(suite, tests);
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("schedules");
+	add_case(suite, "threads", threads);
+	add_case(suite, "full_rings", full_rings);
+	add_case(suite, "unnamed_shapes", unnamed_shapes);
+	add_case(suite, "evictions", evictions);
+	add_case(suite, "stale_name", stale_name);
+	add_case(suite, "stale_pattern", stale_pattern);
+	add_case(suite, "shutdown", shutdown_in_the_middle);
+	add_case(suite, "processes", processes);
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/schedules/job.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GUARD_BYTES 64
+#define GUARD 0xa5
+#define UNTOUCHED 0x5e
+
+/* ---- blocks ---- */
+
+static void *get_memory(const struct job *job, bool heap, size_t bytes)
+{
+	void *memory = heap ? job->port->alloc(job->to, bytes) : malloc(bytes);
+	if (!memory) {
+		fprintf(stderr, "no memory for %zu bytes: %s\n", bytes, ronde_error_message());
+		abort();
+	}
+	return memory;
+}
+
+static void make_block(const struct job *job, struct block *b, bool heap, size_t offset,
+		       size_t bytes)
+{
+	*b = (struct block){.offset = offset, .bytes = bytes, .heap = heap};
+	b->base = get_memory(job, heap, GUARD_BYTES + offset + bytes + GUARD_BYTES);
+	b->data = b->base + GUARD_BYTES + offset;
+	memset(b->base, GUARD, GUARD_BYTES + offset);
+	memset(b->data, UNTOUCHED, bytes);
+	memset(b->data + bytes, GUARD, GUARD_BYTES);
+}
+
+static bool guards_stand(const struct block *b)
+{
+	size_t before = GUARD_BYTES + b->offset;
+	for (size_t i = 0; b->base && i < before; i++)
+		if (b->base[i] != GUARD)
+			return false;
+	for (size_t i = 0; b->base && i < GUARD_BYTES; i++)
+		if (b->data[b->bytes + i] != GUARD)
+			return false;
+	return true;
+}
+
+static void free_block(const struct job *job, struct block *b)
+{
+	if (b->heap && b->base)
+		must(job->port->free(job->to, b->base), "free");
+	else
+		free(b->base);
+	b->base = NULL;
+}
+
+/* ---- before ---- */
+
+static bool gives_input(const struct job *job)
+{
+	return job->op->kind != RONDE_KIND_BARRIER &&
+	       (job->op->kind != RONDE_KIND_BROADCAST || job->op->root == job->rank);
+}
+
+static uint64_t gathered_bytes(const struct job *job)
+{
+	uint64_t bytes = 0;
+	for (int r = 0; r < job->program->style.ranks; r++)
+		bytes += op_bytes(job->op, r);
+	return bytes;
+}
+
+/* Contract of ronde_gathered.alloc: may not call Ronde. */
+static void *alloc_gathered(size_t bytes, void *arg)
+{
+	struct job *job = arg;
+	make_block(job, &job->out, false, 8, bytes);
+	return job->out.data;
+}
+
+static void prepare_gathered(struct job *job, uint64_t *state, bool heap, size_t offset)
+{
+	uint64_t bytes = gathered_bytes(job);
+	ronde_gathered *g = &job->buffers.gathered;
+	*g = (ronde_gathered){0};
+	if (!once_in(state, 3))
+		g->rows_per_rank = job->rows;
+	switch (below(state, 4)) {
+	case 0: /* malloc() */
+		return;
+	case 1:
+		g->alloc = alloc_gathered;
+		g->alloc_arg = job;
+		return;
+	default:
+		job->truncated = bytes && once_in(state, 8);
+		make_block(job, &job->out, heap, offset, bytes - job->truncated);
+		g->data = job->out.data;
+		g->capacity_bytes = job->out.bytes;
+	}
+}
+
+void job_prepare(struct job *job, uint64_t *state)
+{
+	const struct op *op = job->op;
+	uint64_t bytes = op_bytes(op, job->rank);
+	size_t offset = once_in(state, 2) ? 0 : below(state, 64);
+	bool heap = op->heap || once_in(state, 2), out_heap = op->heap || once_in(state, 2);
+	job->way = (enum job_way)below(state, JOB_WAYS);
+	if (op->kind == RONDE_KIND_BARRIER)
+		return;
+	if (gives_input(job) || op->in_place) {
+		make_block(job, &job->in, heap, offset, bytes);
+		if (gives_input(job))
+			spread(job->in.data, bytes, op->given[job->rank],
+			       ronde_dtype_bytes(op->dtype));
+	}
+	job->buffers.input = gives_input(job) ? job->in.data : NULL;
+	if (op->kind == RONDE_KIND_ALLGATHER) {
+		prepare_gathered(job, state, out_heap, offset);
+		return;
+	}
+	if (!op->in_place)
+		make_block(job, &job->out, out_heap, below(state, 64), bytes);
+	job->buffers.output = op->in_place ? job->in.data : job->out.data;
+	if (bytes == 0 && once_in(state, 2))
+		job->buffers.input = job->buffers.output = NULL;
+}
+
+/* ---- after ---- */
+
+static const char *judge_gathered(const struct job *job)
+{
+	static _Thread_local char text[200];
+	const ronde_gathered *g = &job->buffers.gathered;
+	const unsigned char *at = g->data;
+	int64_t rows = 0;
+	for (int r = 0; r < job->program->style.ranks; r++) {
+		uint64_t bytes = op_bytes(job->op, r);
+		int64_t wrong = find_wrong(at, bytes, job->op->given[r], job->op->dtype, false);
+		if (wrong >= 0) {
+			snprintf(text, sizeof text, "element %lld of rank %d's rows is wrong",
+				 (long long)wrong, r);
+			return text;
+		}
+		at += bytes;
+		rows += job->op->rows[r];
+		if (g->rows_per_rank && g->rows_per_rank[r] != job->op->rows[r])
+			return "rows_per_rank is wrong";
+	}
+	return g->rows == rows ? NULL : "the number of rows is wrong";
+}
+
+static const char *judge_output(const struct job *job)
+{
+	static _Thread_local char text[200];
+	const struct op *op = job->op;
+	uint64_t bytes = op_bytes(op, job->rank);
+	if (op->kind == RONDE_KIND_BARRIER)
+		return NULL;
+	if (op->kind == RONDE_KIND_ALLGATHER)
+		return judge_gathered(job);
+	const unsigned char *output = op->in_place ? job->in.data : job->out.data;
+	int64_t wrong =
+		find_wrong(output, bytes, op->wanted, op->dtype, op->kind == RONDE_KIND_ALLREDUCE);
+	if (wrong < 0)
+		return NULL;
+	size_t element = ronde_dtype_bytes(op->dtype);
+	uint64_t got = 0, want = 0;
+	memcpy(&got, output + (size_t)wrong * element, element);
+	memcpy(&want, op->wanted + (size_t)(wrong % PERIOD) * element, element);
+	snprintf(text, sizeof text, "element %lld is %#llx instead of %#llx", (long long)wrong,
+		 (unsigned long long)got, (unsigned long long)want);
+	return text;
+}
+
+const char *job_judge(const struct job *job)
+{
+	const struct op *op = job->op;
+	bool in_place = op->in_place && op->kind != RONDE_KIND_ALLGATHER;
+	if (!guards_stand(&job->in))
+		return "bytes around the input were written";
+	if (!guards_stand(&job->out))
+		return "bytes around the output were written";
+	if (gives_input(job) && !in_place &&
+	    find_wrong(job->in.data, job->in.bytes, op->given[job->rank], op->dtype, false) >= 0)
+		return "the input was written";
+	return job->status == RONDE_OK ? judge_output(job) : NULL;
+}
+
+void job_release(struct job *job)
+{
+	ronde_gathered *g = &job->buffers.gathered;
+	if (g->data && g->data != job->out.data)
+		free(g->data);
+	g->data = NULL;
+	free_block(job, &job->in);
+	free_block(job, &job->out);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How a rank reaches Ronde: as a thread with a context of its own, or as a process by ronde.h. */
+#ifndef RONDE_TESTS_SCHEDULES_PORT_H
+#define RONDE_TESTS_SCHEDULES_PORT_H
+
+#include "tests/ranks.h"
+#include "tests/schedules/program.h"
+
+/* The memory of one rank for one operation. */
+struct buffers {
+	const void *input;
+	void *output;
+	ronde_gathered gathered;
+};
+
+/* Every function as the one of ronde.h with this name. `to` is the rank (struct rank) or NULL. */
+struct port {
+	void *(*alloc)(void *to, size_t bytes);
+	int (*free)(void *to, void *memory);
+	int (*submit)(void *to, const struct op *op, int rank, struct buffers *buffers,
+		      ronde_handle *handle);
+	/* The blocking form. */
+	int (*execute)(void *to, const struct op *op, int rank, struct buffers *buffers);
+	int (*test)(void *to, ronde_handle handle, int *done);
+	int (*wait)(void *to, ronde_handle handle);
+	int (*on_done)(void *to, ronde_handle handle, ronde_done_fn fn, void *arg);
+	/*
+	 * Keeps the rank from hearing of any decision until it is let go, so that it announces what
+	 * others have long evicted. May be NULL.
+	 */
+	void (*hold)(void *to);
+	void (*let_go)(void *to);
+};
+
+extern const struct port port_context; /* to: a struct rank */
+extern const struct port port_public;  /* to: NULL */
+
+#endif

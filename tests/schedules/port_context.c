@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "tests/schedules/port.h"
+
+static void *context_alloc(void *to, size_t bytes)
+{
+	return ronde_heap_alloc(((struct rank *)to)->heap, bytes);
+}
+
+static int context_free(void *to, void *memory)
+{
+	return ronde_heap_free(((struct rank *)to)->heap, memory);
+}
+
+/* What bindings/c makes of a call. */
+static struct ronde_submission translate(const struct op *op, int rank, struct buffers *b)
+{
+	struct ronde_submission s = {.name = op->name,
+				     .input = b->input,
+				     .output = b->output,
+				     .count = (uint64_t)op->count};
+	s.desc = (struct ronde_desc){.kind = (uint8_t)op->kind,
+				     .dtype = (uint8_t)op->dtype,
+				     .ndim = (uint8_t)op->ndim,
+				     .prescale = 1,
+				     .postscale = 1};
+	memcpy(s.desc.dims, op->dims, (size_t)op->ndim * sizeof *op->dims);
+	if (op->kind == RONDE_KIND_ALLREDUCE) {
+		s.desc.reduction = (uint8_t)op->reduction;
+		s.desc.prescale = op->prescale;
+		s.desc.postscale = op->postscale;
+	} else if (op->kind == RONDE_KIND_BROADCAST) {
+		s.desc.root = op->root;
+	} else if (op->kind == RONDE_KIND_ALLGATHER) {
+		s.desc.dims[0] = 0;
+		s.rows = op->rows[rank];
+		s.count = (uint64_t)(op->rows[rank] * op->columns);
+		s.gathered = &b->gathered;
+	} else {
+		s.desc.ndim = 1;
+	}
+	return s;
+}
+
+static int context_submit(void *to, const struct op *op, int rank, struct buffers *b,
+			  ronde_handle *handle)
+{
+	struct ronde_submission s = translate(op, rank, b);
+	return ronde_submit(((struct rank *)to)->context, &s, handle);
+}
+
+static int context_execute(void *to, const struct op *op, int rank, struct buffers *b)
+{
+	struct ronde_context *context = ((struct rank *)to)->context;
+	struct ronde_submission s = translate(op, rank, b);
+	ronde_handle handle;
+	s.will_wait = true;
+	int status = ronde_submit(context, &s, &handle);
+	return status ? status : ronde_submit_wait(context, handle);
+}
+
+static int context_test(void *to, ronde_handle handle, int *done)
+{
+	struct ronde_context *context = ((struct rank *)to)->context;
+	enum ronde_request_state state;
+	if (!ronde_request_find(&context->submissions.pool, handle, &state))
+		return RONDE_ERR_UNKNOWN_HANDLE;
+	*done = state == RONDE_REQUEST_DONE;
+	return RONDE_OK;
+}
+
+static int context_wait(void *to, ronde_handle handle)
+{
+	return ronde_submit_wait(((struct rank *)to)->context, handle);
+}
+
+static int context_on_done(void *to, ronde_handle handle, ronde_done_fn fn, void *arg)
+{
+	return ronde_submit_on_done(((struct rank *)to)->context, handle, fn, arg);
+}
+
+/* Who holds the engine lock runs the turns: here nobody does. Submitting needs another lock. */
+static void context_hold(void *to)
+{
+	pthread_mutex_lock(&((struct rank *)to)->context->engine.lock);
+}
+
+static void context_let_go(void *to)
+{
+	struct ronde_context *context = ((struct rank *)to)->context;
+	pthread_mutex_unlock(&context->engine.lock);
+	ronde_engine_completed(context);
+}
+
+const struct port port_context = {.alloc = context_alloc,
+				  .free = context_free,
+				  .submit = context_submit,
+				  .execute = context_execute,
+				  .test = context_test,
+				  .wait = context_wait,
+				  .on_done = context_on_done,
+				  .hold = context_hold,
+				  .let_go = context_let_go};

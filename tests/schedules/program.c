@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/schedules/program.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/tensor.h"
+
+/* Of all operations of a step, on one rank, unless a few of the largest are more. */
+#define STEP_BYTES ((uint64_t)8 << 20)
+
+/* ---- what an operation is like ---- */
+
+static int64_t random_count(uint64_t *state, uint64_t most)
+{
+	static const uint64_t classes[] = {1, 16, 300, 4096, 40000, 1 << 18, 1 << 20, 1 << 24};
+	uint64_t class = classes[below(state, sizeof classes / sizeof *classes)];
+	if (once_in(state, 12))
+		return 0;
+	if (most >= 1 << 24 && once_in(state, 6))
+		return (int64_t)most;
+	return (int64_t)below(state, (class < most ? class : most) + 1);
+}
+
+static void random_shape(uint64_t *state, struct op *op)
+{
+	static const int64_t divisors[] = {2, 3, 7, 16};
+	int64_t d = divisors[below(state, 4)];
+	op->ndim = 1;
+	op->dims[0] = op->count;
+	if (once_in(state, 3) && op->count % d == 0) {
+		op->ndim = 3;
+		op->dims[0] = d;
+		op->dims[1] = 1;
+		op->dims[2] = op->count / d;
+	}
+}
+
+static void random_rows(uint64_t *state, struct op *op, int ranks, uint64_t elements)
+{
+	op->columns = once_in(state, 10) ? 0 : 1 + (int64_t)below(state, 40);
+	uint64_t most = elements / (op->columns ? (uint64_t)op->columns : 1) / 2;
+	for (int r = 0; r < ranks; r++)
+		op->rows[r] = random_count(state, most + 1);
+	op->ndim = 2;
+	op->dims[1] = op->columns;
+}
+
+static enum ronde_kind random_kind(uint64_t *state)
+{
+	static const enum ronde_kind kinds[] = {
+		RONDE_KIND_ALLREDUCE, RONDE_KIND_ALLREDUCE, RONDE_KIND_ALLREDUCE,
+		RONDE_KIND_ALLREDUCE, RONDE_KIND_BROADCAST, RONDE_KIND_BROADCAST,
+		RONDE_KIND_ALLGATHER, RONDE_KIND_ALLGATHER, RONDE_KIND_BARRIER,
+	};
+	return kinds[below(state, sizeof kinds / sizeof *kinds)];
+}
+
+/* Everything ranks must agree on, out of `state`: the same state gives the same tensor. */
+static void describe(uint64_t state, struct op *op, const struct program_style *style)
+{
+	static const double scales[] = {0.5, 2, 1.5, 1.0 / 3, -1, 0.1};
+	static const ronde_reduction reductions[] = {RONDE_AVERAGE, RONDE_SUM, RONDE_MIN, RONDE_MAX,
+						     RONDE_PRODUCT};
+	op->dtype =
+		once_in(&state, 3) ? RONDE_FLOAT32 : (ronde_dtype)below(&state, RONDE_DTYPE_COUNT);
+	op->reduction = once_in(&state, 2) ? RONDE_SUM : reductions[below(&state, 5)];
+	op->prescale = once_in(&state, 5) ? scales[below(&state, 6)] : 1;
+	op->postscale = once_in(&state, 5) ? scales[below(&state, 6)] : 1;
+	op->root = (int)below(&state, (uint64_t)style->ranks);
+	uint64_t elements = style->bytes / ronde_dtype_bytes(op->dtype);
+	if (op->kind == RONDE_KIND_ALLGATHER) {
+		random_rows(&state, op, style->ranks, elements / (uint64_t)style->ranks);
+	} else if (op->kind == RONDE_KIND_BARRIER) {
+		op->dtype = RONDE_UINT8;
+	} else {
+		op->count = random_count(&state, elements);
+		random_shape(&state, op);
+	}
+}
+
+/* ---- names ---- */
+
+struct names {
+	uint64_t described[RONDE_KIND_COUNT][64]; /* what a name stands for now; 0: nothing yet */
+	int used[RONDE_KIND_COUNT][64];           /* last step + 1 that has it */
+};
+
+static char *make_name(const struct program *p, int number)
+{
+	char *name = malloc(RONDE_MAX_NAME + 1);
+	if (!name)
+		abort();
+	int n = snprintf(name, RONDE_MAX_NAME + 1, "w%d", number);
+	if (p->style.long_names && number % 3 == 0) {
+		size_t most = (size_t)(RONDE_MAX_NAME - n) >> (number / 3 % 4);
+		memset(name + n, 'x', most);
+		name[(size_t)n + most] = 0;
+	}
+	return name;
+}
+
+/* A name that no operation of this kind has in this step, or in the last if steps overlap; -1:
+ * none. */
+static int free_name(uint64_t *state, const struct program *p, const struct names *names,
+		     enum ronde_kind kind, int step)
+{
+	if (kind == RONDE_KIND_BARRIER || p->style.names == 0 ||
+	    below(state, 100) < (uint64_t)p->style.unnamed_percent)
+		return -1;
+	int start = (int)below(state, (uint64_t)p->style.names);
+	for (int i = 0; i < p->style.names; i++) {
+		int n = (start + i) % p->style.names;
+		if (names->used[kind][n] < step + !p->style.overlap || !names->used[kind][n])
+			return n;
+	}
+	return -1;
+}
+
+static void identify(uint64_t *state, struct program *p, struct names *names, int step,
+		     struct op *op, int number)
+{
+	op->kind = p->style.distinct ? RONDE_KIND_ALLREDUCE : random_kind(state);
+	int n = free_name(state, p, names, op->kind, step);
+	uint64_t description = random_bits(state) | 1;
+	if (n >= 0) {
+		uint64_t *stands_for = &names->described[op->kind][n];
+		if (*stands_for && !(p->style.change && once_in(state, 5)))
+			description = *stands_for;
+		*stands_for = description;
+		names->used[op->kind][n] = step + 1;
+		op->name = make_name(p, n);
+	}
+	describe(description, op, &p->style);
+	if (n < 0 && p->style.distinct) {
+		op->dims[0] = op->count = number + 1;
+		op->ndim = 1;
+	}
+}
+
+/* ---- data ---- */
+
+static void fill(uint64_t *state, struct program *p, struct op *op)
+{
+	size_t bytes = PERIOD * ronde_dtype_bytes(op->dtype);
+	bool specials = once_in(state, 6);
+	op->in_place = once_in(state, 2);
+	op->heap = once_in(state, 2);
+	if (op->kind == RONDE_KIND_BARRIER)
+		return;
+	for (int r = 0; r < p->style.ranks; r++) {
+		if (!(op->given[r] = malloc(bytes)))
+			abort();
+		make_period(state, op->dtype, specials, op->given[r]);
+		if (op_bytes(op, r) > p->most_bytes)
+			p->most_bytes = op_bytes(op, r);
+	}
+	if (!(op->wanted = malloc(bytes)))
+		abort();
+	struct ronde_reduce_spec spec = {.dtype = op->dtype,
+					 .reduction = op->reduction,
+					 .prescale = op->prescale,
+					 .postscale = op->postscale,
+					 .divisor = p->style.ranks};
+	if (op->kind == RONDE_KIND_ALLREDUCE)
+		reduce_periods(&spec, (const void *const *)op->given, p->style.ranks, op->wanted);
+	else
+		memcpy(op->wanted, op->given[op->root], bytes);
+}
+
+/* ---- programs ---- */
+
+struct program *make_program(uint64_t seed, const struct program_style *style)
+{
+	uint64_t state = seed;
+	struct names *names = calloc(1, sizeof *names);
+	struct program *p = calloc(1, sizeof *p);
+	if (!p || !names || style->names > 64)
+		abort();
+	*p = (struct program){.style = *style, .seed = seed};
+	p->ops = calloc((size_t)(style->steps * style->ops) + 1, sizeof *p->ops);
+	p->first = calloc((size_t)style->steps + 1, sizeof *p->first);
+	if (!p->ops || !p->first)
+		abort();
+	for (int step = 0; step < style->steps; step++) {
+		uint64_t room = style->bytes * 3 > STEP_BYTES ? style->bytes * 3 : STEP_BYTES;
+		int n = style->distinct ? style->ops : 1 + (int)below(&state, (uint64_t)style->ops);
+		p->first[step] = p->nops;
+		for (int i = 0; i < n && room; i++) {
+			struct op *op = &p->ops[p->nops++];
+			identify(&state, p, names, step, op, i);
+			fill(&state, p, op);
+			uint64_t bytes = op_bytes(op, 0);
+			room = bytes < room ? room - bytes : 0;
+		}
+	}
+	p->first[style->steps] = p->nops;
+	free(names);
+	return p;
+}
+
+void free_program(struct program *p)
+{
+	for (int i = 0; i < p->nops; i++) {
+		free(p->ops[i].name);
+		free(p->ops[i].wanted);
+		for (int r = 0; r < p->style.ranks; r++)
+			free(p->ops[i].given[r]);
+	}
+	free(p->ops);
+	free(p->first);
+	free(p);
+}
+
+uint64_t op_bytes(const struct op *op, int rank)
+{
+	int64_t count = op->kind == RONDE_KIND_ALLGATHER ? op->rows[rank] * op->columns : op->count;
+	return (uint64_t)count * ronde_dtype_bytes(op->dtype);
+}
+
+const char *op_text(const struct op *op)
+{
+	static _Thread_local char text[400];
+	snprintf(text, sizeof text,
+		 "%s %.40s %s ×%lld (%d dimensions) %s, scales %g %g, root %d%s%s",
+		 ronde_kind_name(op->kind), op->name ? op->name : "(unnamed)",
+		 ronde_dtype_name(op->dtype),
+		 (long long)(op->kind == RONDE_KIND_ALLGATHER ? op->columns : op->count), op->ndim,
+		 ronde_reduction_name(op->reduction), op->prescale, op->postscale, op->root,
+		 op->in_place ? ", in place" : "", op->heap ? ", heap" : "");
+	return text;
+}
+
+struct program_style random_style(uint64_t *state, int ranks)
+{
+	static const uint64_t bytes[] = {64,      2048,    2048,    1 << 16, 1 << 16,
+					 1 << 16, 1 << 18, 1 << 20, 4 << 20, 16 << 20};
+	static const int names[] = {0, 2, 5, 12, 40};
+	struct program_style s = {.ranks = ranks};
+	s.bytes = bytes[below(state, 10)];
+	bool large = s.bytes >= 1 << 20;
+	s.steps = large ? 2 : 2 + (int)below(state, 8);
+	s.ops = large ? 4 : 1 + (int)below(state, once_in(state, 4) ? 60 : 14);
+	s.names = names[below(state, 5)];
+	s.unnamed_percent = once_in(state, 3) ? 60 : 15;
+	s.long_names = once_in(state, 5);
+	s.change = !once_in(state, 4);
+	s.overlap = once_in(state, 2);
+	s.holds = 5;
+	return s;
+}
