@@ -45,7 +45,7 @@ static int open_node(struct ronde_context *ctx)
 	struct ronde_node_options options = {
 		.shape = {.ring_cells = (uint32_t)(c->ring_bytes / RONDE_CELL_BYTES),
 			  .lanes = (uint32_t)c->lanes,
-			  .staging_bytes = (uint64_t)c->staging_bytes},
+			  .staging_bytes = (uint64_t)c->staging_bytes & ~(uint64_t)63},
 		.no_memfd = c->test_no_memfd,
 		.no_pidfd = c->test_no_pidfd,
 		.timeout_seconds = c->init_timeout_seconds};
@@ -58,6 +58,15 @@ static int open_node(struct ronde_context *ctx)
 			"the %d ranks of this job run on %d nodes (they do not all share memory); "
 			"Ronde %s runs on one node",
 			ctx->node->size, ctx->node->nodes, ronde_version());
+	if (ctx->node->local_size > RONDE_MAX_LOCAL_SIZE)
+		return ronde_error(RONDE_ERR_LAUNCHER,
+				   "%d ranks on one node; Ronde takes at most %d",
+				   ctx->node->local_size, RONDE_MAX_LOCAL_SIZE);
+	if (ronde_chunk_limit(ctx->node->arena.shape.staging_bytes, ctx->node->local_size) == 0)
+		return ronde_error(
+			RONDE_ERR_CONFIGURATION,
+			"RONDE_STAGING_BYTES is %lld: too little for the chunks of %d ranks",
+			(long long)c->staging_bytes, ctx->node->local_size);
 	size_t least = 1500 + (size_t)ctx->node->local_size * sizeof(struct ronde_location);
 	if (ronde_ring_limit(options.shape.ring_cells) < 2 * least)
 		return ronde_error(RONDE_ERR_CONFIGURATION,
@@ -187,7 +196,7 @@ void ronde_context_stop(struct ronde_context *ctx)
 		  "is it stopped?",
 		  ctx->node->rank, ctx->node->ranks[0], STOP_SECONDS);
 	/* From here on it is a loss like any other: this rank lets go, and so do the others. */
-	ronde_context_leave(ctx);
+	ronde_context_give_up(ctx);
 	ronde_engine_wait_flag(ctx, &ctx->schedule.ended, STOP_SECONDS);
 }
 
@@ -200,17 +209,22 @@ void ronde_context_destroy(struct ronde_context *ctx)
 	release(ctx, clean);
 }
 
-void ronde_context_leave(struct ronde_context *ctx)
+void ronde_context_give_up(struct ronde_context *ctx)
 {
 	const struct ronde_node *node = ctx->node;
-	struct ronde_rank_block *me = &node->arena.ranks[node->local_rank];
-	uint32_t running = RONDE_LIFE_RUNNING, nobody = 0;
-	atomic_compare_exchange_strong(&me->life, &running, RONDE_LIFE_EXITED);
+	uint32_t nobody = 0;
 	atomic_compare_exchange_strong(&node->arena.header->lost, &nobody,
 				       (uint32_t)node->rank + 1);
 	for (int i = 0; i < node->local_size; i++)
-		if (i != node->local_rank)
-			ronde_bell_ring(&node->arena, i);
+		ronde_bell_ring(&node->arena, i);
+}
+
+void ronde_context_leave(struct ronde_context *ctx)
+{
+	uint32_t running = RONDE_LIFE_RUNNING;
+	atomic_compare_exchange_strong(&ctx->node->arena.ranks[ctx->node->local_rank].life,
+				       &running, RONDE_LIFE_EXITING);
+	ronde_context_give_up(ctx);
 }
 
 void ronde_context_lost(int rank, void *context)

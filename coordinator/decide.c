@@ -17,11 +17,15 @@
 #define DEPTH 2
 #define SECOND_BYTES ((uint64_t)1 << 20)
 
-/* Chunks that a staged operation is cut into at least, and the size of one at most: what of it is
- * in flight stays in a core's cache (docs/performance.md, "Chunk size"). */
-#define CHUNKS 4
-#define CHUNK_MIN ((size_t)64 << 10)
-#define CHUNK_MAX ((size_t)512 << 10)
+/*
+ * Chunks of a staged operation, where the user has not set their size: what of it is in flight
+ * stays in a core's cache (docs/performance.md, "Chunk size"). A broadcast copies only, and gains
+ * by a finer pipeline.
+ */
+#define CHUNK_REDUCE ((size_t)256 << 10)
+#define CHUNK_COPY ((size_t)128 << 10)
+#define CHUNK_COPY_SMALL ((size_t)64 << 10)
+#define COPY_SMALL_BYTES ((uint64_t)256 << 10)
 
 static bool in_heap(const struct ronde_leader *l, const struct ronde_ballot *b)
 {
@@ -104,15 +108,15 @@ static size_t gather(struct ronde_leader *l, struct ronde_decision *d, uint64_t 
 	return record;
 }
 
-static size_t choose_chunk(const struct ronde_leader *l, uint64_t bytes)
+static size_t choose_chunk(const struct ronde_leader *l, enum ronde_kind kind, uint64_t bytes)
 {
-	size_t limit =
-		ronde_chunk_limit(l->context->node->arena.shape.staging_bytes, l->ballots.members);
+	const struct ronde_arena_shape *shape = &l->context->node->arena.shape;
+	size_t limit = ronde_chunk_limit(shape->staging_bytes, l->ballots.members);
 	size_t chunk = (size_t)l->context->config.chunk_bytes;
-	if (!chunk) {
-		chunk = (size_t)(bytes / CHUNKS);
-		chunk = chunk < CHUNK_MIN ? CHUNK_MIN : chunk > CHUNK_MAX ? CHUNK_MAX : chunk;
-	}
+	if (!chunk)
+		chunk = kind != RONDE_KIND_BROADCAST ? CHUNK_REDUCE
+			: bytes <= COPY_SMALL_BYTES  ? CHUNK_COPY_SMALL
+						     : CHUNK_COPY;
 	chunk = (chunk + 63) & ~(size_t)63;
 	return chunk < limit ? chunk : limit;
 }
@@ -160,7 +164,7 @@ bool ronde_leader_decide(struct ronde_leader *l)
 		return false;
 	if (d.path != RONDE_PATH_CARRIED) {
 		d.lane = free_lane(l);
-		d.chunk_bytes = choose_chunk(l, bytes);
+		d.chunk_bytes = choose_chunk(l, (enum ronde_kind)l->ready->round.kind, bytes);
 	}
 	ronde_leader_append(l, &d);
 	if (d.lane >= 0) {
