@@ -46,9 +46,12 @@ struct ronde_arena_header {
 enum ronde_life {
 	RONDE_LIFE_STARTING = 0,
 	RONDE_LIFE_RUNNING,
-	RONDE_LIFE_DOWN,    /* consumed the shutdown entry: touches nobody's memory any more */
-	RONDE_LIFE_ABORTED, /* gave up after a loss: touches nobody's memory any more */
-	RONDE_LIFE_EXITED   /* left by exit() without a shutdown */
+	RONDE_LIFE_EXITING, /* in exit() without a shutdown; its threads may still be at work */
+	/* From here on it touches nobody's memory any more. */
+	RONDE_LIFE_DOWN,       /* reached the shutdown's entry */
+	RONDE_LIFE_ABORTED,    /* gave up, most often after a loss */
+	RONDE_LIFE_UNANSWERED, /* gave up because its shutdown was not answered */
+	RONDE_LIFE_EXITED      /* gave up after EXITING */
 };
 
 /* One per rank. The first line is how to wake it, the second how it is. */

@@ -89,6 +89,9 @@ void ronde_context_stop(struct ronde_context *context);
 /* This rank leaves without a shutdown (exit()). Tells the others, waits for nobody. */
 void ronde_context_leave(struct ronde_context *context);
 
+/* This rank cannot go on: it is lost to the others, and its own end is that of a loss. */
+void ronde_context_give_up(struct ronde_context *context);
+
 /* Says that a rank of the job is gone: what the watcher does, and tests. Any thread. */
 void ronde_context_lost(int rank, void *context);
 

@@ -303,6 +303,13 @@ void ronde_engine_call_back(struct ronde_context *ctx, struct ronde_request *r)
 	ronde_bell_ring(&ctx->node->arena, ctx->node->local_rank);
 }
 
+/* What a function of the application needs may be gone already. */
+static bool in_exit(struct ronde_context *ctx)
+{
+	uint32_t life = atomic_load_explicit(&own_block(ctx)->life, memory_order_acquire);
+	return life == RONDE_LIFE_EXITING || life == RONDE_LIFE_EXITED;
+}
+
 static void make_calls(struct ronde_context *ctx)
 {
 	struct ronde_engine *e = &ctx->engine;
@@ -313,7 +320,9 @@ static void make_calls(struct ronde_context *ctx)
 	pthread_mutex_unlock(&ctx->submissions.lock);
 	while (call) {
 		struct ronde_call_back *next = call->next;
-		call->fn(call->handle, call->status, call->message ? call->message : "", call->arg);
+		if (!in_exit(ctx))
+			call->fn(call->handle, call->status, call->message ? call->message : "",
+				 call->arg);
 		free(call->message);
 		free(call);
 		call = next;

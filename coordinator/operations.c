@@ -120,10 +120,14 @@ bool ronde_schedule_step(struct ronde_context *ctx)
 
 /* ---- the end ---- */
 
-static void end(struct ronde_context *ctx, int status, const char *text, enum ronde_life life)
+static void set_life(struct ronde_context *ctx, enum ronde_life life)
 {
-	struct ronde_rank_block *me = &ctx->node->arena.ranks[ctx->node->local_rank];
-	atomic_store_explicit(&me->life, life, memory_order_seq_cst);
+	atomic_store_explicit(&ctx->node->arena.ranks[ctx->node->local_rank].life, life,
+			      memory_order_seq_cst);
+}
+
+static void end(struct ronde_context *ctx, int status, const char *text)
+{
 	ctx->schedule.state = RONDE_SCHEDULE_ENDED;
 	ronde_submit_end(ctx, status, text);
 	ronde_engine_completed(ctx);
@@ -138,23 +142,29 @@ void ronde_schedule_broken(struct ronde_context *ctx, const char *what)
 		 "Ronde on rank %d found %s that it cannot follow (%s); shut down and start again",
 		 ctx->node->rank, what, ronde_error_message());
 	ronde_log(ctx->log, ERROR, "%s", text);
-	end(ctx, RONDE_ERR_INTERNAL, text, RONDE_LIFE_ABORTED);
-	ronde_context_leave(ctx);
+	set_life(ctx, RONDE_LIFE_ABORTED);
+	end(ctx, RONDE_ERR_INTERNAL, text);
+	ronde_context_give_up(ctx);
 }
 
 static void describe_loss(const struct ronde_context *ctx, int rank, char *text, size_t bytes)
 {
 	const struct ronde_node *node = ctx->node;
 	int local = node->local_of_rank[rank];
+	unsigned life = atomic_load(&node->arena.ranks[local].life);
 	if (rank == node->rank) {
-		snprintf(text, bytes, "this rank (%d) has left: its shutdown was not answered",
-			 rank);
+		snprintf(text, bytes, "this rank (%d) has left: %s", rank,
+			 life == RONDE_LIFE_EXITED ? "its process is in exit()"
+						   : "its shutdown was not answered");
 		return;
 	}
-	unsigned life = atomic_load(&node->arena.ranks[local].life);
-	const char *how = life == RONDE_LIFE_EXITED    ? "it left without ronde_shutdown()"
-			  : life == RONDE_LIFE_ABORTED ? "its runtime broke down"
-						       : "it crashed or was killed";
+	const char *how = "it crashed or was killed";
+	if (life == RONDE_LIFE_EXITING || life == RONDE_LIFE_EXITED)
+		how = "it left without ronde_shutdown()";
+	else if (life == RONDE_LIFE_UNANSWERED)
+		how = "it shut down, and had no answer in time";
+	else if (life == RONDE_LIFE_ABORTED)
+		how = "its runtime broke down";
 	snprintf(text, bytes,
 		 "rank %d (process %d) was lost: %s. Operations cannot complete without it; call "
 		 "ronde_shutdown(), and ronde_init() once all ranks run again",
@@ -174,6 +184,19 @@ static bool all_let_go(const struct ronde_context *ctx)
 	return true;
 }
 
+/* This rank steps no operation any more, and says so. Why it is at its end stays readable. */
+static void let_go(struct ronde_context *ctx, int lost)
+{
+	const struct ronde_node *node = ctx->node;
+	_Atomic uint32_t *life = &node->arena.ranks[node->local_rank].life;
+	uint32_t now = RONDE_LIFE_RUNNING;
+	uint32_t next = lost == node->rank ? RONDE_LIFE_UNANSWERED : RONDE_LIFE_ABORTED;
+	while (now < RONDE_LIFE_DOWN &&
+	       !atomic_compare_exchange_strong(
+		       life, &now, now == RONDE_LIFE_EXITING ? RONDE_LIFE_EXITED : next))
+		;
+}
+
 static bool begin_abort(struct ronde_context *ctx, int rank)
 {
 	struct ronde_schedule *s = &ctx->schedule;
@@ -181,8 +204,7 @@ static bool begin_abort(struct ronde_context *ctx, int rank)
 	s->state = RONDE_SCHEDULE_ABORTING;
 	s->ended_by = rank;
 	s->deadline = ronde_seconds() + LET_GO_SECONDS;
-	atomic_store_explicit(&node->arena.ranks[node->local_rank].life, RONDE_LIFE_ABORTED,
-			      memory_order_seq_cst);
+	let_go(ctx, rank);
 	for (int i = 0; i < node->local_size; i++)
 		if (i != node->local_rank)
 			ronde_bell_ring(&node->arena, i);
@@ -196,7 +218,7 @@ static bool finish_abort(struct ronde_context *ctx)
 	char text[300];
 	describe_loss(ctx, ctx->schedule.ended_by, text, sizeof text);
 	ronde_log(ctx->log, INFO, "%s", text);
-	end(ctx, RONDE_ERR_PEER_LOST, text, RONDE_LIFE_ABORTED);
+	end(ctx, RONDE_ERR_PEER_LOST, text);
 	return true;
 }
 
@@ -208,7 +230,8 @@ static bool finish_shutdown(struct ronde_context *ctx)
 	snprintf(text, sizeof text,
 		 "rank %d has shut Ronde down; this operation had not been agreed on by all ranks",
 		 ctx->schedule.ended_by);
-	end(ctx, RONDE_ERR_SHUTDOWN, text, RONDE_LIFE_DOWN);
+	set_life(ctx, RONDE_LIFE_DOWN);
+	end(ctx, RONDE_ERR_SHUTDOWN, text);
 	return true;
 }
 
