@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A rank is lost in the middle of large operations. When a survivor is told, nobody writes its
+ * memory any more: not the dead, not the other survivors, and not a rank that is busy with the
+ * exit handlers of its program.
+ */
+#include "tests/fault_ranks.h"
+
+#include <check.h>
+
+enum phase { STARTED = 1, RUNNING };
+enum way { KILLED, EXITED, EXITED_SLOWLY, WAYS };
+enum memory { HEAP, ORDINARY, MEMORIES };
+
+#define IN_FLIGHT 3
+/* 64 MiB, where that is not too slow. */
+#define ELEMENTS(f) (((f)->way == KILLED && (f)->n == 2 && !FAULT_CHECKED ? 64 : 8) * 1024 * 256)
+
+struct flight {
+	enum way way;
+	enum memory memory;
+	int n, victim;
+	long delay_ms;
+};
+
+static float *allocate(const struct flight *f)
+{
+	size_t bytes = (size_t)ELEMENTS(f) * sizeof(float);
+	float *m = f->memory == HEAP ? ronde_alloc(bytes) : malloc(bytes);
+	require(m, "no memory: %s", ronde_error_message());
+	memset(m, 0, bytes);
+	return m;
+}
+
+/* ---- the victim ---- */
+
+static struct scene *exiting;
+static _Atomic bool in_exit;
+
+static void in_handler(void)
+{
+	sleep_ms(100); /* other threads of this process go on; a call that has begun may end */
+	atomic_store(&in_exit, true);
+	sleep_ms(200);
+}
+
+/* A function of the application may not be called once exit() runs. */
+static void not_in_exit(ronde_handle handle, int status, const char *message, void *arg)
+{
+	(void)handle, (void)status, (void)message, (void)arg;
+	if (atomic_load(&in_exit))
+		atomic_store(&exiting->go, 2);
+}
+
+/* What is in flight of one rank, in turn. */
+struct ring {
+	float *memory[IN_FLIGHT];
+	ronde_handle handles[IN_FLIGHT]; /* 0: none */
+};
+
+static int submit(const struct flight *f, struct ring *ring, int slot, int rank)
+{
+	char name[32];
+	snprintf(name, sizeof name, "x%d", slot);
+	float *m = ring->memory[slot];
+	int status = ronde_allreduce_async(name, m, m, ELEMENTS(f), RONDE_FLOAT32, RONDE_SUM, NULL,
+					   &ring->handles[slot]);
+	if (!status && rank == f->victim)
+		ronde_handle_on_done(ring->handles[slot], not_in_exit, NULL);
+	return status;
+}
+
+static int wait_for(struct ring *ring, int slot)
+{
+	ronde_handle handle = ring->handles[slot];
+	ring->handles[slot] = 0;
+	return ronde_wait(handle);
+}
+
+/* ---- the survivors ---- */
+
+static bool holds(const float *m, size_t n, float value)
+{
+	for (size_t i = 0; i < n; i++)
+		if (m[i] != value)
+			return false;
+	return true;
+}
+
+static void own_memory_again(const struct flight *f, const struct ring *ring)
+{
+	const size_t n = (size_t)ELEMENTS(f);
+	for (int i = 0; i < IN_FLIGHT; i++)
+		for (size_t k = 0; k < n; k++)
+			ring->memory[i][k] = 7;
+	sleep_ms(50);
+	for (int i = 0; i < IN_FLIGHT; i++) {
+		require(holds(ring->memory[i], n, 7),
+			"memory of operation %d was written after its end", i);
+		if (f->memory == HEAP)
+			require_ok(ronde_free(ring->memory[i]));
+		else
+			free(ring->memory[i]);
+	}
+}
+
+/* Operation after operation, until one fails or it is time to go. */
+static int keep_busy(struct scene *scene, const struct flight *f, struct ring *ring, int rank)
+{
+	int status = RONDE_OK;
+	uint64_t end = scene_now() + (uint64_t)f->delay_ms * 1000000;
+	for (int slot = 0; !status; slot = (slot + 1) % IN_FLIGHT) {
+		if (ring->handles[slot])
+			status = wait_for(ring, slot);
+		if (!status)
+			status = submit(f, ring, slot, rank);
+		if (slot == IN_FLIGHT - 1)
+			scene_reach(scene, rank, RUNNING);
+		if (f->way != KILLED && rank == f->victim && scene_now() > end) {
+			atomic_store(&scene->died_at, scene_now());
+			exit(0);
+		}
+	}
+	return status;
+}
+
+static void flight_body(struct scene *scene, int rank)
+{
+	const struct flight *f = scene->arg;
+	struct ring ring = {0};
+	exiting = scene;
+	if (f->way == EXITED_SLOWLY && rank == f->victim)
+		atexit(in_handler); /* runs after Ronde's */
+	require_ok(ronde_init(NULL));
+	for (int i = 0; i < IN_FLIGHT; i++)
+		ring.memory[i] = allocate(f);
+	require_ok(ronde_barrier());
+	int status = keep_busy(scene, f, &ring, rank);
+	scene_told(scene, rank);
+	char text[FAULT_TEXT];
+	snprintf(text, sizeof text, "rank %d (process %d) was lost: it %s.", f->victim,
+		 (int)scene->ranks[f->victim].pid,
+		 f->way == KILLED ? "crashed or was killed" : "left without ronde_shutdown()");
+	require(status == RONDE_ERR_PEER_LOST, "%s: %s", ronde_status_name(status),
+		ronde_error_message());
+	require(strncmp(ronde_error_message(), text, strlen(text)) == 0, "%s",
+		ronde_error_message());
+	for (int i = 0; i < IN_FLIGHT; i++) {
+		status = ring.handles[i] ? wait_for(&ring, i) : RONDE_OK;
+		require(!status || status == RONDE_ERR_PEER_LOST, "operation %d: %s", i,
+			ronde_error_message());
+	}
+	own_memory_again(f, &ring);
+	require_ok(ronde_shutdown());
+}
+
+/* ---- the director ---- */
+
+static void fly(const struct flight *f)
+{
+	struct scene *scene = scene_open(f->n, flight_body, f);
+	for (int r = 0; r < f->n; r++)
+		if (r != f->victim || f->way == KILLED)
+			scene_await(scene, r, RUNNING);
+	if (f->way == KILLED) {
+		sleep_ms(f->delay_ms);
+		scene_signal(scene, f->victim, SIGKILL);
+	}
+	double slowest = scene_slowest(scene, 1u << f->victim);
+	bool called = atomic_load(&scene->go) == 2;
+	scene_close(scene, 1u << f->victim);
+	ck_assert_msg(slowest < FAULT_SECONDS, "the survivors heard of it after %.3f s", slowest);
+	ck_assert_msg(!called, "a completion function was called in exit()");
+}
+
+static const struct {
+	int n, victim;
+} places[] = {{2, 0}, {2, 1}, {3, 1}};
+#define PLACES (int)(sizeof places / sizeof places[0])
+
+START_TEST(a_rank_is_lost_in_the_middle)
+{
+	struct flight f = {.way = (enum way)(_i / PLACES % WAYS),
+			   .memory = (enum memory)(_i / PLACES / WAYS),
+			   .n = places[_i % PLACES].n,
+			   .victim = places[_i % PLACES].victim,
+			   .delay_ms = 3 + 17 * (_i % 5)};
+	fly(&f);
+}
+END_TEST
+
+static Suite *flight_suite(void)
+{
+	Suite *suite = suite_create("faults-flight");
+	TCase *flight = tcase_create("flight");
+	tcase_set_timeout(flight, 100);
+	tcase_add_loop_test(flight, a_rank_is_lost_in_the_middle, 0, PLACES * WAYS * MEMORIES);
+	suite_add_tcase(suite, flight);
+	return suite;
+}
+
+int main(void)
+{
+	SRunner *runner = srunner_create(flight_suite());
+	srunner_run_all(runner, CK_ENV);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}

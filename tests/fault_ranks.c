@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/fault_ranks.h"
+
+#include <check.h>
+#include <dirent.h>
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+
+#include "collectives/bootstrap/wait.h"
+
+/* Nothing of a test takes longer, whatever the machine does besides. */
+#define SCENE_SECONDS 60
+
+uint64_t scene_now(void)
+{
+	return (uint64_t)(ronde_seconds() * 1e9);
+}
+
+void sleep_ms(long ms)
+{
+	struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+	while (nanosleep(&t, &t) && errno == EINTR)
+		;
+}
+
+/* ---- ranks ---- */
+
+void scene_reach(struct scene *scene, int rank, int phase)
+{
+	atomic_store(&scene->ranks[rank].phase, phase);
+}
+
+void scene_wait_go(struct scene *scene)
+{
+	while (!atomic_load(&scene->go))
+		sleep_ms(1);
+}
+
+void scene_world(int rank, int size, const char *address)
+{
+	char number[16];
+	snprintf(number, sizeof number, "%d", rank);
+	setenv("RONDE_RANK", number, 1);
+	snprintf(number, sizeof number, "%d", size);
+	setenv("RONDE_SIZE", number, 1);
+	setenv("RONDE_ADDRESS", address, 1);
+}
+
+void scene_told(struct scene *scene, int rank)
+{
+	struct fault_rank *me = &scene->ranks[rank];
+	atomic_store(&me->told_at, scene_now());
+	snprintf(me->text, sizeof me->text, "%s", ronde_error_message());
+}
+
+/* ---- what must not be left over ---- */
+
+static int count_names(const char *folder)
+{
+	DIR *d = opendir(folder);
+	int n = 0;
+	for (struct dirent *e; d && (e = readdir(d));)
+		n += strstr(e->d_name, "ronde") != NULL;
+	if (d)
+		closedir(d);
+	return n;
+}
+
+static int names_before;
+
+static int names(void)
+{
+	return count_names("/dev/shm") + count_names("/tmp");
+}
+
+/* Another test on this machine may hold a name for a moment: what is left over stays. */
+static bool names_are_gone(void)
+{
+	for (int i = 0; i < 2000 && names() > names_before; i++)
+		sleep_ms(1);
+	return names() <= names_before;
+}
+
+/* ---- the director ---- */
+
+struct scene *scene_open(int n, scene_body body, const void *arg)
+{
+	static int scenes;
+	struct scene *scene = mmap(NULL, sizeof *scene, PROT_READ | PROT_WRITE,
+				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(scene, MAP_FAILED);
+	scene->n = n;
+	scene->arg = arg;
+	snprintf(scene->address, sizeof scene->address, "fault-%d-%d", (int)getpid(), scenes);
+	snprintf(scene->address2, sizeof scene->address2, "fault2-%d-%d", (int)getpid(), scenes++);
+	/* Processes that ranks leave behind become the director's children. */
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	names_before = names();
+	fflush(NULL);
+	for (int r = 0; r < n; r++) {
+		pid_t pid = fork();
+		if (pid == 0) {
+			scene->ranks[r].pid = getpid();
+			scene_world(r, n, scene->address);
+			body(scene, r);
+			atomic_store(&scene->leave_at, scene_now());
+			exit(0);
+		}
+		scene->ranks[r].pid = pid;
+	}
+	return scene;
+}
+
+/* Reaps what has ended; returns how many ranks still run. */
+static int look(struct scene *scene)
+{
+	int left = 0;
+	for (int r = 0; r < scene->n; r++) {
+		struct fault_rank *rank = &scene->ranks[r];
+		if (!rank->ended && waitpid(rank->pid, &rank->status, WNOHANG) == rank->pid) {
+			rank->ended = true;
+			rank->ended_at = scene_now();
+		}
+		left += !rank->ended;
+	}
+	return left;
+}
+
+static void kill_all(struct scene *scene)
+{
+	for (int r = 0; r < scene->n; r++)
+		if (!scene->ranks[r].ended)
+			kill(scene->ranks[r].pid, SIGKILL);
+}
+
+static bool ended_badly(const struct scene *scene, unsigned victims)
+{
+	for (int r = 0; r < scene->n; r++)
+		if (!(victims >> r & 1) && scene->ranks[r].ended && scene->ranks[r].status)
+			return true;
+	return false;
+}
+
+bool scene_runs(struct scene *scene, int rank)
+{
+	look(scene);
+	return !scene->ranks[rank].ended;
+}
+
+void scene_await(struct scene *scene, int rank, int phase)
+{
+	double deadline = ronde_seconds() + SCENE_SECONDS;
+	while (atomic_load(&scene->ranks[rank].phase) < phase) {
+		bool runs = scene_runs(scene, rank);
+		int is = atomic_load(&scene->ranks[rank].phase);
+		if (is < phase && (!runs || ronde_seconds() > deadline)) {
+			kill_all(scene);
+			ck_abort_msg("rank %d of %d is at phase %d, not %d", rank, scene->n, is,
+				     phase);
+		}
+		sleep_ms(1);
+	}
+}
+
+void scene_signal(struct scene *scene, int rank, int number)
+{
+	uint64_t never = 0;
+	if (number == SIGKILL)
+		atomic_compare_exchange_strong(&scene->died_at, &never, scene_now());
+	kill(scene->ranks[rank].pid, number);
+}
+
+double scene_slowest(struct scene *scene, unsigned victims)
+{
+	double deadline = ronde_seconds() + SCENE_SECONDS, worst = 0;
+	for (int r = 0; r < scene->n; r++) {
+		const struct fault_rank *rank = &scene->ranks[r];
+		if (victims >> r & 1)
+			continue;
+		while (!atomic_load(&rank->told_at) && scene_runs(scene, r) &&
+		       ronde_seconds() < deadline)
+			sleep_ms(1);
+		uint64_t told = atomic_load(&rank->told_at), died = atomic_load(&scene->died_at);
+		if (told > died && (double)(told - died) * 1e-9 > worst)
+			worst = (double)(told - died) * 1e-9;
+	}
+	return worst;
+}
+
+void scene_close(struct scene *scene, unsigned victims)
+{
+	double deadline = ronde_seconds() + SCENE_SECONDS;
+	int left;
+	while ((left = look(scene)) && !ended_badly(scene, victims) && ronde_seconds() < deadline)
+		sleep_ms(1);
+	bool bad = ended_badly(scene, victims);
+	if (left)
+		kill_all(scene);
+	uint64_t last = 0;
+	for (int r = 0; r < scene->n; r++)
+		if (scene->ranks[r].ended_at > last)
+			last = scene->ranks[r].ended_at;
+	uint64_t leave = atomic_load(&scene->leave_at);
+	double took = leave && last > leave ? (double)(last - leave) * 1e-9 : 0;
+	munmap(scene, sizeof *scene);
+	ck_assert_msg(!bad, "a rank found something wrong: see above");
+	ck_assert_msg(!left, "%d ranks still ran after %d s", left, SCENE_SECONDS);
+	/* Leaving waits for nobody; and nobody has left anything behind. */
+	ck_assert_msg(took < FAULT_SECONDS, "exit took %.3f s", took);
+	ck_assert_msg(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD, "a process is left");
+	ck_assert_msg(names_are_gone(), "a name of Ronde's is left in /dev/shm or /tmp");
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Ranks as processes, some of which die. A scene is one job: the test (the director) starts its
+ * ranks, waits until they have come so far, kills or stops them, and looks at what the others say.
+ * Ranks and director see the scene's memory. They meet through the environment, so no launcher
+ * hides from the survivors that one of them is gone.
+ */
+#ifndef RONDE_TESTS_FAULT_RANKS_H
+#define RONDE_TESTS_FAULT_RANKS_H
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "tests/fork_ranks.h"
+
+#define FAULT_RANKS_MAX 8
+#define FAULT_TEXT 512
+
+/* What issue 2 promises, in seconds; a checker makes everything slower. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define FAULT_CHECKED 1
+#define FAULT_SECONDS 5.0
+#else
+#define FAULT_CHECKED 0
+#define FAULT_SECONDS 1.0
+#endif
+
+struct fault_rank {
+	pid_t pid;
+	_Atomic int phase;        /* how far it says it is */
+	_Atomic uint64_t told_at; /* nanoseconds: its call returned with an error */
+	char text[FAULT_TEXT];    /* that error's text */
+	/* The director's: */
+	bool ended;
+	int status;
+	uint64_t ended_at;
+};
+
+struct scene {
+	int n;
+	char address[64];  /* of the first world */
+	char address2[64]; /* of the second */
+	const void *arg;
+	_Atomic int go;            /* the director says: now */
+	_Atomic uint64_t died_at;  /* nanoseconds: just before the first death */
+	_Atomic uint64_t leave_at; /* likewise: the last to leave of its own will left its body */
+	struct fault_rank ranks[FAULT_RANKS_MAX];
+};
+
+typedef void (*scene_body)(struct scene *scene, int rank);
+
+/* ---- for the director ---- */
+
+/* Starts n ranks; each runs body with the environment of its rank set, and ends by exit(0). */
+struct scene *scene_open(int n, scene_body body, const void *arg);
+/* Waits until the rank has reached the phase; fails the test if it does not. */
+void scene_await(struct scene *scene, int rank, int phase);
+/* Sends a signal to a rank; the first SIGKILL is noted as the time of death. */
+void scene_signal(struct scene *scene, int rank, int number);
+/* True if the rank still runs. */
+bool scene_runs(struct scene *scene, int rank);
+/* Waits until all but the victims were told; seconds from the death to the last of them. */
+double scene_slowest(struct scene *scene, unsigned victims);
+/*
+ * Waits for all ranks' ends. All but the victims (bit r: rank r) must end well, soon after their
+ * body; no file, no process may be left over.
+ */
+void scene_close(struct scene *scene, unsigned victims);
+
+/* ---- for ranks ---- */
+
+void scene_reach(struct scene *scene, int rank, int phase);
+void scene_wait_go(struct scene *scene);
+/* Where the next ronde_init() goes. */
+void scene_world(int rank, int size, const char *address);
+/* The rank was told of an error: keeps time and text. */
+void scene_told(struct scene *scene, int rank);
+
+/* ---- for both ---- */
+
+uint64_t scene_now(void);
+void sleep_ms(long ms);
+
+#endif
