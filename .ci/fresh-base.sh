@@ -26,9 +26,10 @@ fi
 # is made of are kept too.
 key=$(printf '%s\n' "$sources" "$(dpkg --print-architecture)" "$(date +%G-%V)" | sha256sum)
 base=$cache/base-${key:0:16}.tar
-mkdir -p "$cache/debs" "$root"
+mkdir -p "$cache/debs" "$cache/archives" "$root"
 if [ ! -e "$base" ]; then
 	rm -f "$cache"/base-*.tar
+	find "$cache/debs" "$cache/archives" -name '*.deb' -mtime +60 -delete
 	debootstrap --variant=minbase --cache-dir="$(realpath "$cache/debs")" $release "$root" "$mirror"
 	tar -C "$root" --numeric-owner -cf "$base.part" .
 	mv "$base.part" "$base"

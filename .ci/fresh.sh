@@ -24,6 +24,9 @@ fi
 setup_install fresh
 
 cache=${RONDE_CACHE:-${XDG_CACHE_HOME:-${HOME:-/var/cache}/.cache}/ronde}
+mkdir -p "$cache"
+exec 9>"$cache/lock"
+flock --nonblock 9 || { echo "waiting for another run that uses $cache"; flock 9; }
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/ronde-fresh.XXXXXX")
 logs=$work/logs
 mkdir "$logs"
