@@ -234,8 +234,8 @@ static void run_process(struct part *p)
 		for (int t = 0; t < o->ntypes; t++)
 			for (int r = 0; r < o->nreductions; r++) {
 				p->bytes = o->bytes[b];
-				p->spec = (struct ronde_reduce_spec){o->types[t], o->reductions[r],
-								     1, 1, o->sources};
+				p->spec = (struct ronde_reduce_spec){
+					o->types[t], o->reductions[r], 1, 1, o->sources, false};
 				measure(p);
 				fflush(stdout);
 			}

@@ -164,7 +164,7 @@ START_TEST(types_and_subset)
 			for (int a = 0; a < 3; a++) {
 				struct job *job = &w.jobs[w.njobs++];
 				job->plan.spec = (struct ronde_reduce_spec){
-					(ronde_dtype)d, (ronde_reduction)r, 1.0, 1.0, 3};
+					(ronde_dtype)d, (ronde_reduction)r, 1.0, 1.0, 3, false};
 				single_job(&w, job, "134", allreduces[a], count, &seed);
 			}
 		}
@@ -183,7 +183,8 @@ START_TEST(subset_wakes_leader)
 	w.jobs = calloc(60, sizeof *w.jobs);
 	for (; w.njobs < 60; w.njobs++) {
 		struct job *job = &w.jobs[w.njobs];
-		job->plan.spec = (struct ronde_reduce_spec){RONDE_FLOAT32, RONDE_SUM, 1.0, 1.0, 3};
+		job->plan.spec =
+			(struct ronde_reduce_spec){RONDE_FLOAT32, RONDE_SUM, 1.0, 1.0, 3, false};
 		single_job(&w, job, "134", allreduces[w.njobs % 3], 5000, &seed);
 	}
 	ck_assert_int_eq(run_script(&w, seed), -1);
@@ -210,7 +211,8 @@ START_TEST(association)
 	w.jobs = calloc(3, sizeof *w.jobs);
 	for (; w.njobs < 3; w.njobs++) {
 		struct job *job = &w.jobs[w.njobs];
-		job->plan.spec = (struct ronde_reduce_spec){RONDE_FLOAT32, RONDE_SUM, 1.0, 1.0, n};
+		job->plan.spec =
+			(struct ronde_reduce_spec){RONDE_FLOAT32, RONDE_SUM, 1.0, 1.0, n, false};
 		job->plan.lane = w.njobs % 2;
 		static const char all[] = "012345678";
 		single_job(&w, job, all + 9 - n, allreduces[w.njobs], 9000, &seed);

@@ -225,6 +225,7 @@ static struct a_case draw_case(ronde_dtype t, ronde_reduction reduction)
 	if (below(2))
 		memset(c.present, true, sizeof c.present);
 	c.in_place = (int)below((uint32_t)c.nsource + 1) - 1;
+	c.spec.streaming = c.in_place < 0 && below(2);
 	c.count = below(4) ? below(200) : below(3000);
 	c.misalignment = below(2) ? 0 : below(64);
 	c.data = (enum data)below(DATA_KINDS);
@@ -308,7 +309,7 @@ START_TEST(promises)
 		int8_t hundred = 100, one = 1, i8;
 		const void *a[49] = {&hundred, &hundred};
 		void *d[1] = {&i8};
-		struct ronde_reduce_spec spec = {RONDE_INT8, RONDE_AVERAGE, 1, 1, 2};
+		struct ronde_reduce_spec spec = {RONDE_INT8, RONDE_AVERAGE, 1, 1, 2, false};
 		available[k]->reduce(&spec, d, 1, a, 2, 1);
 		ck_assert_int_eq(i8, 100);
 		for (int i = 0; i < 49; i++)
@@ -317,14 +318,14 @@ START_TEST(promises)
 		available[k]->reduce(&spec, d, 1, a, 49, 1);
 		ck_assert_int_eq(i8, 1);
 		int64_t big = INT64_MAX, i64;
-		spec = (struct ronde_reduce_spec){RONDE_INT64, RONDE_AVERAGE, 1, 1, 1};
+		spec = (struct ronde_reduce_spec){RONDE_INT64, RONDE_AVERAGE, 1, 1, 1, false};
 		a[0] = &big;
 		d[0] = &i64;
 		available[k]->reduce(&spec, d, 1, a, 1, 1);
 		ck_assert_int_eq(i64, INT64_MAX);
 		/* a signalling NaN comes out quiet */
 		uint16_t nan = 0x7c01, zero = 0, sum;
-		spec = (struct ronde_reduce_spec){RONDE_FLOAT16, RONDE_SUM, 1, 1, 1};
+		spec = (struct ronde_reduce_spec){RONDE_FLOAT16, RONDE_SUM, 1, 1, 1, false};
 		a[0] = &nan;
 		a[1] = &zero;
 		d[0] = &sum;

@@ -19,10 +19,14 @@
 #include "collectives/algorithms/lane.h"
 #include "collectives/algorithms/layout.h"
 
+/* From this size on results go past the caches: less would still be there when they are read. */
+#define STREAM_BYTES ((uint64_t)1 << 20)
+
 struct zero_copy_state {
 	struct ronde_walk walk;
 	uint64_t end; /* of my slice */
 	bool said;    /* that my slice is done */
+	bool streaming;
 };
 RONDE_STATE_FITS(zero_copy_state);
 
@@ -33,11 +37,20 @@ void ronde_allreduce_zero_copy_start(struct ronde_operation *operation)
 	struct ronde_range whole = {0, ronde_layout_bytes(plan)};
 	struct ronde_range mine = ronde_slice(whole, plan->n, plan->me);
 
-	*state = (struct zero_copy_state){.end = mine.end};
+	*state = (struct zero_copy_state){.end = mine.end, .streaming = whole.end >= STREAM_BYTES};
 	ronde_walk_skip(&state->walk, plan, mine.begin);
 }
 
-static void reduce_span(const struct ronde_plan *plan, struct ronde_span span)
+/* True if a member's output is its input: it is in the cache when it is written. */
+static bool in_place(const struct ronde_plan *plan, const struct ronde_piece *piece)
+{
+	for (int m = 0; m < plan->n; m++)
+		if (piece->inputs[m] == piece->outputs[m])
+			return true;
+	return false;
+}
+
+static void reduce_span(const struct ronde_plan *plan, struct ronde_span span, bool streaming)
 {
 	const void *sources[RONDE_MAX_LOCAL_SIZE];
 	void *destinations[RONDE_MAX_LOCAL_SIZE];
@@ -46,7 +59,9 @@ static void reduce_span(const struct ronde_plan *plan, struct ronde_span span)
 		sources[m] = (const unsigned char *)span.piece->inputs[m] + span.offset;
 		destinations[m] = (unsigned char *)span.piece->outputs[m] + span.offset;
 	}
-	plan->kernels->reduce(&plan->spec, destinations, plan->n, sources, plan->n,
+	struct ronde_reduce_spec spec = plan->spec;
+	spec.streaming = streaming && !in_place(plan, span.piece);
+	plan->kernels->reduce(&spec, destinations, plan->n, sources, plan->n,
 			      span.bytes / plan->element);
 }
 
@@ -65,7 +80,7 @@ enum ronde_progress ronde_allreduce_zero_copy_step(struct ronde_operation *opera
 	while (state->walk.at < state->end && budget) {
 		struct ronde_span span =
 			ronde_walk_next(&state->walk, plan, state->end, budget / ranks);
-		reduce_span(plan, span);
+		reduce_span(plan, span, state->streaming);
 		ronde_spend(&budget, span.bytes * ranks);
 	}
 	if (state->walk.at == state->end) {

@@ -8,6 +8,7 @@
 #ifndef RONDE_KERNELS_H
 #define RONDE_KERNELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,11 @@ struct ronde_reduce_spec {
 	double prescale;           /* every input is multiplied by it first */
 	double postscale;          /* the result is multiplied by it last */
 	int divisor; /* AVERAGE: how many ranks the sum is divided by; else not read */
+	/*
+	 * The destinations are no sources and are not read soon: they are written past the caches.
+	 * Does not change the result.
+	 */
+	bool streaming;
 };
 
 struct ronde_kernels {

@@ -35,6 +35,7 @@
 
 #include "collectives/kernels/kernels.h"
 #include "collectives/kernels/loops.h"
+#include "collectives/kernels/stream.h"
 
 /* Of one partial result. A tree of n sources needs log2(n) + 2 of them, on the stack. */
 #define BLOCK_BYTES 4096
@@ -243,6 +244,26 @@ static size_t up_to_line(const void *memory, size_t element)
 	return bytes % element ? 0 : bytes / element;
 }
 
+/* Block by block, by way of the first cache. */
+static void reduce_streaming(struct job *job, bool pair, void *const *destinations,
+			     int ndestination, size_t count)
+{
+	const struct recipe *r = job->recipe;
+	_Alignas(LINE_BYTES) unsigned char block[BLOCK_BYTES];
+	for (size_t done = 0; done < count; done += job->count) {
+		job->offset = done * r->element;
+		job->count = count - done < r->block ? count - done : r->block;
+		if (pair)
+			reduce_pair(job, block, NULL);
+		else
+			reduce_block(job, block);
+		for (int k = 0; k < ndestination; k++)
+			ronde_stream_copy((unsigned char *)destinations[k] + job->offset, block,
+					  job->count * r->element);
+	}
+	ronde_stream_end();
+}
+
 void ronde_reduce_with(const struct ronde_loops *loops, const struct ronde_reduce_spec *spec,
 		       void *const *destinations, int ndestination, const void *const *sources,
 		       int nsource, size_t count)
@@ -263,6 +284,10 @@ void ronde_reduce_with(const struct ronde_loops *loops, const struct ronde_reduc
 	bool pair = present == 2 && (r.sum2 || !(r.scale_in || r.widen || r.finish));
 	struct job job = {
 		.recipe = &r, .sources = pair ? two : sources, .nsource = pair ? 2 : nsource};
+	if (spec->streaming) {
+		reduce_streaming(&job, pair, destinations, ndestination, count);
+		return;
+	}
 	size_t block = pair && ndestination <= 2 ? count : r.block;
 	size_t head = up_to_line(destinations[0], r.element);
 	for (size_t done = 0; done < count; done += job.count) {
