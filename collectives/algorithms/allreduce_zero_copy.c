@@ -20,7 +20,7 @@
 #include "collectives/algorithms/layout.h"
 
 /* From this size on results go past the caches: less would still be there when they are read. */
-#define STREAM_BYTES ((uint64_t)1 << 20)
+#define STREAM_BYTES ((uint64_t)4 << 20)
 
 struct zero_copy_state {
 	struct ronde_walk walk;
