@@ -7,32 +7,26 @@
  * The whole of Ronde's part is in this file and in fashion_mnist/train.c: init, one broadcast of
  * the weights, one wrapped optimizer, ronde_gradient_ready() in the backward pass. The rest is a
  * training program as one would write it for one process: idx.c reads the images, layers.c and
- * net.c compute, optimizers.c updates the weights, progress.c shows what happens.
+ * net.c compute, accumulator.c adds up, optimizers.c updates the weights, progress.c shows what
+ *happens.
  */
 #include "fashion_mnist/train.h"
 
 #include <cblas.h>
-#include <sched.h>
 #include <stdlib.h>
 
 /* Exit statuses beside EXIT_SUCCESS and EXIT_FAILURE. */
 enum { EXIT_TARGET_MISSED = 2 };
 
 /*
- * Ranks that share a machine would otherwise each start as many OpenBLAS threads as it has cores.
- * What the user has chosen in the environment stands.
+ * Ranks are what shares out the work here, so each computes with one thread, unless the user has
+ * said otherwise in the environment. (OpenBLAS would start as many as there are cores.)
  */
-static void share_cores(void)
+static void limit_threads(void)
 {
-	cpu_set_t cores;
-	int threads = 1;
-
-	if (ronde_local_size() == 1 || getenv("OPENBLAS_NUM_THREADS") ||
-	    getenv("GOTO_NUM_THREADS") || getenv("OMP_NUM_THREADS"))
-		return;
-	if (!sched_getaffinity(0, sizeof(cores), &cores))
-		threads = CPU_COUNT(&cores) / ronde_local_size();
-	openblas_set_num_threads(threads > 1 ? threads : 1);
+	if (!getenv("OPENBLAS_NUM_THREADS") && !getenv("GOTO_NUM_THREADS") &&
+	    !getenv("OMP_NUM_THREADS"))
+		openblas_set_num_threads(1);
 }
 
 /*
@@ -112,7 +106,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "fashion_mnist: %s\n", ronde_error_message());
 		return EXIT_FAILURE;
 	}
-	share_cores();
+	limit_threads();
 	trainer_init(&trainer, &options, error, sizeof(error));
 	status = all_well(error);
 	if (!status)

@@ -174,35 +174,41 @@ double net_forward(struct net *net, const uint8_t *labels, int images, float sca
 			    scale != 0 ? net->scores_gradient : NULL, correct);
 }
 
-/* The gradients of weights first, of the input after: what is final can travel meanwhile. */
-int net_backward(struct net *net, int images, net_ready_fn ready, void *arg)
+size_t net_offset(const struct net *net, size_t index)
 {
-	ronde_parameter *p = net->parameters;
+	return (size_t)(weights_of(net, (int)index) - net->weights);
+}
+
+/* The gradients of weights first, of the input after: what is final can travel meanwhile. */
+int net_backward(struct net *net, float *gradients, int images, net_ready_fn ready, void *arg)
+{
+	float *g[NET_PARAMETERS];
 	int status;
 
-	dense_backward_weights(net->hidden3, net->scores_gradient, p[DENSE2_W].gradient,
-			       p[DENSE2_B].gradient, images, HIDDEN, CLASSES);
+	for (size_t i = 0; i < NET_PARAMETERS; i++)
+		g[i] = gradients + net_offset(net, i);
+
+	dense_backward_weights(net->hidden3, net->scores_gradient, g[DENSE2_W], g[DENSE2_B], images,
+			       HIDDEN, CLASSES);
 	if ((status = ready(arg, DENSE2_B)) || (status = ready(arg, DENSE2_W)))
 		return status;
 	dense_backward_input(weights_of(net, DENSE2_W), net->hidden3, net->scores_gradient,
 			     net->hidden3_gradient, images, HIDDEN, CLASSES, 1);
 
-	dense_backward_weights(net->hidden2, net->hidden3_gradient, p[DENSE1_W].gradient,
-			       p[DENSE1_B].gradient, images, FEATURES, HIDDEN);
+	dense_backward_weights(net->hidden2, net->hidden3_gradient, g[DENSE1_W], g[DENSE1_B],
+			       images, FEATURES, HIDDEN);
 	if ((status = ready(arg, DENSE1_B)) || (status = ready(arg, DENSE1_W)))
 		return status;
 	dense_backward_input(weights_of(net, DENSE1_W), net->hidden2, net->hidden3_gradient,
 			     net->hidden2_gradient, images, FEATURES, HIDDEN, 0);
 
 	conv_backward(&net->conv2, weights_of(net, CONV2_W), net->hidden1, net->choice2,
-		      net->hidden2_gradient, p[CONV2_W].gradient, p[CONV2_B].gradient,
-		      net->hidden1_gradient, images);
+		      net->hidden2_gradient, g[CONV2_W], g[CONV2_B], net->hidden1_gradient, images);
 	if ((status = ready(arg, CONV2_B)) || (status = ready(arg, CONV2_W)))
 		return status;
 
 	conv_backward(&net->conv1, weights_of(net, CONV1_W), net->input, net->choice1,
-		      net->hidden1_gradient, p[CONV1_W].gradient, p[CONV1_B].gradient, NULL,
-		      images);
+		      net->hidden1_gradient, g[CONV1_W], g[CONV1_B], NULL, images);
 	if ((status = ready(arg, CONV1_B)) || (status = ready(arg, CONV1_W)))
 		return status;
 	return 0;

@@ -36,6 +36,9 @@ void net_finish(struct net *net);
  * smaller. */
 void net_randomize(struct net *net, struct random random);
 
+/* Where parameters[index] begins in weights and gradients. */
+size_t net_offset(const struct net *net, size_t index);
+
 /* Where the pixels of image number `image` go: IMAGE_SIDE + 2 rows and columns, the border zero. */
 void net_set_image(struct net *net, int image, const uint8_t *pixels, float mean, float scale);
 
@@ -45,9 +48,10 @@ void net_set_image(struct net *net, int image, const uint8_t *pixels, float mean
  */
 double net_forward(struct net *net, const uint8_t *labels, int images, float scale, int *correct);
 
-/* Called as the gradient of parameters[index] is final; non-zero ends the backward pass. */
+/* Called as the gradient of parameters[index] is there; non-zero ends the backward pass. */
 typedef int (*net_ready_fn)(void *arg, size_t index);
 
-int net_backward(struct net *net, int images, net_ready_fn ready, void *arg);
+/* Writes the gradients to net_floats() floats, laid out as the weights are. */
+int net_backward(struct net *net, float *gradients, int images, net_ready_fn ready, void *arg);
 
 #endif

@@ -135,8 +135,9 @@ void options_parse(struct options *options, int argc, char **argv)
 		.doc = "Trains a convolutional network on Fashion-MNIST, on as many ranks as it is "
 		       "started with:\v"
 		       "  mpirun -np 2 fashion_mnist\n\n"
-		       "The batch is shared out over the ranks; with any number of them the same "
-		       "network is trained, up to rounding."};
+		       "The batch is shared out over the ranks. With any number of them the same "
+		       "network is trained, up to rounding; and bit for bit the same with 1, 2, 4 "
+		       "… ranks if each gets 32, 64, 128 … images of a batch."};
 
 	*options = (struct options){.data = "/usr/share/datasets/fashion-mnist",
 				    .epochs = 5,

@@ -12,8 +12,9 @@ enum { STREAM_WEIGHTS = 0, STREAM_EPOCHS = 1 << 20 };
 /* The first steps are small: with random weights gradients are large and point anywhere. */
 enum { WARM_UP_STEPS = 500 };
 
-/* Images of the least batch that evaluation works with. */
-enum { EVALUATION_BATCH = 64 };
+/* Images that go through the network at a time. Small parts stay in the caches; and where shares
+ * are made of whole parts, sums do not depend on the number of ranks (see accumulator.h). */
+enum { PART = 32 };
 
 /* Rank `rank`'s part of `count` things: neighbouring, and as equal as can be. */
 static void share(uint32_t count, int rank, int size, uint32_t *first, uint32_t *mine)
@@ -28,10 +29,8 @@ static void share(uint32_t count, int rank, int size, uint32_t *first, uint32_t 
 static int allocate(struct trainer *t, char *error, size_t error_bytes)
 {
 	size_t bytes = net_floats() * sizeof(float);
-	int images = t->options->batch / t->size + 1;
+	uint32_t max_parts = (uint32_t)(t->options->batch / t->size) / PART + 1;
 
-	if (images < EVALUATION_BATCH)
-		images = EVALUATION_BATCH;
 	if (t->options->heap) {
 		t->weights = ronde_alloc(bytes);
 		t->gradients = ronde_alloc(bytes);
@@ -43,10 +42,10 @@ static int allocate(struct trainer *t, char *error, size_t error_bytes)
 		t->weights = calloc(1, bytes);
 		t->gradients = calloc(1, bytes);
 	}
-	t->labels = malloc((size_t)images);
 	t->order = malloc(t->train.count * sizeof(*t->order));
-	if (t->weights && t->gradients && t->labels && t->order &&
-	    !net_init(&t->net, t->weights, t->gradients, images) &&
+	if (t->weights && t->gradients && t->order &&
+	    !net_init(&t->net, t->weights, t->gradients, PART) &&
+	    !accumulator_init(&t->accumulator, t->gradients, t->net.count, max_parts) &&
 	    !optimizer_init(&t->optimizer, t->options->optimizer, t->weights, t->gradients,
 			    t->net.count))
 		return 0;
@@ -96,7 +95,7 @@ void trainer_finish(struct trainer *t)
 	net_finish(&t->net);
 	release(t->options->heap, t->weights);
 	release(t->options->heap, t->gradients);
-	free(t->labels);
+	accumulator_finish(&t->accumulator);
 	free(t->order);
 	dataset_finish(&t->train);
 	dataset_finish(&t->test);
@@ -121,11 +120,6 @@ int trainer_start(struct trainer *t)
 						  t->net.parameters, NET_PARAMETERS, &wrapping);
 }
 
-static int gradient_ready(void *distributed, size_t index)
-{
-	return ronde_gradient_ready(distributed, index);
-}
-
 /* Rises to --lr along a line, then falls to 0 along a cosine. */
 static float learning_rate(const struct trainer *t)
 {
@@ -138,46 +132,83 @@ static float learning_rate(const struct trainer *t)
 
 /* What the ranks add up in every step. */
 struct tally {
-	double loss, correct, stop;
+	double loss, stop;
 };
+
+/* A gradient of one part is there; after the last part Ronde can have the sum. */
+static int gradient_ready(void *arg, size_t index)
+{
+	struct trainer *t = arg;
+
+	if (!accumulator_add(&t->accumulator, net_offset(&t->net, index),
+			     (size_t)t->net.parameters[index].count))
+		return RONDE_OK;
+	return ronde_gradient_ready(t->distributed, index);
+}
+
+/* Shows the network some images of the training set and adds to the tally. */
+static void forward_part(struct trainer *t, const uint32_t *order, uint32_t count, float scale,
+			 struct tally *tally)
+{
+	uint8_t labels[PART];
+	int correct;
+
+	for (uint32_t i = 0; i < count; i++) {
+		net_set_image(&t->net, (int)i, t->train.pixels + (size_t)order[i] * IMAGE_PIXELS,
+			      t->mean, t->scale);
+		labels[i] = t->train.labels[order[i]];
+	}
+	tally->loss += net_forward(&t->net, labels, (int)count, scale, &correct);
+}
+
+/* All gradients of this rank's share, each given to Ronde as soon as it is final; and the tally, of
+ * which *handle becomes the sum over the ranks. */
+static int compute_gradients(struct trainer *t, const uint32_t *order, uint32_t count, float scale,
+			     struct tally *mine, struct tally *all, ronde_handle *handle)
+{
+	uint32_t parts = count > 0 ? (count + PART - 1) / PART : 1;
+
+	for (uint32_t part = 0; part < parts; part++) {
+		uint32_t first = part * PART, images = count - first < PART ? count - first : PART;
+		float *gradients = accumulator_begin(&t->accumulator, part, parts);
+		int status = RONDE_OK;
+
+		forward_part(t, order + first, images, scale, mine);
+		if (part + 1 == parts)
+			status = ronde_allreduce_async("tally", mine, all, 2, RONDE_FLOAT64,
+						       RONDE_SUM, NULL, handle);
+		if (!status)
+			status = net_backward(&t->net, gradients, (int)images, gradient_ready, t);
+		if (status)
+			return status;
+	}
+	return RONDE_OK;
+}
 
 static int train_step(struct trainer *t, const uint32_t *order, uint32_t batch)
 {
 	const struct options *options = t->options;
-	struct tally mine = {0}, all;
+	struct tally mine = {0}, all = {0};
 	uint32_t first, count;
-	ronde_handle handle;
-	int correct, status;
+	ronde_handle handle = 0;
 	double before;
+	int status;
 
 	share(batch, t->rank, t->size, &first, &count);
-	for (uint32_t i = 0; i < count; i++) {
-		uint32_t image = order[first + i];
-
-		net_set_image(&t->net, (int)i, t->train.pixels + (size_t)image * IMAGE_PIXELS,
-			      t->mean, t->scale);
-		t->labels[i] = t->train.labels[image];
-	}
+	mine.stop = options->time_limit > 0 && t->seconds >= options->time_limit;
 	/* Scaled so that the average over the ranks is the average over the batch, whatever each
 	 * rank's share of it. */
-	mine.loss = net_forward(&t->net, t->labels, (int)count, (float)t->size / (float)batch,
-				&correct);
-	mine.correct = correct;
-	mine.stop = options->time_limit > 0 && t->seconds >= options->time_limit;
-	status = ronde_allreduce_async("tally", &mine, &all, 3, RONDE_FLOAT64, RONDE_SUM, NULL,
-				       &handle);
-	if (status)
-		return status;
-	status = net_backward(&t->net, (int)count, gradient_ready, t->distributed);
+	status = compute_gradients(t, order + first, count, (float)t->size / (float)batch, &mine,
+				   &all, &handle);
 	if (!status) {
 		t->optimizer.rate = learning_rate(t);
 		status = ronde_distributed_optimizer_step(t->distributed);
 	}
 	before = now();
-	if (status)
-		ronde_wait(handle); /* it writes into this function's variables */
-	else
+	if (!status)
 		status = ronde_wait(handle);
+	else if (handle)
+		ronde_wait(handle); /* it writes into this function's variables */
 	t->waiting += now() - before;
 	if (status)
 		return status;

@@ -3,6 +3,7 @@
 #ifndef FASHION_MNIST_TRAIN_H
 #define FASHION_MNIST_TRAIN_H
 
+#include "accumulator.h"
 #include "idx.h"
 #include "net.h"
 #include "optimizers.h"
@@ -18,8 +19,8 @@ struct trainer {
 	float mean, scale; /* pixels are shown to the network as (pixel - mean) · scale */
 	struct net net;
 	float *weights, *gradients;
-	uint8_t *labels; /* of the images in the network */
-	uint32_t *order; /* in which this epoch takes the training images */
+	struct accumulator accumulator; /* of gradients, over the parts of this rank's share */
+	uint32_t *order;                /* in which this epoch takes the training images */
 	struct optimizer optimizer;
 	ronde_distributed_optimizer *distributed;
 	FILE *losses; /* on rank 0, if wanted */
