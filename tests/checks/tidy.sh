@@ -19,9 +19,8 @@ json.dump(list(commands.values()), open(build + "/tidy/compile_commands.json", "
 print("\n".join(sorted(commands)))
 END
 
-# uthash's macros fall through on purpose, and gcc's warnings are not clang's.
 xargs -a "$BUILD/tidy/files" -P "$(nproc)" -n 4 clang-tidy --quiet -p "$BUILD/tidy" \
-	--extra-arg=-Wno-unknown-warning-option --extra-arg=-Wno-implicit-fallthrough \
+	--extra-arg=-Wno-unknown-warning-option \
 	2>"$BUILD/tidy/errors" || status=1
 grep -i 'error' "$BUILD/tidy/errors" || true
 echo "looked at $(wc -l <"$BUILD/tidy/files") files"
