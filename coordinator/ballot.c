@@ -20,15 +20,14 @@ static int pool_init(struct ronde_slot_pool *p, uint32_t first, uint32_t count)
 
 int ronde_ballots_init(struct ronde_ballots *b, int members, uint32_t capacity)
 {
-	uint32_t patterns = capacity ? RONDE_PATTERN_SLOTS : 0;
-	*b = (struct ronde_ballots){.members = members, .nslots = capacity + patterns};
+	*b = (struct ronde_ballots){.members = members, .nslots = ronde_ballots_slots(capacity)};
 	b->slots = calloc(b->nslots ? b->nslots : 1, sizeof(struct ronde_ballot *));
 	if (!b->slots)
 		return ronde_error(RONDE_ERR_OUT_OF_MEMORY,
 				   "no memory for a cache of %u tensors (RONDE_CACHE_CAPACITY)",
 				   capacity);
 	int status = pool_init(&b->names, 0, capacity);
-	return status ? status : pool_init(&b->patterns, capacity, patterns);
+	return status ? status : pool_init(&b->patterns, capacity, b->nslots - capacity);
 }
 
 static void ballot_free(struct ronde_ballots *b, struct ronde_ballot *ballot)

@@ -59,6 +59,12 @@ struct ronde_ballots {
 /* Slots of patterns, if there is a cache at all. */
 #define RONDE_PATTERN_SLOTS 256
 
+/* Slots of names and patterns together. */
+static inline uint32_t ronde_ballots_slots(uint32_t capacity)
+{
+	return capacity ? capacity + RONDE_PATTERN_SLOTS : 0;
+}
+
 /* Errors: OUT_OF_MEMORY. */
 int ronde_ballots_init(struct ronde_ballots *b, int members, uint32_t capacity);
 void ronde_ballots_finish(struct ronde_ballots *b);

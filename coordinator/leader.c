@@ -98,6 +98,17 @@ static struct ronde_ballot *find_ballot(struct ronde_leader *l, struct ronde_hea
 	return ronde_ballots_get(&l->ballots, &key);
 }
 
+/* True if a rank can have said this: its data comes along exactly if it rides. */
+static bool is_possible(const struct ronde_leader *l, int local_rank, const struct ronde_desc *desc,
+			const struct ronde_heard *h)
+{
+	const struct ronde_context *ctx = l->context;
+	if (desc->set != ctx->world.id || desc->root < 0 || desc->root >= ctx->node->size)
+		return false;
+	bool gives = ronde_gives_payload(ctx, desc, ctx->node->ranks[local_rank]);
+	return h->head.payload_bytes == (gives ? ronde_desc_data_bytes(desc) : 0);
+}
+
 /* False: no memory, or a record that no rank writes. */
 static bool count_vote(struct ronde_leader *l, struct ronde_ballot *b, int member,
 		       const struct ronde_desc *desc, const struct ronde_heard *h)
@@ -115,8 +126,6 @@ static bool count_vote(struct ronde_leader *l, struct ronde_ballot *b, int membe
 			return false;
 		*vote->other = *desc;
 	} else if (h->head.payload_bytes) {
-		if (h->head.payload_bytes != ronde_desc_data_bytes(desc))
-			return false;
 		unsigned char *to =
 			ronde_ballot_payload(&l->ballots, b, member, h->head.payload_bytes);
 		if (!to)
@@ -134,6 +143,8 @@ static bool hear_tensor(struct ronde_leader *l, int local_rank, struct ronde_hea
 	struct ronde_ballot *b = find_ballot(l, h, &desc, &pattern);
 	if (!b)
 		return h->head.type == RONDE_ANNOUNCE_READY;
+	if (!is_possible(l, local_rank, desc, h))
+		return false;
 	int member = ronde_process_set_member(&l->context->world, local_rank);
 	if (!count_vote(l, b, member, desc, h))
 		return false;

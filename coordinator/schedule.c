@@ -6,100 +6,44 @@
 #include <stdlib.h>
 
 #include "collectives/status.h"
+#include "coordinator/ballot.h"
 #include "coordinator/context.h"
+#include "coordinator/entry.h"
 #include "coordinator/submit.h"
-#include "coordinator/wire.h"
 
-/* An entry taken apart. Arrays lead into the record. */
-struct parsed {
-	const struct ronde_entry *head;
-	struct ronde_desc like;
-	const struct ronde_slot_name *evictions;
-	struct ronde_reader definitions; /* at the first */
-	const struct ronde_item *items;
-	const struct ronde_location *locations; /* [items][members]; ZERO_COPY */
-	const unsigned char *payload;
-};
-
-struct definition {
-	struct ronde_definition head;
-	struct ronde_desc desc;
-	struct ronde_key key;
-};
-
-static bool next_definition(struct ronde_reader *r, struct definition *d)
+static struct ronde_entry_limits limits_of(const struct ronde_context *ctx)
 {
-	const void *head = ronde_read(r, sizeof d->head);
-	const size_t fixed = offsetof(struct ronde_desc, dims);
-	const void *desc = ronde_read(r, fixed);
-	if (!head || !desc)
-		return false;
-	memcpy(&d->head, head, sizeof d->head);
-	memset(&d->desc, 0, sizeof d->desc);
-	memcpy(&d->desc, desc, fixed);
-	if (d->desc.ndim > RONDE_MAX_DIMS || d->head.key.name_bytes > RONDE_MAX_NAME)
-		return false;
-	const void *dims = ronde_read(r, d->desc.ndim * sizeof d->desc.dims[0]);
-	const char *name = ronde_read(r, d->head.key.name_bytes);
-	if (!dims || !name)
-		return false;
-	memcpy(d->desc.dims, dims, d->desc.ndim * sizeof d->desc.dims[0]);
-	if (d->head.key.named)
-		ronde_key_set(&d->key, (enum ronde_kind)d->head.key.kind, d->head.key.set, name,
-			      d->head.key.name_bytes, 0);
-	else
-		ronde_pattern_key(&d->key, &d->desc);
-	return true;
-}
-
-static bool parse(const struct ronde_context *ctx, const void *record, size_t bytes,
-		  struct parsed *p)
-{
-	struct ronde_reader r = {record, (const unsigned char *)record + bytes, false};
-	p->head = ronde_read(&r, sizeof *p->head);
-	if (!p->head)
-		return false;
-	memset(&p->like, 0, sizeof p->like);
-	memcpy(&p->like, p->head->like, sizeof p->head->like);
-	p->evictions = ronde_read(&r, p->head->evictions * sizeof *p->evictions);
-	p->definitions = r;
-	struct definition skipped;
-	for (uint32_t i = 0; i < p->head->definitions; i++)
-		if (!next_definition(&r, &skipped))
-			return false;
-	p->items = ronde_read(&r, p->head->items * sizeof *p->items);
-	p->locations = NULL;
-	if (p->head->type == RONDE_ENTRY_DATA && p->head->path == RONDE_PATH_ZERO_COPY)
-		p->locations = ronde_read(&r, (size_t)p->head->items * (size_t)ctx->world.n *
-						      sizeof *p->locations);
-	p->payload = ronde_read(&r, p->head->payload_bytes);
-	return !r.failed;
+	const struct ronde_arena_shape *shape = &ctx->node->arena.shape;
+	return (struct ronde_entry_limits){
+		.members = ctx->world.n,
+		.ranks = ctx->node->size,
+		.slots = ronde_ballots_slots((uint32_t)ctx->config.cache_capacity),
+		.lanes = shape->lanes,
+		.chunk_bytes = ronde_chunk_limit(shape->staging_bytes, ctx->world.n)};
 }
 
 /* ---- which requests an entry means; under the submit lock ---- */
 
 /* Tensors named by definition only (no slot) stay findable by number while the entry is looked at.
  */
-static bool apply_definitions(struct ronde_context *ctx, const struct parsed *p,
+static bool apply_definitions(struct ronde_context *ctx, const struct ronde_entry_view *p,
 			      struct ronde_tensor **defined)
 {
 	struct ronde_directory *d = &ctx->submissions.directory;
 	struct ronde_reader r = p->definitions;
-	struct definition def;
+	struct ronde_defined def;
 	for (uint32_t i = 0; i < p->head->definitions; i++) {
-		if (!next_definition(&r, &def))
-			return false;
-		if (def.head.slot != RONDE_NO_SLOT &&
-		    ronde_directory_define(
-			    d, (struct ronde_slot_name){def.head.slot, def.head.generation},
-			    &def.key, &def.desc))
+		ronde_entry_next(&r, &def);
+		if (def.slot.slot != RONDE_NO_SLOT &&
+		    ronde_directory_define(d, def.slot, &def.key, &def.desc))
 			return false;
 		defined[i] = ronde_directory_find(d, &def.key);
 	}
 	return true;
 }
 
-static struct ronde_request *find_request(struct ronde_context *ctx, const struct parsed *p,
+static struct ronde_request *find_request(struct ronde_context *ctx,
+					  const struct ronde_entry_view *p,
 					  const struct ronde_item *item,
 					  struct ronde_tensor **defined)
 {
@@ -112,13 +56,13 @@ static struct ronde_request *find_request(struct ronde_context *ctx, const struc
 		return ronde_directory_find_unnamed(d, &key.head);
 	}
 	if (item->definition)
-		t = item->definition <= p->head->definitions ? defined[item->definition - 1] : NULL;
+		t = defined[item->definition - 1];
 	else
 		t = ronde_directory_at(d, (struct ronde_slot_name){item->slot, item->generation});
 	return t ? t->request : NULL;
 }
 
-static void apply_evictions(struct ronde_context *ctx, const struct parsed *p)
+static void apply_evictions(struct ronde_context *ctx, const struct ronde_entry_view *p)
 {
 	struct ronde_directory *d = &ctx->submissions.directory;
 	for (uint32_t i = 0; i < p->head->evictions; i++)
@@ -127,7 +71,7 @@ static void apply_evictions(struct ronde_context *ctx, const struct parsed *p)
 }
 
 /* Whoever announced by an evicted slot and was not answered may not have been heard. */
-static void announce_again(struct ronde_context *ctx, const struct parsed *p)
+static void announce_again(struct ronde_context *ctx, const struct ronde_entry_view *p)
 {
 	for (struct ronde_request *r = ctx->submissions.pool.live; r && p->head->evictions;
 	     r = r->next_live)
@@ -142,7 +86,13 @@ static void announce_again(struct ronde_context *ctx, const struct parsed *p)
 
 /* ---- executing; under the submit lock ---- */
 
-static void complete_carried(struct ronde_context *ctx, const struct parsed *p,
+static void put_back(struct ronde_context *ctx, struct ronde_active *a)
+{
+	a->next = ctx->schedule.spare;
+	ctx->schedule.spare = a;
+}
+
+static void complete_carried(struct ronde_context *ctx, const struct ronde_entry_view *p,
 			     struct ronde_request *const *requests)
 {
 	const unsigned char *result = p->payload;
@@ -167,8 +117,8 @@ static unsigned char *at_heap(const struct ronde_context *ctx, int member, uint6
 					   : ctx->node->heaps[ctx->world.local[member]] + offset;
 }
 
-static void fill_piece(struct ronde_context *ctx, struct ronde_active *a, const struct parsed *p,
-		       size_t i)
+static void fill_piece(struct ronde_context *ctx, struct ronde_active *a,
+		       const struct ronde_entry_view *p, size_t i)
 {
 	struct ronde_request *r = a->requests[i];
 	struct ronde_piece *piece = &a->pieces[i];
@@ -185,7 +135,8 @@ static void fill_piece(struct ronde_context *ctx, struct ronde_active *a, const 
 	piece->outputs = a->outputs + i * (size_t)n;
 }
 
-static void fill_plan(struct ronde_context *ctx, struct ronde_active *a, const struct parsed *p)
+static void fill_plan(struct ronde_context *ctx, struct ronde_active *a,
+		      const struct ronde_entry_view *p)
 {
 	const struct ronde_desc *like = &p->like;
 	struct ronde_plan *plan = &a->operation.plan;
@@ -262,7 +213,8 @@ static void *allocate_gathered(void *arg, const int64_t *rows, int *status)
 	return data;
 }
 
-static void execute(struct ronde_context *ctx, const struct parsed *p, struct ronde_active *a)
+static void execute(struct ronde_context *ctx, const struct ronde_entry_view *p,
+		    struct ronde_active *a)
 {
 	static const char *const paths[] = {"carried", "zero-copy", "staged"};
 	uint32_t items = p->head->items;
@@ -276,8 +228,7 @@ static void execute(struct ronde_context *ctx, const struct parsed *p, struct ro
 	ronde_count(&ctx->counters.tensors, items);
 	if (p->head->path == RONDE_PATH_CARRIED) {
 		complete_carried(ctx, p, a->requests);
-		a->next = ctx->schedule.spare;
-		ctx->schedule.spare = a;
+		put_back(ctx, a);
 		return;
 	}
 	for (uint32_t i = 0; i < items; i++) {
@@ -292,7 +243,16 @@ static void execute(struct ronde_context *ctx, const struct parsed *p, struct ro
 	ronde_active_start(ctx, a);
 }
 
-static bool take_items(struct ronde_context *ctx, const struct parsed *p)
+/* Results are copied by the request's size: it must be the one the entry speaks of. */
+static bool is_meant(const struct ronde_request *r, const struct ronde_entry_view *p,
+		     const struct ronde_item *item)
+{
+	return p->head->type != RONDE_ENTRY_DATA ||
+	       (r->desc.kind == p->like.kind && r->desc.dtype == p->like.dtype &&
+		ronde_desc_count(&r->desc) == item->count);
+}
+
+static bool take_items(struct ronde_context *ctx, const struct ronde_entry_view *p)
 {
 	uint32_t items = p->head->items, definitions = p->head->definitions;
 	struct ronde_active *a = ronde_active_new(ctx, items > definitions ? items : definitions);
@@ -302,11 +262,11 @@ static bool take_items(struct ronde_context *ctx, const struct parsed *p)
 	 * array's rest. */
 	struct ronde_tensor **defined = (struct ronde_tensor **)a->inputs;
 	if (!apply_definitions(ctx, p, defined))
-		return false;
+		goto not_taken;
 	for (uint32_t i = 0; i < items; i++) {
 		a->requests[i] = find_request(ctx, p, &p->items[i], defined);
-		if (!a->requests[i])
-			return false;
+		if (!a->requests[i] || !is_meant(a->requests[i], p, &p->items[i]))
+			goto not_taken;
 		a->requests[i]->answered = true;
 	}
 	if (p->head->type == RONDE_ENTRY_DATA) {
@@ -316,16 +276,19 @@ static bool take_items(struct ronde_context *ctx, const struct parsed *p)
 	for (uint32_t i = 0; i < items; i++)
 		ronde_submit_complete(ctx, a->requests[i], RONDE_ERR_MISMATCH,
 				      (const char *)p->payload);
-	a->next = ctx->schedule.spare;
-	ctx->schedule.spare = a;
+	put_back(ctx, a);
 	return true;
+not_taken:
+	put_back(ctx, a);
+	return false;
 }
 
 static bool take_entry(struct ronde_context *ctx, const void *record, size_t bytes)
 {
 	struct ronde_submissions *s = &ctx->submissions;
-	struct parsed p;
-	if (!parse(ctx, record, bytes, &p))
+	struct ronde_entry_view p;
+	struct ronde_entry_limits limits = limits_of(ctx);
+	if (!ronde_entry_read(record, bytes, &limits, &p))
 		return false;
 	if (p.head->index != ctx->schedule.consumed)
 		return false;

@@ -18,13 +18,12 @@ bool ronde_rides(const struct ronde_context *ctx, const struct ronde_desc *desc)
 	return bytes <= most && bytes <= record;
 }
 
-/* True if this rank's bytes are wanted in its announcement. */
-static bool gives_payload(const struct ronde_context *ctx, const struct ronde_desc *desc)
+bool ronde_gives_payload(const struct ronde_context *ctx, const struct ronde_desc *desc, int rank)
 {
 	if (!ronde_rides(ctx, desc))
 		return false;
 	return desc->kind == RONDE_KIND_ALLREDUCE ||
-	       (desc->kind == RONDE_KIND_BROADCAST && desc->root == ctx->node->rank);
+	       (desc->kind == RONDE_KIND_BROADCAST && desc->root == rank);
 }
 
 /* ---- announcing; under the submit lock ---- */
@@ -58,7 +57,7 @@ static bool say(struct ronde_context *ctx, struct ronde_request *r)
 	struct ronde_submissions *s = &ctx->submissions;
 	struct ronde_slot_name slot = known_slot(s, r);
 	bool full = slot.slot == RONDE_NO_SLOT;
-	bool payload = gives_payload(ctx, &r->desc);
+	bool payload = ronde_gives_payload(ctx, &r->desc, ctx->node->rank);
 	struct ronde_announcement head = {
 		.type = full ? RONDE_ANNOUNCE_FULL : RONDE_ANNOUNCE_READY,
 		.located = !payload && (r->hold_input || r->hold_output),

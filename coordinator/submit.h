@@ -43,6 +43,9 @@ void ronde_submit_shutdown(struct ronde_context *context);
 /* True if a tensor of this description travels inside announcement and entry. Decided by its size
  * only. */
 bool ronde_rides(const struct ronde_context *context, const struct ronde_desc *desc);
+/* True if that rank's bytes are wanted in its announcement. */
+bool ronde_gives_payload(const struct ronde_context *context, const struct ronde_desc *desc,
+			 int rank);
 
 /* ---- for the engine; under the submit lock where it says so ---- */
 

@@ -28,7 +28,7 @@ void ronde_announcement_write(void *record, const struct ronde_announcement *hea
 	ronde_write(&w, payload, head->payload_bytes);
 }
 
-static bool read_description(struct ronde_reader *r, struct ronde_desc *desc)
+bool ronde_desc_read(struct ronde_reader *r, struct ronde_desc *desc)
 {
 	const size_t fixed = offsetof(struct ronde_desc, dims);
 	const void *head = ronde_read(r, fixed);
@@ -53,7 +53,7 @@ bool ronde_announcement_read(const void *record, size_t bytes, struct ronde_hear
 		return false;
 	memcpy(&heard->head, head, sizeof heard->head);
 	if (heard->head.type == RONDE_ANNOUNCE_FULL) {
-		if (!read_description(&r, &heard->desc) || heard->head.name_bytes > RONDE_MAX_NAME)
+		if (!ronde_desc_read(&r, &heard->desc) || heard->head.name_bytes > RONDE_MAX_NAME)
 			return false;
 		const char *name = ronde_read(&r, heard->head.name_bytes);
 		if (!name)
@@ -69,5 +69,5 @@ bool ronde_announcement_read(const void *record, size_t bytes, struct ronde_hear
 			memcpy(&heard->location, location, sizeof heard->location);
 	}
 	heard->payload = ronde_read(&r, heard->head.payload_bytes);
-	return !r.failed;
+	return !r.failed && r.at == r.end;
 }

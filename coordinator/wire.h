@@ -68,6 +68,9 @@ static inline const void *ronde_read(struct ronde_reader *r, size_t bytes)
 	return at;
 }
 
+/* A description and nothing else; false if it is none that a submit makes. */
+bool ronde_desc_read(struct ronde_reader *r, struct ronde_desc *desc);
+
 /* ---- announcements ---- */
 
 enum ronde_announcement_type {
@@ -160,6 +163,7 @@ struct ronde_item {
 	uint64_t count; /* elements */
 };
 
-/* Locations of an item: one per member, in member order; ZERO_COPY only. */
+/* Locations of an item: one per member, in member order; ZERO_COPY only. Entries are read by
+ * entry.h. */
 
 #endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An entry of the log taken apart and checked: whatever bytes it is made from, what is in a view
+ * lies inside the record, and every number in it is one that a leader of this job can have written.
+ * Only places in heaps are taken on trust.
+ */
+#ifndef RONDE_ENTRY_H
+#define RONDE_ENTRY_H
+
+#include "coordinator/wire.h"
+
+/* What numbers in an entry are bounded by. */
+struct ronde_entry_limits {
+	int members; /* of the set, on this node */
+	int ranks;   /* of the job */
+	uint32_t slots, lanes;
+	size_t chunk_bytes;
+};
+
+/* Pointers lead into the record. */
+struct ronde_entry_view {
+	const struct ronde_entry *head;
+	struct ronde_desc like;
+	const struct ronde_slot_name *evictions;
+	struct ronde_reader definitions; /* at the first */
+	const struct ronde_item *items;
+	const struct ronde_location *locations; /* [items][members]; NULL unless ZERO_COPY */
+	const unsigned char *payload;           /* ERROR: a text with its zero */
+};
+
+/* A definition of a view. */
+struct ronde_defined {
+	struct ronde_slot_name slot; /* slot NO_SLOT: named in this entry only */
+	struct ronde_desc desc;
+	struct ronde_key key; /* of the tensor, or of the pattern */
+};
+
+/* False if the record is damaged. It starts at a multiple of 8. */
+bool ronde_entry_read(const void *record, size_t bytes, const struct ronde_entry_limits *limits,
+		      struct ronde_entry_view *view);
+
+/* The next of the view's head->definitions; the view has been read, so there is no error. */
+void ronde_entry_next(struct ronde_reader *definitions, struct ronde_defined *defined);
+
+#endif
