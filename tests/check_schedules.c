@@ -30,10 +30,14 @@ static int rounds(int usual)
 	return getenv("RONDE_TEST_LONG") ? 25 * usual : usual;
 }
 
-static uint64_t first_seed(void)
+/* Printed first, for a test that does not get as far as to say what failed. */
+static uint64_t first_seed(const char *test, int ranks)
 {
 	const char *text = getenv("RONDE_TEST_SEED");
-	return text ? strtoull(text, NULL, 0) : (uint64_t)time(NULL) * 1000003;
+	uint64_t seed = text ? strtoull(text, NULL, 0) : (uint64_t)time(NULL) * 1000003;
+	printf("%s, %d ranks, RONDE_TEST_SEED=%llu\n", test, ranks, (unsigned long long)seed);
+	fflush(stdout);
+	return seed;
 }
 
 /* Of all ranks, so that a reader sees which machinery the programs have reached. */
@@ -52,13 +56,13 @@ static void count_reached(const struct ronde_context *context)
 	reached.announced += c->descriptions_sent + c->ready_sent;
 }
 
-static void print_reached(const char *test, int ranks, uint64_t seed)
+static void print_reached(void)
 {
-	printf("%s, %d ranks, seed %llu: %llu tensors; entries carried %llu, zero-copy %llu, "
+	printf("  %llu tensors; entries carried %llu, zero-copy %llu, "
 	       "staged %llu; %llu evictions, %lld announcements repeated\n",
-	       test, ranks, (unsigned long long)seed, (unsigned long long)reached.submitted,
-	       (unsigned long long)reached.carried, (unsigned long long)reached.zero_copy,
-	       (unsigned long long)reached.staged, (unsigned long long)reached.evictions,
+	       (unsigned long long)reached.submitted, (unsigned long long)reached.carried,
+	       (unsigned long long)reached.zero_copy, (unsigned long long)reached.staged,
+	       (unsigned long long)reached.evictions,
 	       (long long)(reached.announced - reached.submitted));
 }
 
@@ -84,7 +88,7 @@ typedef void (*tune_fn)(uint64_t *state, struct program_style *style, struct set
 /* tune: NULL, or called with settings NULL to change the style, then with style NULL. */
 static void test_on_threads(const char *test, int ranks, int programs, tune_fn tune)
 {
-	uint64_t seed = first_seed();
+	uint64_t seed = first_seed(test, ranks);
 	for (int i = 0; i < programs; i++, seed++) {
 		uint64_t state = seed ^ (uint64_t)ranks << 56;
 		struct program_style style = random_style(&state, ranks);
@@ -104,7 +108,7 @@ static void test_on_threads(const char *test, int ranks, int programs, tune_fn t
 		}
 		free_program(program);
 	}
-	print_reached(test, ranks, first_seed());
+	print_reached();
 }
 
 START_TEST(threads)
@@ -216,8 +220,8 @@ static void stale_body(struct rank *r)
 	float data;
 	must(submit_first(r, stale->named, &data, &first), "first");
 	must(wait_for(r, first), "first");
-	if (held)
-		port_context.hold(r);
+	while (held && !port_context.hold(r))
+		usleep(100);
 	for (int i = 0; i < others; i++)
 		must(submit_allreduce(r, stale->named ? "other" : NULL, many[r->rank][i],
 				      many[r->rank][i], (uint64_t)i + 2, RONDE_FLOAT32, RONDE_MAX,
@@ -290,7 +294,7 @@ static void compare_ranks(struct run *run)
 START_TEST(shutdown_in_the_middle)
 {
 	int ranks = worlds[_i];
-	uint64_t seed = first_seed();
+	uint64_t seed = first_seed("shutdown", ranks);
 	for (int i = 0; i < rounds(4); i++, seed++) {
 		uint64_t state = seed ^ (uint64_t)ranks << 56;
 		struct program_style style = random_style(&state, ranks);
@@ -307,7 +311,7 @@ START_TEST(shutdown_in_the_middle)
 		run_end(&run);
 		free_program(program);
 	}
-	print_reached("shutdown", ranks, first_seed());
+	print_reached();
 }
 END_TEST
 
@@ -348,8 +352,7 @@ static void process_body(int rank, int size, const void *arg)
 START_TEST(processes)
 {
 	int ranks = worlds[_i];
-	struct process_plan plan = {.seed = first_seed()};
-	printf("processes, %d ranks, seed %llu\n", ranks, (unsigned long long)plan.seed);
+	struct process_plan plan = {.seed = first_seed("processes", ranks)};
 	for (int i = 0; i < rounds(2); i++, plan.seed++) {
 		uint64_t state = plan.seed ^ (uint64_t)ranks << 56;
 		struct program_style style = random_style(&state, ranks);

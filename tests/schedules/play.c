@@ -140,8 +140,7 @@ static void *work(void *arg)
 {
 	struct worker *w = arg;
 	const struct port *port = w->player->run->port;
-	if (w->holds)
-		port->hold(w->player->to);
+	w->holds = w->holds && port->hold(w->player->to);
 	for (int i = 0; i < w->nsubmits; i++) {
 		bool last = i == w->nsubmits - 1 && !w->quits && !w->holds;
 		delay(&w->state);

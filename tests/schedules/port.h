@@ -26,9 +26,9 @@ struct port {
 	int (*on_done)(void *to, ronde_handle handle, ronde_done_fn fn, void *arg);
 	/*
 	 * Keeps the rank from hearing of any decision until it is let go, so that it announces what
-	 * others have long evicted. May be NULL.
+	 * others have long evicted. False: a thread of the rank is at it. May be NULL.
 	 */
-	void (*hold)(void *to);
+	bool (*hold)(void *to);
 	void (*let_go)(void *to);
 };
 

@@ -80,17 +80,22 @@ static int context_on_done(void *to, ronde_handle handle, ronde_done_fn fn, void
 	return ronde_submit_on_done(((struct rank *)to)->context, handle, fn, arg);
 }
 
-/* Who holds the engine lock runs the turns: here nobody does. Submitting needs another lock. */
-static void context_hold(void *to)
+/*
+ * Who holds the engine lock runs the turns: here nobody does. Submitting needs another lock. No
+ * waiting for it: a thread that waits for an operation sleeps with it.
+ */
+static bool context_hold(void *to)
 {
-	pthread_mutex_lock(&((struct rank *)to)->context->engine.lock);
+	return pthread_mutex_trylock(&((struct rank *)to)->context->engine.lock) == 0;
 }
 
 static void context_let_go(void *to)
 {
 	struct ronde_context *context = ((struct rank *)to)->context;
 	pthread_mutex_unlock(&context->engine.lock);
+	/* As every drop of the lock: threads that wait, and the coordinator thread, look again. */
 	ronde_engine_completed(context);
+	ronde_bell_ring(&context->node->arena, context->node->local_rank);
 }
 
 const struct port port_context = {.alloc = context_alloc,
