@@ -24,10 +24,13 @@ size_t ronde_page_bytes(void)
 	return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* Under a random name only until the next line: even a kill -9 leaves nothing, but for that moment.
- */
+/* Without a name, so that even a kill -9 leaves nothing. Where /dev/shm cannot do that, it has a
+ * random one until the next line. */
 static int create_in_dev_shm(void)
 {
+	int unnamed = open("/dev/shm", O_TMPFILE | O_RDWR | O_EXCL | O_CLOEXEC, 0600);
+	if (unnamed >= 0)
+		return unnamed;
 	uint64_t random[2];
 	if (getrandom(random, sizeof random, 0) != sizeof random)
 		return -1;

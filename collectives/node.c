@@ -177,7 +177,8 @@ static int attempt(struct opening *o, bool *again)
 		return status;
 	struct ronde_verdict verdict = {0};
 	if (o->pass && node->local_rank != 0)
-		ronde_pass_reach(o->pass, &o->hellos[node->ranks[0]].meeting, &verdict);
+		ronde_pass_reach(o->pass, &o->hellos[node->ranks[0]].meeting,
+				 o->heap ? ronde_heap_fd(o->heap) : -1, &verdict);
 	status = exchange_verdicts(o, &verdict, again);
 	if (status != RONDE_OK || *again)
 		return status;

@@ -140,10 +140,26 @@ static int connect_once(struct ronde_pass *p)
 	return connect(p->socket, (struct sockaddr *)&address, length) == 0 ? 0 : errno;
 }
 
-void ronde_pass_reach(struct ronde_pass *p, const struct ronde_meeting *meeting,
+/*
+ * Said as early as can be: should the rank die then, the leader has its greeting, and finds the
+ * connection's end where it would else wait for the rank to come.
+ */
+static int greet(struct ronde_pass *p, int heap_fd, const char *leader)
+{
+	struct ronde_greeting g = {.rank = p->node->rank};
+	memcpy(g.token, p->meeting.token, sizeof g.token);
+	/* A rank without a heap hands in two lifelines: the number is always the same. */
+	int life = p->node->priv->lifeline.give, fds[2] = {life, heap_fd >= 0 ? heap_fd : life};
+	int status = ronde_descriptors_send(p->socket, &g, sizeof g, fds, 2, p->deadline, leader);
+	p->greeted = status == RONDE_OK;
+	return status;
+}
+
+void ronde_pass_reach(struct ronde_pass *p, const struct ronde_meeting *meeting, int heap_fd,
 		      struct ronde_verdict *verdict)
 {
 	p->meeting = *meeting;
+	p->deadline = ronde_seconds(); /* the leader does not listen yet: no time to lose */
 	char leader[32];
 	ronde_pass_name(leader, p->node->ranks[0]);
 	int error = connect_once(p);
@@ -165,6 +181,9 @@ void ronde_pass_reach(struct ronde_pass *p, const struct ronde_meeting *meeting,
 		snprintf(why, sizeof why, "%s runs as user %d, this rank as user %d", leader,
 			 (int)uid, (int)geteuid());
 		apart(verdict, "memory is shared within one user only", why);
+	} else {
+		/* If that does not work now, ronde_pass_run() tries it again. */
+		greet(p, heap_fd, leader);
 	}
 }
 
@@ -206,7 +225,8 @@ static bool map_arena(struct ronde_node *node, int fd, size_t bytes, struct rond
 	return true;
 }
 
-static int greet(struct ronde_pass *p, int heap_fd, const char *leader)
+/* Where the leader's queue was full at first. */
+static int connect_again(struct ronde_pass *p, const char *leader)
 {
 	for (int error; p->socket < 0;) {
 		error = connect_once(p);
@@ -222,11 +242,7 @@ static int greet(struct ronde_pass *p, int heap_fd, const char *leader)
 		struct timespec pause = {.tv_nsec = 2000000};
 		nanosleep(&pause, NULL);
 	}
-	struct ronde_greeting g = {.rank = p->node->rank};
-	memcpy(g.token, p->meeting.token, sizeof g.token);
-	/* A rank without a heap hands in two lifelines: the number is always the same. */
-	int life = p->node->priv->lifeline.give, fds[2] = {life, heap_fd >= 0 ? heap_fd : life};
-	return ronde_descriptors_send(p->socket, &g, sizeof g, fds, 2, p->deadline, leader);
+	return RONDE_OK;
 }
 
 static int fetch_arena(struct ronde_pass *p, const char *leader, struct ronde_verdict *verdict)
@@ -280,7 +296,9 @@ static int follow(struct ronde_pass *p, int heap_fd, struct ronde_verdict *verdi
 {
 	char leader[32];
 	ronde_pass_name(leader, p->node->ranks[0]);
-	int status = greet(p, heap_fd, leader);
+	int status = connect_again(p, leader);
+	if (status == RONDE_OK && !p->greeted)
+		status = greet(p, heap_fd, leader);
 	if (status == RONDE_OK)
 		status = fetch_arena(p, leader, verdict);
 	for (int first = 0; status == RONDE_OK && first < p->node->local_size;

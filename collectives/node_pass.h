@@ -33,6 +33,7 @@ struct ronde_pass {
 	struct ronde_meeting meeting;
 	double timeout, deadline;
 	int socket;    /* leader: listening; others: to the leader, -1 until connected */
+	bool greeted;  /* others */
 	int *peers;    /* leader: [local_size] connections, -1: not yet */
 	int *heap_fds; /* leader: [local_size] */
 };

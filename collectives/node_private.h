@@ -56,8 +56,9 @@ struct ronde_pass;
 int ronde_pass_open(struct ronde_pass **pass, struct ronde_node *node,
 		    struct ronde_meeting *meeting, double timeout_seconds);
 void ronde_pass_close(struct ronde_pass *pass);
-/* Others: connects to the leader. A leader that can't be reached is no error: apart. */
-void ronde_pass_reach(struct ronde_pass *pass, const struct ronde_meeting *meeting,
+/* Others: connects to the leader and greets it. A leader that can't be reached is no error: apart.
+ */
+void ronde_pass_reach(struct ronde_pass *pass, const struct ronde_meeting *meeting, int heap_fd,
 		      struct ronde_verdict *verdict);
 /*
  * Everybody: gives the own heap and life descriptors, gets all others'; the leader's arena_fd goes

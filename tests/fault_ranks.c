@@ -118,7 +118,8 @@ static int look(struct scene *scene)
 	int left = 0;
 	for (int r = 0; r < scene->n; r++) {
 		struct fault_rank *rank = &scene->ranks[r];
-		if (!rank->ended && waitpid(rank->pid, &rank->status, WNOHANG) == rank->pid) {
+		if (!rank->ended && waitpid(rank->pid, &rank->status, WNOHANG) == rank->pid &&
+		    !WIFSTOPPED(rank->status)) {
 			rank->ended = true;
 			rank->ended_at = scene_now();
 		}
