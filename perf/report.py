@@ -102,6 +102,7 @@ def goals(folder):
     runs = training(folder)
     if 2 in runs:
         add("Fashion-MNIST, 2 ranks: test accuracy", runs[2]["accuracy"], 0.90, False, "")
+        add("Fashion-MNIST, 2 ranks: whole run", runs[2]["whole"], 120, True, "s")
     if 1 in runs and 2 in runs:
         value = runs[2]["rate"] / runs[1]["rate"]
         add("Fashion-MNIST: images/s of 2 ranks ÷ 1 rank", value, 1.8, False)

@@ -146,8 +146,11 @@ for ((run = 1; run <= repeat; run++)); do
 	# Minutes each; what they show does not change from run to run.
 	if [ "$run" = 1 ] && part training; then
 		for n in 1 2; do
+			start=$SECONDS
 			OPENBLAS_NUM_THREADS=1 ranks $n "$build/docs/examples/fashion_mnist" |
 				grep -v '^epoch.*%' | tee -a "$output/training.txt"
+			echo "whole run      $((SECONDS - start)) s, with loading and evaluation" |
+				tee -a "$output/training.txt"
 		done
 	fi
 done

@@ -164,7 +164,7 @@ def others_table(data):
 
 
 def training(folder):
-    """{ranks: {"rate", "accuracy", "time"}} from the output of fashion_mnist."""
+    """{ranks: {"rate", "accuracy", "epoch", "whole"}} from the output of fashion_mnist."""
     path = os.path.join(folder, "training.txt")
     runs = {}
     if not os.path.exists(path):
@@ -173,12 +173,16 @@ def training(folder):
         text = file.read()
     pattern = (
         r"^test accuracy +([\d.]+).*?epoch time +([\d.]+) s.*?images/s +(\d+) on (\d+) rank"
+        r".*?whole run +(\d+) s"
     )
-    for accuracy, epoch, rate, ranks in re.findall(pattern, text, re.S | re.M):
-        run = runs.setdefault(int(ranks), {"accuracy": [], "epoch": [], "rate": []})
+    for accuracy, epoch, rate, ranks, whole in re.findall(pattern, text, re.S | re.M):
+        run = runs.setdefault(
+            int(ranks), {"accuracy": [], "epoch": [], "rate": [], "whole": []}
+        )
         run["accuracy"].append(float(accuracy))
         run["epoch"].append(float(epoch))
         run["rate"].append(float(rate))
+        run["whole"].append(float(whole))
     return {n: {k: statistics.median(v) for k, v in run.items()} for n, run in runs.items()}
 
 
@@ -191,12 +195,13 @@ def training_table(folder):
             [
                 str(ranks),
                 f"{run['accuracy']:.4f}",
+                number(run["whole"], 0),
                 number(run["epoch"], 2),
                 number(run["rate"], 0),
                 number(faster, 2),
             ]
         )
-    return table(["ranks", "test accuracy", "an epoch (s)", "images/s", "× 1 rank"], rows)
+    return table(["ranks", "test accuracy", "whole run (s)", "an epoch (s)", "images/s", "× 1 rank"], rows)
 
 
 def large_table(data, size):

@@ -29,4 +29,10 @@ refuse "examples include only public headers" \
 refuse "includes are written from the root" '\.' '\.\./'
 refuse "only collectives/mpi, perf, tests and the examples include mpi.h" \
 	'^(collectives/[^m]|collectives/m[^p]|coordinator/|bindings/)' 'mpi\.h'
+# No lock lies in the arena: a rank that dies or stops would hold it for ever.
+if grep -nE 'pthread_(mutex|cond|rwlock|spin|barrier)|sem_t' collectives/arena.h collectives/algorithms/*.[ch] \
+	coordinator/ring.h coordinator/wire.h; then
+	echo 'not allowed: a lock in shared memory'
+	status=1
+fi
 exit $status
