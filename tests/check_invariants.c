@@ -246,7 +246,7 @@ static void last_body(struct rank *r)
 {
 	struct last *t = r->arg;
 	unsigned seed = t->seed + (unsigned)(64 * t->round + r->rank);
-	static const uint64_t counts[] = {1, 300, 9000, 40000};
+	static const uint64_t counts[] = {1, 300, 5000, 12000};
 	float *x[LAST];
 	ronde_handle h[LAST] = {0};
 	for (int i = 0; i < LAST; i++) {

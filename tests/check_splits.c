@@ -140,7 +140,7 @@ static void differ(struct rank *r, enum difference d, unsigned seconds, float *l
 			ordinal);
 	expect(expected, name, d, seconds, r->size);
 	form(&o, ordinal >= 0 ? NULL : name, d, seconds >> r->rank & 1);
-	must(submit_allreduce(r, "slow", large, large, 30000, RONDE_FLOAT32, RONDE_MAX, &slow),
+	must(submit_allreduce(r, "slow", large, large, 6000, RONDE_FLOAT32, RONDE_MAX, &slow),
 	     "slow");
 	must(ronde_submit(r->context, &o.submission, &bad), "bad");
 	must(submit_allreduce(r, "good", &x, &x, 1, RONDE_FLOAT32, RONDE_SUM, &good), "good");
@@ -162,7 +162,7 @@ static void differ(struct rank *r, enum difference d, unsigned seconds, float *l
 static void splits_body(struct rank *r)
 {
 	struct outcome *outcomes = r->arg;
-	float *large = calloc(30000, sizeof *large);
+	float *large = calloc(6000, sizeof *large);
 	int ordinals[3] = {0};
 	for (enum difference d = TYPE; d < DIFFERENCES; d++)
 		for (unsigned seconds = 1; seconds < (1u << r->size) - 1; seconds++) {
