@@ -35,7 +35,7 @@ static bool turn(struct ronde_context *ctx)
 {
 	bool some = false;
 	ronde_count(&ctx->counters.turns, 1);
-	if (atomic_load_explicit(&ctx->engine.backlogged, memory_order_relaxed))
+	if (atomic_load_explicit(&ctx->engine.backlogged, memory_order_seq_cst))
 		some |= ronde_submit_flush(ctx);
 	if (ctx->leader)
 		some |= ronde_leader_turn(ctx->leader);
@@ -112,7 +112,7 @@ static void sleep_running(struct ronde_context *ctx, bool until_deadline)
 	atomic_exchange_explicit(&me->parked, ctx->leader ? RONDE_PARKED_ALL : RONDE_PARKED_ENTRY,
 				 memory_order_seq_cst);
 	if (!turn(ctx)) {
-		ronde_count(&ctx->counters.sleeps, 1);
+		atomic_fetch_add_explicit(&ctx->counters.sleeps, 1, memory_order_relaxed);
 		ronde_bell_sleep(&ctx->node->arena, ctx->node->local_rank, seen,
 				 until_deadline ? SHORT_SLEEP : sleep_limit(ctx));
 	}
@@ -141,16 +141,20 @@ void ronde_engine_completed(struct ronde_context *ctx)
 	futex_wake_all(&e->turnstile);
 }
 
-/* Drops the lock; if operations are left, a thread that waits goes on, or else the coordinator
- * thread. */
+/*
+ * Drops the lock. If operations are left, a thread that waits goes on, or else the coordinator
+ * thread; a deadline, and what it wanted the lock for, are the coordinator thread's in any case.
+ */
 static void hand_over(struct ronde_context *ctx, bool helper)
 {
 	struct ronde_engine *e = &ctx->engine;
-	bool left = ctx->schedule.first != NULL;
+	bool left = ctx->schedule.first != NULL, deadline = sleep_limit(ctx) >= 0;
 	pthread_mutex_unlock(&e->lock);
-	if (atomic_load_explicit(&e->waiters, memory_order_seq_cst))
+	bool waiters = atomic_load_explicit(&e->waiters, memory_order_seq_cst);
+	if (waiters)
 		ronde_engine_completed(ctx);
-	else if (left && helper)
+	if (helper && (deadline || (left && !waiters) ||
+		       atomic_load_explicit(&e->wanted, memory_order_seq_cst)))
 		ronde_bell_ring(&ctx->node->arena, ctx->node->local_rank);
 }
 
@@ -278,57 +282,6 @@ void ronde_engine_poke_helper(struct ronde_context *ctx)
 		ronde_bell_touch(&ctx->node->arena, ctx->node->local_rank, RONDE_PARKED_ENTRY);
 }
 
-/* ---- calling back ---- */
-
-int ronde_engine_prepare_call_back(struct ronde_context *ctx, struct ronde_request *r,
-				   ronde_done_fn fn, void *arg)
-{
-	(void)ctx;
-	struct ronde_call_back *call = calloc(1, sizeof *call);
-	if (!call)
-		return ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for a completion function");
-	*call = (struct ronde_call_back){.fn = fn, .arg = arg, .handle = ronde_request_handle(r)};
-	r->on_done = call;
-	return RONDE_OK;
-}
-
-void ronde_engine_call_back(struct ronde_context *ctx, struct ronde_request *r)
-{
-	struct ronde_call_back *call = r->on_done;
-	call->status = r->status;
-	call->message =
-		r->status ? strdup(r->message ? r->message : ronde_status_text(r->status)) : NULL;
-	*ctx->engine.calls_end = call;
-	ctx->engine.calls_end = &call->next;
-	ronde_bell_ring(&ctx->node->arena, ctx->node->local_rank);
-}
-
-/* What a function of the application needs may be gone already. */
-static bool in_exit(struct ronde_context *ctx)
-{
-	uint32_t life = atomic_load_explicit(&own_block(ctx)->life, memory_order_acquire);
-	return life == RONDE_LIFE_EXITING || life == RONDE_LIFE_EXITED;
-}
-
-static void make_calls(struct ronde_context *ctx)
-{
-	struct ronde_engine *e = &ctx->engine;
-	pthread_mutex_lock(&ctx->submissions.lock);
-	struct ronde_call_back *call = e->calls;
-	e->calls = NULL;
-	e->calls_end = &e->calls;
-	pthread_mutex_unlock(&ctx->submissions.lock);
-	while (call) {
-		struct ronde_call_back *next = call->next;
-		if (!in_exit(ctx))
-			call->fn(call->handle, call->status, call->message ? call->message : "",
-				 call->arg);
-		free(call->message);
-		free(call);
-		call = next;
-	}
-}
-
 /* ---- the coordinator thread ---- */
 
 /*
@@ -352,6 +305,20 @@ static void run(struct ronde_context *ctx)
 	} while (!stop_running(ctx));
 }
 
+/* False: a helper has the lock, and rings when it drops it. */
+static bool take_lock(struct ronde_engine *e)
+{
+	bool taken = pthread_mutex_trylock(&e->lock) == 0;
+	if (!taken) {
+		atomic_store_explicit(&e->wanted, 1, memory_order_seq_cst);
+		taken = pthread_mutex_trylock(&e->lock) == 0;
+	}
+	if (taken)
+		atomic_store_explicit(&e->wanted, 0, memory_order_relaxed);
+	return taken;
+}
+
+/* It never waits for the lock: completion functions are called also while a helper has it. */
 static void *coordinator_thread(void *arg)
 {
 	struct ronde_context *ctx = arg;
@@ -359,17 +326,19 @@ static void *coordinator_thread(void *arg)
 	struct ronde_rank_block *me = own_block(ctx);
 	while (!atomic_load_explicit(&e->stop, memory_order_acquire)) {
 		uint32_t seen = atomic_load_explicit(&me->bell, memory_order_acquire);
-		pthread_mutex_lock(&e->lock);
-		run(ctx);
-		double limit = sleep_limit(ctx);
-		hand_over(ctx, false);
-		make_calls(ctx);
+		double limit = -1;
+		if (take_lock(e)) {
+			run(ctx);
+			limit = sleep_limit(ctx);
+			hand_over(ctx, false);
+		}
+		ronde_engine_make_calls(ctx);
 		if (atomic_load_explicit(&e->stop, memory_order_acquire))
 			break;
 		atomic_fetch_add_explicit(&ctx->counters.sleeps, 1, memory_order_relaxed);
 		ronde_bell_sleep(&ctx->node->arena, ctx->node->local_rank, seen, limit);
 	}
-	make_calls(ctx);
+	ronde_engine_make_calls(ctx);
 	return NULL;
 }
 
@@ -386,7 +355,8 @@ int ronde_engine_init(struct ronde_engine *e, int spins, double cores_per_rank)
 
 void ronde_engine_finish(struct ronde_engine *e)
 {
-	pthread_mutex_destroy(&e->lock);
+	if (e->calls_end)
+		pthread_mutex_destroy(&e->lock);
 }
 
 int ronde_engine_start(struct ronde_context *ctx)

@@ -4,7 +4,9 @@
  *
  * One thread at a time runs turns, the holder of the engine lock: the coordinator thread, or a
  * thread of the application that waits and helps. A waiting thread that does not get the lock
- * sleeps on the turnstile until something completes or the lock is dropped.
+ * sleeps on the turnstile until something completes or the lock is dropped. The coordinator thread
+ * never waits for the lock, for it has completion functions to call: it leaves word (`wanted`) and
+ * sleeps on its bell.
  *
  * Nobody of this rank polls while all its threads sleep or compute. Then the rank block's `parked`
  * says which events are worth a system call to whoever causes them: none while nothing of ours is
@@ -40,6 +42,7 @@ struct ronde_engine {
 	_Atomic uint32_t kicked; /* the coordinator thread has been woken and is on its way */
 	_Atomic uint32_t turnstile; /* futex: counts completions and drops of the lock */
 	_Atomic uint32_t waiters;   /* threads that want to help, or sleep on the turnstile */
+	_Atomic uint32_t wanted;    /* the coordinator thread did not get the lock: ring for it */
 	_Atomic bool
 		backlogged; /* submissions wait for room in the ring, or a shutdown to be said */
 	_Atomic bool stop;
@@ -52,6 +55,7 @@ struct ronde_engine {
 
 /* spins: see RONDE_SPIN; cores_per_rank decides when it is negative. Starts no thread. */
 int ronde_engine_init(struct ronde_engine *engine, int spins, double cores_per_rank);
+/* An engine that is all zero was never made, and is fine. */
 void ronde_engine_finish(struct ronde_engine *engine);
 /* The coordinator thread. Errors: SYSTEM. */
 int ronde_engine_start(struct ronde_context *context);
@@ -72,10 +76,15 @@ void ronde_engine_poke_helper(struct ronde_context *context);
 /* Requests were completed. */
 void ronde_engine_completed(struct ronde_context *context);
 
+/* ---- completion functions (callback.c) ---- */
+
 /* Room for a call, kept with the request. Under the submit lock. Errors: OUT_OF_MEMORY. */
-int ronde_engine_prepare_call_back(struct ronde_context *context, struct ronde_request *request,
-				   ronde_done_fn fn, void *arg);
+int ronde_engine_prepare_call_back(struct ronde_request *request, ronde_done_fn fn, void *arg);
 /* The request is done: hands its call to the coordinator thread. Under the submit lock. */
 void ronde_engine_call_back(struct ronde_context *context, struct ronde_request *request);
+/* Makes the calls that are due. By the coordinator thread, with no lock held. */
+void ronde_engine_make_calls(struct ronde_context *context);
+/* True inside such a call. */
+bool ronde_engine_is_calling_back(void);
 
 #endif

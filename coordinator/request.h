@@ -92,7 +92,8 @@ void ronde_request_text(const struct ronde_request *request, char *text, size_t 
 
 static inline bool ronde_request_is_done(const struct ronde_request *request)
 {
-	return (atomic_load_explicit(&request->state, memory_order_acquire) & 3) ==
+	/* Sequentially consistent: who is about to sleep has announced that before it looks. */
+	return (atomic_load_explicit(&request->state, memory_order_seq_cst) & 3) ==
 	       RONDE_REQUEST_DONE;
 }
 

@@ -58,7 +58,8 @@ bool ronde_ring_has_room(struct ronde_ring_producer *p, size_t bytes)
 	uint64_t want = p->head + filler_cells(p, n) + n + 1;
 	if (want - p->seen_consumed <= p->count)
 		return true;
-	p->seen_consumed = atomic_load_explicit(p->consumed, memory_order_acquire);
+	/* Sequentially consistent, as in ronde_ring_peek(). */
+	p->seen_consumed = atomic_load_explicit(p->consumed, memory_order_seq_cst);
 	return want - p->seen_consumed <= p->count;
 }
 

@@ -128,11 +128,14 @@ bool ronde_submit_flush(struct ronde_context *ctx)
 	}
 	if (s->shutdown_wanted && !s->shutdown_said && !s->backlog)
 		some |= say_shutdown(s);
+	bool ending = s->shutdown_wanted;
 	atomic_store_explicit(&ctx->engine.backlogged,
 			      s->backlog || s->shutdown_wanted != s->shutdown_said,
-			      memory_order_relaxed);
+			      memory_order_seq_cst);
 	pthread_mutex_unlock(&s->lock);
-	if (some && !ctx->leader)
+	if (some && ending) /* a leader that is idle is not parked for announcements */
+		ronde_bell_ring(&ctx->node->arena, 0);
+	else if (some && !ctx->leader)
 		ronde_bell_touch(&ctx->node->arena, 0, RONDE_PARKED_ALL);
 	return some;
 }
@@ -140,9 +143,9 @@ bool ronde_submit_flush(struct ronde_context *ctx)
 void ronde_submit_again(struct ronde_context *ctx, struct ronde_request *r)
 {
 	announce(ctx, r);
-	atomic_store_explicit(&ctx->engine.backlogged, ctx->submissions.backlog != NULL,
-			      memory_order_relaxed);
-	if (!ctx->leader)
+	if (r->backlogged)
+		atomic_store_explicit(&ctx->engine.backlogged, true, memory_order_seq_cst);
+	else if (!ctx->leader)
 		ronde_bell_touch(&ctx->node->arena, 0, RONDE_PARKED_ALL);
 }
 
@@ -241,7 +244,7 @@ int ronde_submit(struct ronde_context *ctx, const struct ronde_submission *sub,
 	announce(ctx, r);
 	bool backlogged = r->backlogged;
 	if (backlogged)
-		atomic_store_explicit(&ctx->engine.backlogged, true, memory_order_relaxed);
+		atomic_store_explicit(&ctx->engine.backlogged, true, memory_order_seq_cst);
 	pthread_mutex_unlock(&s->lock);
 
 	if (backlogged)
@@ -258,10 +261,10 @@ void ronde_submit_shutdown(struct ronde_context *ctx)
 	struct ronde_submissions *s = &ctx->submissions;
 	pthread_mutex_lock(&s->lock);
 	s->shutdown_wanted = true;
-	atomic_store_explicit(&ctx->engine.backlogged, true, memory_order_relaxed);
+	atomic_store_explicit(&ctx->engine.backlogged, true, memory_order_seq_cst);
 	pthread_mutex_unlock(&s->lock);
 	ronde_submit_flush(ctx);
-	/* The leader may be idle and not parked for announcements. */
+	/* If the ring is full an idle leader has to make room. */
 	ronde_bell_ring(&ctx->node->arena, 0);
 	ronde_bell_ring(&ctx->node->arena, ctx->node->local_rank);
 }
@@ -361,7 +364,7 @@ int ronde_submit_on_done(struct ronde_context *ctx, ronde_handle handle, ronde_d
 		status = ronde_error(RONDE_ERR_INVALID_ARGUMENT,
 				     "ronde_handle_on_done: this handle has a function already");
 	} else {
-		status = ronde_engine_prepare_call_back(ctx, r, fn, arg);
+		status = ronde_engine_prepare_call_back(r, fn, arg);
 		if (!status && state == RONDE_REQUEST_DONE)
 			ronde_engine_call_back(ctx, r);
 	}
