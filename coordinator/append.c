@@ -243,3 +243,11 @@ bool ronde_leader_append_shutdown(struct ronde_leader *l)
 	}
 	return all;
 }
+
+void ronde_leader_down(struct ronde_leader *l)
+{
+	const struct ronde_node *node = l->context->node;
+	for (int i = 0; i < node->local_size; i++)
+		if (!l->told[i])
+			ronde_bell_ring(&node->arena, i);
+}

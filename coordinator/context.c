@@ -79,10 +79,10 @@ static int open_rings(struct ronde_context *ctx)
 {
 	const struct ronde_arena *arena = &ctx->node->arena;
 	struct ronde_submissions *s = &ctx->submissions;
-	const size_t ring = (size_t)arena->shape.ring_cells * RONDE_CELL_BYTES + RONDE_CACHE_LINE;
-	const size_t at = ring * (size_t)ctx->node->local_rank;
-	ronde_ring_producer_init(&s->ring, arena->announce + at, arena->shape.ring_cells);
-	ronde_ring_consumer_init(&ctx->schedule.log, arena->log + at, arena->shape.ring_cells);
+	const int me = ctx->node->local_rank;
+	ronde_ring_producer_init(&s->ring, ronde_announce_ring(arena, me), arena->shape.ring_cells);
+	ronde_ring_consumer_init(&ctx->schedule.log, ronde_log_ring(arena, me),
+				 arena->shape.ring_cells);
 	ronde_schedule_init(&ctx->schedule);
 	if (ctx->node->local_rank == 0)
 		return ronde_leader_create(&ctx->leader, ctx);
@@ -125,8 +125,8 @@ static int start(struct ronde_context *ctx, const struct ronde_config *config)
 		status = meet(ctx);
 	if (status)
 		return status;
-	atomic_store_explicit(&ctx->node->arena.ranks[ctx->node->local_rank].life,
-			      RONDE_LIFE_RUNNING, memory_order_seq_cst);
+	_Atomic uint32_t *life = &ctx->node->arena.ranks[ctx->node->local_rank].life;
+	atomic_store_explicit(life, RONDE_LIFE_RUNNING, memory_order_seq_cst);
 	ronde_log(ctx->log, INFO,
 		  "Ronde %s: rank %d of %d, local rank %d of %d, started by %s, kernels %s, %.3g "
 		  "core(s) "
@@ -138,7 +138,12 @@ static int start(struct ronde_context *ctx, const struct ronde_config *config)
 		ronde_log_once_per_job(ctx->log, INFO,
 				       "%d ranks share %.3g cores: waiting threads yield early",
 				       ctx->node->local_size, cores * ctx->node->local_size);
-	return ronde_engine_start(ctx);
+	status = ronde_engine_start(ctx);
+	if (status) { /* the others have begun */
+		atomic_store_explicit(life, RONDE_LIFE_ABORTED, memory_order_seq_cst);
+		ronde_context_give_up(ctx);
+	}
+	return status;
 }
 
 static void release(struct ronde_context *ctx, bool clean)

@@ -70,6 +70,8 @@ struct ronde_decision {
 void ronde_leader_append(struct ronde_leader *leader, const struct ronde_decision *decision);
 /* Appends the end of the log. False: it did not fit everywhere; call again. */
 bool ronde_leader_append_shutdown(struct ronde_leader *leader);
+/* This rank is down: wakes those whose ring the end did not fit into, to see it in the arena. */
+void ronde_leader_down(struct ronde_leader *leader);
 
 /* Upper bound of the bytes a tensor adds to an entry of that kind; and those of an entry without
  * tensors. */

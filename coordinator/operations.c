@@ -7,6 +7,7 @@
 #include "collectives/bootstrap/wait.h"
 #include "collectives/status.h"
 #include "coordinator/context.h"
+#include "coordinator/leader.h"
 #include "coordinator/submit.h"
 
 /* How long a rank waits for the others to let go of its memory after a loss. */
@@ -231,6 +232,8 @@ static bool finish_shutdown(struct ronde_context *ctx)
 		 "rank %d has shut Ronde down; this operation had not been agreed on by all ranks",
 		 ctx->schedule.ended_by);
 	set_life(ctx, RONDE_LIFE_DOWN);
+	if (ctx->leader)
+		ronde_leader_down(ctx->leader);
 	end(ctx, RONDE_ERR_SHUTDOWN, text);
 	return true;
 }
