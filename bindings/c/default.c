@@ -104,24 +104,31 @@ static bool has_ended(void)
  * inside. */
 static void close_ended(void)
 {
-	if (pthread_rwlock_trywrlock(&state.use))
+	if (ronde_engine_is_calling_back() || pthread_mutex_trylock(&state.starting))
 		return;
-	struct ronde_context *context = state.context;
-	state.context = NULL;
-	pthread_rwlock_unlock(&state.use);
-	ronde_context_destroy(context);
+	if (pthread_rwlock_trywrlock(&state.use) == 0) {
+		struct ronde_context *context = state.context;
+		state.context = NULL;
+		pthread_rwlock_unlock(&state.use);
+		ronde_context_destroy(context);
+	}
+	pthread_mutex_unlock(&state.starting);
 }
 
-/* A process that ends without ronde_shutdown() tells the others, and waits for nobody. */
+/*
+ * A process that ends without ronde_shutdown() tells the others, and waits for nobody. Another
+ * thread may be inside a call for ever, or just be shutting down: no lock is waited for.
+ */
 static void at_exit(void)
 {
-	if (!state.context || atomic_load(&state.forked))
+	if (atomic_load(&state.forked) || pthread_rwlock_tryrdlock(&state.use))
 		return;
-	/* Another thread may be inside a call for ever: no lock is waited for. */
-	if (has_ended())
-		close_ended();
-	else
+	bool ended = has_ended();
+	if (state.context && !ended)
 		ronde_context_leave(state.context);
+	pthread_rwlock_unlock(&state.use);
+	if (ended)
+		close_ended();
 }
 
 static void after_fork_in_child(void)
@@ -224,8 +231,22 @@ static void stop(void)
 	ronde_context_destroy(context);
 }
 
+/* The coordinator thread cannot wait for its own end. */
+static int refuse_in_call_back(const char *function)
+{
+	if (!ronde_engine_is_calling_back())
+		return RONDE_OK;
+	return ronde_error(
+		RONDE_ERR_INVALID_ARGUMENT,
+		"%s: called from a function given to ronde_handle_on_done(); have it tell "
+		"another thread to call it",
+		function);
+}
+
 int ronde_init(const ronde_init_options *options)
 {
+	if (refuse_in_call_back("ronde_init"))
+		return RONDE_ERR_INVALID_ARGUMENT;
 	if (atomic_load(&state.forked))
 		return ronde_error(
 			RONDE_ERR_NOT_INITIALIZED,
@@ -241,6 +262,8 @@ int ronde_init(const ronde_init_options *options)
 
 int ronde_shutdown(void)
 {
+	if (refuse_in_call_back("ronde_shutdown"))
+		return RONDE_ERR_INVALID_ARGUMENT;
 	if (atomic_load(&state.forked))
 		return RONDE_OK;
 	pthread_mutex_lock(&state.starting);

@@ -163,7 +163,7 @@ typedef struct ronde_init_options {
  * one), maps the node's shared memory and starts the coordinator thread. Collective; blocks.
  * Does nothing when already initialised. May be called again after ronde_shutdown().
  * @param options NULL for defaults and environment
- * Errors: CONFIGURATION, LAUNCHER, OUT_OF_MEMORY, VERSION, SYSTEM, PEER_LOST.
+ * Errors: CONFIGURATION, LAUNCHER, OUT_OF_MEMORY, VERSION, SYSTEM, PEER_LOST, INVALID_ARGUMENT.
  */
 RONDE_API int ronde_init(const ronde_init_options *options);
 
@@ -171,7 +171,7 @@ RONDE_API int ronde_init(const ronde_init_options *options);
  * Ends the runtime, on all ranks: what has been agreed on completes, everything else fails with
  * RONDE_ERR_SHUTDOWN on every rank, naming the rank that shut down first. Frees all handles. Does
  * not wait for ranks that compute. RONDE_OK also when not initialised. Memory of ronde_alloc()
- * stays.
+ * stays. Errors: INVALID_ARGUMENT (called from a function given to ronde_handle_on_done()).
  */
 RONDE_API int ronde_shutdown(void);
 
