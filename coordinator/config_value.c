@@ -66,8 +66,9 @@ static const char *find_word(const char *choices, int position)
 {
 	while (position-- > 0) {
 		choices = strchr(choices, '|');
-		if (!choices++)
+		if (!choices)
 			return NULL;
+		choices++;
 	}
 	return choices;
 }

@@ -12,8 +12,6 @@
 static size_t append(char *text, size_t bytes, size_t used, const char *format, ...)
 {
 	va_list args;
-	if (used + 1 >= bytes)
-		return used;
 	va_start(args, format);
 	int n = vsnprintf(text + used, bytes - used, format, args);
 	va_end(args);

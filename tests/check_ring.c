@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The record ring: against a model in one thread, and between two threads. */
+/* The record ring: against a model in one thread, between two threads, and between processes. */
 #include <check.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "coordinator/ring.h"
 
@@ -95,6 +98,69 @@ START_TEST(as_a_queue)
 	}
 	ck_assert_msg(!bad, "seed %u: record %u", 4711u + (unsigned)_i, read);
 	ck_assert_int_gt(full, 0);
+	free(b.memory);
+}
+END_TEST
+
+/* The ring as if it had been used for so many cells already. */
+static void start_at(struct both *b, uint64_t position)
+{
+	b->producer.head = b->producer.seen_consumed = position;
+	b->consumer.tail = b->consumer.last_touch = position;
+	atomic_store(b->producer.consumed, position);
+}
+
+/*
+ * Room is refused exactly when the record, what is skipped before it and the cell behind it do not
+ * fit between head and tail. The positions are where lap numbers wrap, so that the number 0 of
+ * cleared cells comes near.
+ */
+START_TEST(room_is_exact)
+{
+	struct both b = new_ring();
+	unsigned seed = 815u + (unsigned)_i;
+	uint64_t head = (((uint64_t)1 << 32) - 3) * CELLS + (unsigned)_i * 5, tail = head;
+	uint64_t ends[MODEL]; /* where each record ends */
+	uint32_t written = 0, read = 0, refused = 0;
+	const char *wrong = NULL;
+	start_at(&b, head);
+	while (read < 3000 && !wrong) {
+		size_t bytes = random_size(&seed), got;
+		if (rand_r(&seed) % 2) {
+			uint64_t cells = (bytes + RONDE_RING_HEADER + RONDE_CELL_BYTES - 1) /
+					 RONDE_CELL_BYTES;
+			uint64_t rest = CELLS - head % CELLS;
+			uint64_t skip = cells > rest ? rest : 0;
+			bool fits = head + skip + cells + 1 - tail <= CELLS;
+			if (ronde_ring_has_room(&b.producer, bytes) != fits)
+				wrong = "room";
+			unsigned char *body = ronde_ring_reserve(&b.producer, bytes);
+			if ((body != NULL) != fits)
+				wrong = "a reservation";
+			refused += !fits;
+			if (!body)
+				continue;
+			fill(body, bytes, written);
+			ronde_ring_publish(&b.producer);
+			head += skip + cells;
+			ends[written++ % MODEL] = head;
+			if (b.producer.head != head)
+				wrong = "the head";
+			continue;
+		}
+		const unsigned char *body = ronde_ring_peek(&b.consumer, &got);
+		if ((body != NULL) != (read < written))
+			wrong = "what there is to read";
+		if (!body || wrong)
+			continue;
+		if (!same(body, got, read))
+			wrong = "a body";
+		ronde_ring_consume(&b.consumer);
+		tail = ends[read++ % MODEL];
+	}
+	ck_assert_msg(!wrong, "seed %d, record %u: %s", 815 + _i, read, wrong);
+	ck_assert_uint_gt(refused, 100);
+	ck_assert_uint_gt(b.consumer.tail / CELLS, ((uint64_t)1 << 32) + 3);
 	free(b.memory);
 }
 END_TEST
@@ -194,16 +260,51 @@ START_TEST(between_two_threads)
 }
 END_TEST
 
+/* Each maps the memory for itself and sees nothing else of the other. */
+START_TEST(between_two_processes)
+{
+	unsigned char *memory =
+		mmap(NULL, RING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(memory, MAP_FAILED);
+	pid_t child = fork();
+	ck_assert_int_ge(child, 0);
+	if (child == 0) {
+		struct both b = {.memory = memory};
+		ronde_ring_producer_init(&b.producer, memory, CELLS);
+		produce(&b);
+		_exit(0);
+	}
+	struct ronde_ring_consumer consumer;
+	ronde_ring_consumer_init(&consumer, memory, CELLS);
+	unsigned seed = 99;
+	int bad = 0, status;
+	for (uint32_t i = 0; i < RECORDS; i++) {
+		size_t bytes = random_size(&seed), got;
+		const unsigned char *body;
+		while (!(body = ronde_ring_peek(&consumer, &got)))
+			sched_yield();
+		bad += got != bytes || !same(body, got, i);
+		ronde_ring_consume(&consumer);
+	}
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert_int_eq(status, 0);
+	ck_assert_int_eq(bad, 0);
+	munmap(memory, RING_BYTES);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("ring");
 	TCase *tests = tcase_create("ring");
 	tcase_set_timeout(tests, 60);
 	tcase_add_loop_test(tests, as_a_queue, 0, 8);
+	tcase_add_loop_test(tests, room_is_exact, 0, 8);
 	tcase_add_test(tests, room_for_the_largest);
 	tcase_add_test(tests, tells_of_room);
 	tcase_add_test(tests, unheard);
 	tcase_add_test(tests, between_two_threads);
+	tcase_add_test(tests, between_two_processes);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

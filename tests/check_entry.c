@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Entries of the log: what a leader writes is read, and what none writes is refused. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/wire_random.h"
+
+/* An entry as a leader of walk_limits' job writes one. */
+struct draft {
+	struct ronde_entry head;
+	struct ronde_slot_name evictions[4];
+	struct ronde_definition definitions[4];
+	struct ronde_desc descs[4];
+	char names[4][RONDE_MAX_NAME + 1];
+	struct ronde_item items[4];
+	struct ronde_location locations[4][3];
+	unsigned char payload[4096];
+};
+
+static void draft_definition(unsigned *seed, struct draft *d, uint32_t i)
+{
+	bool named = below(seed, 2);
+	d->descs[i] = random_desc(seed);
+	d->definitions[i] = (struct ronde_definition){
+		.slot = named && below(seed, 4) == 0 ? RONDE_NO_SLOT : (uint32_t)below(seed, 16),
+		.generation = (uint32_t)rand_r(seed),
+		.key = {.kind = d->descs[i].kind, .named = named, .set = d->descs[i].set}};
+	if (named)
+		d->definitions[i].key.name_bytes = (uint16_t)random_name(seed, d->names[i]);
+}
+
+static void draft_item(unsigned *seed, struct draft *d, uint32_t i)
+{
+	bool named = below(seed, 2);
+	d->items[i] = (struct ronde_item){.slot = (uint32_t)below(seed, 16),
+					  .generation = (uint32_t)rand_r(seed),
+					  .named = named,
+					  .ordinal = named ? 0 : below(seed, UINT64_MAX),
+					  .count = below(seed, 40)};
+	if (named)
+		d->items[i].definition = (uint32_t)below(seed, d->head.definitions + 1);
+}
+
+static void draft_payload(unsigned *seed, struct draft *d, const struct ronde_desc *like)
+{
+	struct ronde_entry *head = &d->head;
+	random_bytes(seed, d->payload, sizeof d->payload);
+	if (head->type == RONDE_ENTRY_ERROR) {
+		head->lane = -1;
+		head->payload_bytes = 1 + (uint32_t)below(seed, 500);
+		d->payload[head->payload_bytes - 1] = 0;
+	} else if (head->path == RONDE_PATH_CARRIED) {
+		head->lane = -1;
+		for (uint32_t i = 0; i < head->items && like->kind != RONDE_KIND_BARRIER; i++)
+			head->payload_bytes += (uint32_t)ronde_wire_pad(
+				d->items[i].count * ronde_dtype_bytes((ronde_dtype)like->dtype));
+	} else {
+		head->lane = (int)below(seed, 4);
+		head->chunk_bytes = 64 * (1 + below(seed, 1024));
+	}
+}
+
+static size_t write_draft(const struct draft *d, unsigned char *record)
+{
+	struct ronde_writer w = {record, record + RECORD_BYTES, false};
+	ronde_write(&w, &d->head, sizeof d->head);
+	ronde_write(&w, d->evictions, d->head.evictions * sizeof *d->evictions);
+	for (uint32_t i = 0; i < d->head.definitions; i++) {
+		ronde_write(&w, &d->definitions[i], sizeof *d->definitions);
+		ronde_write(&w, &d->descs[i], ronde_desc_bytes(&d->descs[i]));
+		ronde_write(&w, d->names[i], d->definitions[i].key.name_bytes);
+	}
+	ronde_write(&w, d->items, d->head.items * sizeof *d->items);
+	if (d->head.type == RONDE_ENTRY_DATA && d->head.path == RONDE_PATH_ZERO_COPY)
+		ronde_write(&w, d->locations, d->head.items * sizeof *d->locations);
+	ronde_write(&w, d->payload, d->head.payload_bytes);
+	ck_assert(!w.failed);
+	return (size_t)(w.at - record);
+}
+
+static size_t random_entry(unsigned *seed, struct draft *d, unsigned char *record)
+{
+	memset(d, 0, sizeof *d);
+	struct ronde_desc like = random_desc(seed);
+	d->head = (struct ronde_entry){.type = (uint8_t)(1 + below(seed, 8) / 7),
+				       .path = (uint8_t)below(seed, 3),
+				       .evictions = (uint16_t)below(seed, 5),
+				       .definitions = (uint32_t)below(seed, 5),
+				       .items = 1 + (uint32_t)below(seed, 4),
+				       .index = below(seed, UINT64_MAX),
+				       .root = like.root,
+				       .base = below(seed, UINT64_MAX)};
+	memcpy(d->head.like, &like, sizeof d->head.like);
+	for (uint32_t i = 0; i < 4; i++) {
+		d->evictions[i].slot = (uint32_t)below(seed, 16);
+		draft_definition(seed, d, i);
+		draft_item(seed, d, i);
+		for (int m = 0; m < 3; m++)
+			d->locations[i][m] =
+				(struct ronde_location){below(seed, 99999), below(seed, 99999)};
+	}
+	draft_payload(seed, d, &like);
+	return write_draft(d, record);
+}
+
+static const char *compare_entry(const struct draft *d, const struct ronde_entry_view *v)
+{
+	if (memcmp(&d->head, v->head, sizeof d->head) != 0 ||
+	    memcmp(&v->like, d->head.like, sizeof d->head.like) != 0)
+		return "head";
+	if (memcmp(d->evictions, v->evictions, d->head.evictions * sizeof *d->evictions) != 0)
+		return "evictions";
+	if (memcmp(d->items, v->items, d->head.items * sizeof *d->items) != 0)
+		return "items";
+	if (v->locations &&
+	    memcmp(d->locations, v->locations, d->head.items * sizeof *d->locations) != 0)
+		return "locations";
+	if (memcmp(d->payload, v->payload, d->head.payload_bytes) != 0)
+		return "payload";
+	struct ronde_reader r = v->definitions;
+	for (uint32_t i = 0; i < d->head.definitions; i++) {
+		const struct ronde_definition *def = &d->definitions[i];
+		struct ronde_defined got;
+		ronde_entry_next(&r, &got);
+		if (got.slot.slot != def->slot || got.slot.generation != def->generation ||
+		    memcmp(&got.desc, &d->descs[i], sizeof got.desc) != 0)
+			return "definitions";
+		if (def->key.named && (got.key.head.name_bytes != def->key.name_bytes ||
+				       memcmp(got.key.name, d->names[i], def->key.name_bytes) != 0))
+			return "names";
+	}
+	return NULL;
+}
+
+START_TEST(entries_come_back)
+{
+	static struct draft d;
+	static alignas(8) unsigned char record[RECORD_BYTES];
+	unsigned seed = seed_of(_i);
+	const char *wrong = NULL;
+	int k = 0;
+	for (; k < 3000 && !wrong; k++) {
+		struct ronde_entry_view v;
+		size_t bytes = random_entry(&seed, &d, record);
+		wrong = ronde_entry_read(record, bytes, &walk_limits, &v) ? compare_entry(&d, &v)
+									  : "refused";
+		if (!wrong && (ronde_entry_read(record, bytes - 8, &walk_limits, &v) ||
+			       ronde_entry_read(record, bytes + 8, &walk_limits, &v)))
+			wrong = "taken with another size";
+	}
+	ck_assert_msg(!wrong, "seed %u, entry %d: %s", seed_of(_i), k, wrong);
+}
+END_TEST
+
+START_TEST(damaged_entries)
+{
+	static struct draft d;
+	static alignas(8) unsigned char record[RECORD_BYTES];
+	unsigned seed = seed_of(_i);
+	int taken = 0, refused = 0;
+	for (int k = 0; k < 5000; k++) {
+		size_t bytes = damage(&seed, record, random_entry(&seed, &d, record));
+		*(walk_entry(record, bytes, &walk_limits) ? &taken : &refused) += 1;
+		bytes = below(&seed, 300);
+		random_bytes(&seed, record, bytes);
+		record[0] = (unsigned char)(1 + k % 3);
+		walk_entry(record, bytes, &walk_limits);
+	}
+	ck_assert_int_gt(taken, 100);
+	ck_assert_int_gt(refused, 1000);
+}
+END_TEST
+
+/* One number after the other is one that no leader writes. */
+START_TEST(entries_refused)
+{
+	static struct draft good, d;
+	static alignas(8) unsigned char record[RECORD_BYTES];
+	const char *const what[] = {
+		"type",        "no items",          "root",           "root below",    "lane",
+		"no lane",     "no chunk",          "chunk",          "odd chunk",     "path",
+		"eviction",    "definition's slot", "its kind",       "its set",       "its name",
+		"item's slot", "its number",        "its definition", "staged payload"};
+	const int n = (int)(sizeof what / sizeof *what);
+	unsigned seed = 7;
+	random_entry(&seed, &good, record);
+	struct ronde_desc like = {.kind = RONDE_KIND_ALLREDUCE, .dtype = RONDE_FLOAT32};
+	good.head.type = RONDE_ENTRY_DATA, good.head.path = RONDE_PATH_STAGED;
+	good.head.evictions = good.head.definitions = good.head.items = 1;
+	good.head.payload_bytes = 0, good.head.lane = 3, good.head.chunk_bytes = 1 << 16;
+	memcpy(good.head.like, &like, sizeof good.head.like);
+	good.definitions[0].key.named = 1, good.definitions[0].key.name_bytes = 1;
+	good.items[0] = (struct ronde_item){.slot = 15, .named = 1, .count = 5};
+	ck_assert(walk_entry(record, write_draft(&good, record), &walk_limits));
+	for (int i = 0; i < n; i++) {
+		d = good;
+		switch (i) {
+		case 0:
+			d.head.type = 4;
+			break;
+		case 1:
+			d.head.items = 0;
+			break;
+		case 2:
+			d.head.root = 3;
+			break;
+		case 3:
+			d.head.root = -1;
+			break;
+		case 4:
+			d.head.lane = 4;
+			break;
+		case 5:
+			d.head.lane = -1;
+			break;
+		case 6:
+			d.head.chunk_bytes = 0;
+			break;
+		case 7:
+			d.head.chunk_bytes = (1 << 16) + 64;
+			break;
+		case 8:
+			d.head.chunk_bytes = 65;
+			break;
+		case 9:
+			d.head.path = 3;
+			break;
+		case 10:
+			d.evictions[0].slot = 16;
+			break;
+		case 11:
+			d.definitions[0].slot = 16;
+			break;
+		case 12:
+			d.definitions[0].key.kind ^= 1;
+			break;
+		case 13:
+			d.definitions[0].key.set = 1;
+			break;
+		case 14:
+			d.definitions[0].key.named = 0;
+			break;
+		case 15:
+			d.items[0].slot = 16;
+			break;
+		case 16:
+			d.items[0].named = 2;
+			break;
+		case 17:
+			d.items[0].definition = 2;
+			break;
+		case 18:
+			d.head.payload_bytes = 8;
+			break;
+		}
+		ck_assert_msg(!walk_entry(record, write_draft(&d, record), &walk_limits),
+			      "taken with a wrong %s", what[i]);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("entry");
+	TCase *tests = tcase_create("entry");
+	tcase_set_timeout(tests, 100);
+	tcase_add_loop_test(tests, entries_come_back, 0, 3);
+	tcase_add_loop_test(tests, damaged_entries, 0, 6);
+	tcase_add_test(tests, entries_refused);
+	suite_add_tcase(suite, tests);
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
