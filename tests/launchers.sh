@@ -139,6 +139,12 @@ copied_world()
 		"$openmpi" -np 2 "$folder/world" && says 2 "libopenmpi-dev" && says 2 "-Dmpi="
 }
 
+# The whole runtime, not only its bootstrap.
+reinit()
+{
+	try 0 "$@" -np 2 "$build/tests/reinit" 40 && says 2 "40 cycles"
+}
+
 text_file()
 {
 	echo "no module" >"$folder/text.so"
@@ -151,6 +157,7 @@ check mpirun-1 alone "$openmpi" -np 1 "$world"
 check mpirun-2 world_of 2 "$openmpi" --oversubscribe -np 2 "$world"
 check mpirun-4 world_of 4 "$openmpi" --oversubscribe -np 4 "$world"
 check 20-times world_of 2 "$openmpi" --oversubscribe -np 2 "$world" --again 20
+check reinit reinit "$openmpi" --oversubscribe
 check other-thread world_of 2 "$openmpi" --oversubscribe -np 2 "$world" --thread
 check singleton world_of 1 "$world_mpi" --mpi-init
 check linked-alone alone "$world_mpi"
@@ -200,6 +207,7 @@ fi
 for_mpich=$other/collectives/mpi/ronde_mpi.so
 check mpich-module world_of 2 env RONDE_MPI_MODULE="$for_mpich" "$mpich" -np 2 "$world"
 check mpich-20-times world_of 2 env RONDE_MPI_MODULE="$for_mpich" "$mpich" -np 2 "$world" --again 20
+check mpich-reinit reinit env RONDE_MPI_MODULE="$for_mpich" "$mpich"
 check mpich-module-openmpi refused 2 "mpirun.mpich -np 2 PROGRAM" \
 	env RONDE_MPI_MODULE="$for_mpich" "$openmpi" --oversubscribe -np 2 "$world"
 check two-mpis refused 2 "two MPIs cannot live in one process" \
