@@ -17,12 +17,18 @@
 #include "coordinator/submit.h"
 
 /*
- * How long a thread that waits for its own operation looks before it sleeps, and how long the
- * coordinator thread does, beside which the application may compute. A sleep and its wake-up cost
- * about 45 µs.
+ * How long a thread that waits for its own operation looks before it sleeps. A sleep and its
+ * wake-up cost about 45 µs.
  */
 #define HELPER_SECONDS 100e-6
-#define THREAD_SECONDS 50e-6
+/*
+ * How often the coordinator thread looks. The application may compute on the same core, so it never
+ * yields, for that gives a whole time slice away, but soon sleeps: a thread that slept is run at
+ * once when woken.
+ */
+#define THREAD_LOOKS 200
+/* The time slice it asks for, in nanoseconds: the shortest there is. See ask_for_short_slices(). */
+#define THREAD_SLICE 100000
 /* Looks between two yields: with a core for every rank, and without. */
 #define SPINS_ALONE 1000
 #define SPINS_SHARED 20
@@ -291,14 +297,16 @@ void ronde_engine_poke_helper(struct ronde_context *ctx)
 static void run(struct ronde_context *ctx)
 {
 	struct ronde_engine *e = &ctx->engine;
-	struct patience patience = {0};
+	int looks = 0;
 	start_running(ctx);
 	do {
 		for (;;) {
 			if (turn(ctx))
-				patience.looks = 0;
-			else if (!ctx->schedule.first || !be_patient(e, &patience, THREAD_SECONDS))
+				looks = 0;
+			else if (!ctx->schedule.first || ++looks > THREAD_LOOKS)
 				break;
+			else
+				pause_briefly();
 			if (atomic_load_explicit(&e->waiters, memory_order_relaxed))
 				break;
 		}
@@ -318,12 +326,34 @@ static bool take_lock(struct ronde_engine *e)
 	return taken;
 }
 
+/*
+ * A thread with short slices is due sooner when it is woken (Linux 6.12 and later: EEVDF takes
+ * sched_runtime of a normal thread for its slice). It gets no larger share of the core. Elsewhere
+ * nothing happens.
+ */
+static void ask_for_short_slices(void)
+{
+	struct {
+		uint32_t size, policy;
+		uint64_t flags;
+		int32_t nice;
+		uint32_t priority;
+		uint64_t runtime, deadline, period;
+	} attributes = {.size = sizeof attributes};
+	if (syscall(SYS_sched_getattr, 0, &attributes, sizeof attributes, 0) ||
+	    attributes.policy != SCHED_OTHER)
+		return;
+	attributes.runtime = THREAD_SLICE;
+	syscall(SYS_sched_setattr, 0, &attributes, 0);
+}
+
 /* It never waits for the lock: completion functions are called also while a helper has it. */
 static void *coordinator_thread(void *arg)
 {
 	struct ronde_context *ctx = arg;
 	struct ronde_engine *e = &ctx->engine;
 	struct ronde_rank_block *me = own_block(ctx);
+	ask_for_short_slices();
 	while (!atomic_load_explicit(&e->stop, memory_order_acquire)) {
 		uint32_t seen = atomic_load_explicit(&me->bell, memory_order_acquire);
 		double limit = -1;
