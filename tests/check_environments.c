@@ -110,12 +110,12 @@ static void mix(int rank, int size)
 		require_ok(ronde_allreduce_async(name, memory[t], memory[t], counts[t % 4],
 						 RONDE_FLOAT32, RONDE_SUM, NULL, &h[t]));
 	}
+	const int ranks = size * (size - 1) / 2; /* their sum */
 	for (int t = 0; t < TENSORS; t++) {
 		require_ok(ronde_wait(h[t]));
 		for (int64_t k = 0; k < counts[t % 4]; k++)
-			require(memory[t][k] ==
-					(float)(size * (t + k % 10) + size * (size - 1) / 2),
-				"tensor %d", t);
+			require(memory[t][k] == (float)(size * (t + k % 10) + ranks), "tensor %d",
+				t);
 	}
 }
 
