@@ -40,4 +40,4 @@ unshare --mount --pid --fork --kill-child bash -euc '
 	mount --bind "$archives" "$root/var/cache/apt/archives"
 	exec chroot "$root" env --chdir="$folder" "$@"
 ' inside "$root" "$cache/archives" "$home/ronde" \
-	"${as[@]}" env -i "${environment[@]}" bash -c "$command" </dev/null 2>&1 | sed 's/^/  /'
+	"${as[@]}" env -i "${environment[@]}" bash -c "$command" </dev/null 2>&1 | sed -u 's/^/  /'
