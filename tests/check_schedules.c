@@ -20,13 +20,21 @@
 
 static const int worlds[] = {1, 2, 3, 4, 5, 8};
 #define WORLDS ((int)(sizeof worlds / sizeof *worlds))
+
+/* Of each program; and how long a test may take, when not all others use the machine as well. */
+#ifdef __SANITIZE_THREAD__
+#define CONFIGURATIONS 1
+#define SECONDS 300
+#else
 #define CONFIGURATIONS 2
+#define SECONDS 120
+#endif
 
 static int rounds(int usual)
 {
 	const char *text = getenv("RONDE_TEST_ROUNDS");
 	if (text)
-		return atoi(text);
+		return (int)strtol(text, NULL, 10);
 	return getenv("RONDE_TEST_LONG") ? 25 * usual : usual;
 }
 
@@ -125,7 +133,7 @@ static void tune_full_rings(uint64_t *state, struct program_style *style, struct
 		set(settings, "carry_bytes", once_in(state, 2) ? "4K" : "64");
 		return;
 	}
-	style->steps = 3;
+	style->steps = 2;
 	style->ops = 500;
 	style->bytes = once_in(state, 2) ? 64 : 2048;
 	style->names = 64;
@@ -146,8 +154,8 @@ static void tune_shapes(uint64_t *state, struct program_style *style, struct set
 		set(settings, "cache_capacity", once_in(state, 4) ? "1" : "1024");
 		return;
 	}
-	style->steps = 3;
-	style->ops = 300 + (int)below(state, 200);
+	style->steps = 2;
+	style->ops = RONDE_PATTERN_SLOTS + (int)below(state, 100);
 	style->bytes = 2048;
 	style->names = once_in(state, 2) ? 20 : 0;
 	style->unnamed_percent = 90;
@@ -374,7 +382,7 @@ static void add_case(Suite *suite, const char *name, const TTest *test)
 {
 	TCase *tests = tcase_create(name);
 	tcase_set_timeout(tests,
-			  getenv("RONDE_TEST_LONG") || getenv("RONDE_TEST_ROUNDS") ? 0 : 120);
+			  getenv("RONDE_TEST_LONG") || getenv("RONDE_TEST_ROUNDS") ? 0 : SECONDS);
 	tcase_add_loop_test(tests, test, 0, WORLDS);
 	suite_add_tcase(suite, tests);
 }
