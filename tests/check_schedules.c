@@ -223,7 +223,7 @@ static void stale_body(struct rank *r)
 	struct stale *stale = r->arg;
 	const int others = stale->named ? 1 : OTHERS;
 	const bool held = r->rank == r->size - 1;
-	const float sum = (float)(r->size * (r->size - 1) / 2);
+	const int sum = r->size * (r->size - 1) / 2;
 	ronde_handle first, handles[OTHERS];
 	float data;
 	must(submit_first(r, stale->named, &data, &first), "first");
@@ -247,7 +247,7 @@ static void stale_body(struct rank *r)
 	for (int i = 0; i < others && held; i++)
 		must(wait_for(r, handles[i]), "other");
 	must(wait_for(r, first), "again");
-	ck_assert(data == sum);
+	ck_assert(data == (float)sum);
 	ck_assert_uint_eq(announcements_repeated(r), held);
 }
 
