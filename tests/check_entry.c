@@ -124,7 +124,7 @@ static const char *compare_entry(const struct draft *d, const struct ronde_entry
 		struct ronde_defined got;
 		ronde_entry_next(&r, &got);
 		if (got.slot.slot != def->slot || got.slot.generation != def->generation ||
-		    memcmp(&got.desc, &d->descs[i], sizeof got.desc) != 0)
+		    !ronde_desc_equal(&got.desc, &d->descs[i]))
 			return "definitions";
 		if (def->key.named && (got.key.head.name_bytes != def->key.name_bytes ||
 				       memcmp(got.key.name, d->names[i], def->key.name_bytes) != 0))

@@ -48,9 +48,10 @@ static const char *compare(const struct said *s, const struct ronde_heard *h)
 		return "payload";
 	if (s->head.type != RONDE_ANNOUNCE_FULL)
 		return NULL;
-	if (!ronde_desc_equal(&s->desc, &h->desc) ||
-	    memcmp(&s->desc, &h->desc, sizeof s->desc) != 0)
+	if (!ronde_desc_equal(&s->desc, &h->desc))
 		return "description";
+	if (memcmp(s->desc.dims, h->desc.dims, sizeof s->desc.dims) != 0)
+		return "extents beyond those given";
 	struct ronde_key key;
 	ronde_key_set(&key, (enum ronde_kind)s->desc.kind, s->desc.set,
 		      s->head.name_bytes ? s->name : NULL, s->head.name_bytes, s->head.ordinal);
