@@ -4,6 +4,7 @@
  * longest by looking at all of them.
  */
 #include <check.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -437,6 +438,7 @@ END_TEST
 
 int main(void)
 {
+	mallopt(M_PERTURB, 0xa5); /* memory comes full of rubbish */
 	Suite *suite = suite_create("ballot");
 	TCase *tests = tcase_create("ballot");
 	tcase_set_timeout(tests, 100);

@@ -12,7 +12,7 @@ struct draft {
 	struct ronde_slot_name evictions[4];
 	struct ronde_definition definitions[4];
 	struct ronde_desc descs[4];
-	char names[4][RONDE_MAX_NAME + 1];
+	char names[4][RONDE_MAX_NAME + 8];
 	struct ronde_item items[4];
 	struct ronde_location locations[4][3];
 	unsigned char payload[4096];
@@ -178,10 +178,11 @@ START_TEST(entries_refused)
 	static struct draft good, d;
 	static alignas(8) unsigned char record[RECORD_BYTES];
 	const char *const what[] = {
-		"type",        "no items",          "root",           "root below",    "lane",
-		"no lane",     "no chunk",          "chunk",          "odd chunk",     "path",
-		"eviction",    "definition's slot", "its kind",       "its set",       "its name",
-		"item's slot", "its number",        "its definition", "staged payload"};
+		"type",       "no items",       "root",           "root below",
+		"lane",       "no lane",        "no chunk",       "chunk",
+		"odd chunk",  "path",           "eviction",       "definition's slot",
+		"its kind",   "its set",        "its name",       "item's slot",
+		"its number", "its definition", "staged payload", "long name"};
 	const int n = (int)(sizeof what / sizeof *what);
 	unsigned seed = 7;
 	random_entry(&seed, &good, record);
@@ -252,6 +253,9 @@ START_TEST(entries_refused)
 			break;
 		case 18:
 			d.head.payload_bytes = 8;
+			break;
+		case 19:
+			d.definitions[0].key.name_bytes = RONDE_MAX_NAME + 1;
 			break;
 		}
 		ck_assert_msg(!walk_entry(record, write_draft(&d, record), &walk_limits),

@@ -279,22 +279,30 @@ START_TEST(claims_race)
 }
 END_TEST
 
-/* Threads claim the same handle at the same time: one gets it. */
+/* Threads claim the same handles at the same time, those being finished meanwhile. */
+#define RUSHED 20000u
+
 struct rush {
-	struct ronde_request *request;
-	ronde_handle handle;
-	pthread_barrier_t start;
-	_Atomic int winners;
+	struct ronde_request *requests[RUSHED];
+	ronde_handle handles[RUSHED];
+	_Atomic uint32_t at, here; /* the handle that is up, how many have tried it */
+	_Atomic uint32_t winners;
 };
 
+/* All try one handle before any tries the next. */
 static void *rush_in(void *arg)
 {
 	struct rush *rush = arg;
-	for (int i = 0; i < 500; i++) {
-		pthread_barrier_wait(&rush->start);
-		if (ronde_request_claim(rush->request, rush->handle))
+	for (uint32_t i = 0; i < RUSHED; i++) {
+		for (int turns = 0; atomic_load(&rush->at) != i; turns++)
+			if (turns > 200)
+				sched_yield();
+		if (ronde_request_claim(rush->requests[i], rush->handles[i]))
 			atomic_fetch_add(&rush->winners, 1);
-		pthread_barrier_wait(&rush->start);
+		if (atomic_fetch_add(&rush->here, 1) == LOOKERS - 1) {
+			atomic_store(&rush->here, 0);
+			atomic_store(&rush->at, i + 1);
+		}
 	}
 	return NULL;
 }
@@ -302,26 +310,24 @@ static void *rush_in(void *arg)
 START_TEST(one_claim_wins)
 {
 	struct ronde_request_pool *pool = new_pool(1);
-	struct rush rush = {0};
+	struct rush *rush = calloc(1, sizeof *rush);
 	pthread_t threads[LOOKERS];
-	int bad = 0;
-	pthread_barrier_init(&rush.start, NULL, LOOKERS + 1);
-	for (int i = 0; i < LOOKERS; i++)
-		ck_assert(!pthread_create(&threads[i], NULL, rush_in, &rush));
-	for (int i = 0; i < 500; i++) {
-		rush.request = ronde_request_new(pool);
-		rush.handle = ronde_request_handle(rush.request);
-		rush.winners = 0;
-		pthread_barrier_wait(&rush.start);
-		ronde_request_finish(pool, rush.request); /* meanwhile */
-		pthread_barrier_wait(&rush.start);
-		bad += rush.winners != 1 || !ronde_request_is_done(rush.request);
-		ronde_request_release(pool, rush.request);
+	uint32_t done = 0;
+	for (uint32_t i = 0; i < RUSHED; i++) {
+		rush->requests[i] = ronde_request_new(pool);
+		rush->handles[i] = ronde_request_handle(rush->requests[i]);
 	}
 	for (int i = 0; i < LOOKERS; i++)
+		ck_assert(!pthread_create(&threads[i], NULL, rush_in, rush));
+	for (uint32_t i = 0; i < RUSHED; i++)
+		ronde_request_finish(pool, rush->requests[i]);
+	for (int i = 0; i < LOOKERS; i++)
 		pthread_join(threads[i], NULL);
-	pthread_barrier_destroy(&rush.start);
-	ck_assert_int_eq(bad, 0);
+	for (uint32_t i = 0; i < RUSHED; i++)
+		done += ronde_request_is_done(rush->requests[i]);
+	ck_assert_uint_eq(rush->winners, RUSHED);
+	ck_assert_uint_eq(done, RUSHED);
+	free(rush);
 	delete_pool(pool);
 }
 END_TEST

@@ -135,6 +135,11 @@ START_TEST(kinds)
 	check_text("bias", d, 2,
 		   "tensor \"bias\": rank 0 submitted root rank 0, rank 1 submitted root rank 1; "
 		   "all ranks must give the same to one broadcast");
+	d[1].reduction = RONDE_MAX;
+	check_text("bias", d, 2,
+		   "tensor \"bias\": rank 0 submitted reduction sum, rank 1 submitted reduction "
+		   "max; all ranks must give the same to one broadcast");
+	d[1].reduction = RONDE_SUM;
 	d[0].kind = d[1].kind = RONDE_KIND_ALLGATHER;
 	d[0].root = d[1].root = 0;
 	d[0].dims[0] = d[1].dims[0] = 0;

@@ -98,6 +98,24 @@ START_TEST(damaged_announcements)
 }
 END_TEST
 
+/* A name that is longer than names are, in a record that is as long as it says. */
+START_TEST(long_names)
+{
+	static alignas(8) unsigned char record[RECORD_BYTES];
+	static char name[UINT16_MAX];
+	static const struct ronde_desc desc = {.kind = RONDE_KIND_BARRIER};
+	struct ronde_heard h;
+	memset(name, 'n', sizeof name);
+	for (uint16_t n = RONDE_MAX_NAME - 1; n < RONDE_MAX_NAME + 3; n++) {
+		struct ronde_announcement head = {.type = RONDE_ANNOUNCE_FULL, .name_bytes = n};
+		ronde_announcement_write(record, &head, &desc, name, NULL, NULL);
+		bool taken =
+			ronde_announcement_read(record, ronde_announcement_bytes(&head, &desc), &h);
+		ck_assert_int_eq(taken, n <= RONDE_MAX_NAME);
+	}
+}
+END_TEST
+
 /* A record's size is exactly what its head says. */
 START_TEST(sizes_of_announcements)
 {
@@ -155,6 +173,7 @@ int main(void)
 	tcase_add_loop_test(tests, damaged_announcements, 0, 6);
 	tcase_add_loop_test(tests, sizes_of_announcements, 0, 1);
 	tcase_add_test(tests, descriptions_refused);
+	tcase_add_test(tests, long_names);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
