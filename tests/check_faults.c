@@ -74,7 +74,7 @@ _Noreturn static void leave(struct scene *scene, enum way way)
 	case CRASHED:
 		no_core();
 		signal(SIGSEGV, SIG_DFL);
-		*(volatile int *)NULL = 1;
+		raise(SIGSEGV);
 		abort();
 	default:
 		syscall(SYS_exit_group, 0);
@@ -108,7 +108,7 @@ static int return_1(void)
 {
 	require_ok(ronde_init(NULL));
 	require_ok(ronde_barrier());
-	usleep(200000); /* the others have begun to wait */
+	require_ok(ronde_barrier()); /* the others have submitted what will never complete */
 	return 1;
 }
 
@@ -243,9 +243,11 @@ static void lose_body(struct scene *scene, int rank)
 	char text[FAULT_TEXT];
 	init_with(loss->settings);
 	require_ok(ronde_barrier());
-	if (loss->way == RETURNED_1)
-		atomic_store(&scene->died_at, scene_now() + 200000000);
 	submit_all(list);
+	if (loss->way == RETURNED_1) {
+		require_ok(ronde_barrier());
+		atomic_store(&scene->died_at, scene_now());
+	}
 	scene_reach(scene, rank, WAITING);
 	loss_text(text, victim, (int)scene->ranks[victim].pid, how(loss->way));
 	require_error(ronde_allreduce("blocked", x, x, 2, RONDE_FLOAT32, RONDE_SUM),

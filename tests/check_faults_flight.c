@@ -14,7 +14,8 @@ enum memory { HEAP, ORDINARY, MEMORIES };
 
 #define IN_FLIGHT 3
 /* 64 MiB, where that is not too slow. */
-#define ELEMENTS(f) (((f)->way == KILLED && (f)->n == 2 && !FAULT_CHECKED ? 64 : 8) * 1024 * 256)
+#define MIB(f) (FAULT_CHECKED ? 1 : (f)->way == KILLED && (f)->n == 2 ? 64 : 8)
+#define ELEMENTS(f) (MIB(f) * 1024 * 256)
 
 struct flight {
 	enum way way;

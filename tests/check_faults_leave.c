@@ -178,7 +178,7 @@ END_TEST
 /* ---- shutdown with operations in flight ---- */
 
 enum { AGREED = 4 };
-#define COUNT ((int64_t)1 << 20)
+#define COUNT ((int64_t)1 << (FAULT_CHECKED ? 16 : 20))
 
 struct shutdown {
 	int n, by, second; /* second: one more that shuts down at the same moment, or -1 */
