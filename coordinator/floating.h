@@ -10,8 +10,9 @@
 
 #include <xmmintrin.h>
 
-#define RONDE_FLOATING_DEFAULT 0x1f80u /* MXCSR at program start: all exceptions masked, nearest   \
-					*/
+#define RONDE_FLOATING_DEFAULT                                                                     \
+	0x1f80u /* MXCSR at program start: all exceptions masked, nearest                          \
+		 */
 
 static inline unsigned int ronde_floating_enter(void)
 {
