@@ -367,8 +367,9 @@ static void idle_body(struct scene *scene, int rank)
 	require_ok(ronde_init(NULL));
 	require_ok(ronde_barrier());
 	scene_reach(scene, rank, WAITING);
-	while (rank == 0)
-		pause();
+	if (rank == 0)
+		for (;;)
+			pause();
 	scene_wait_go(scene);
 	loss_text(text, 0, (int)scene->ranks[0].pid, how(KILLED_ASLEEP));
 	call_later(text);
@@ -398,8 +399,9 @@ static void stopped_body(struct scene *scene, int rank)
 	require_ok(ronde_init(NULL));
 	require_ok(ronde_barrier());
 	scene_reach(scene, rank, WAITING);
-	while (rank == 0)
-		pause();
+	if (rank == 0)
+		for (;;)
+			pause();
 	loss_text(text, 0, (int)scene->ranks[0].pid, how(KILLED_ASLEEP));
 	float x = 0;
 	require_error(ronde_allreduce("x", &x, &x, 1, RONDE_FLOAT32, RONDE_SUM),

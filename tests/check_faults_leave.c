@@ -10,9 +10,18 @@
 
 enum phase { STARTED = 1, READY, WAITING, DONE };
 
+/* 1 + 2 + … + n */
+static float sum_to(int n)
+{
+	float sum = 0;
+	for (int i = 1; i <= n; i++)
+		sum += (float)i;
+	return sum;
+}
+
 static void sum_ranks(int size, const char *name, int64_t count)
 {
-	float *x = malloc((size_t)count * sizeof *x), wanted = (float)(size * (size + 1) / 2);
+	float *x = malloc((size_t)count * sizeof *x), wanted = sum_to(size);
 	for (int64_t i = 0; i < count; i++)
 		x[i] = (float)(ronde_rank() + 1);
 	require_ok(ronde_allreduce(name, x, x, count, RONDE_FLOAT32, RONDE_SUM));
@@ -201,7 +210,7 @@ static void *wait_blocked(void *arg)
 
 static void check_sums(float **m, int n)
 {
-	const float wanted = (float)(n * (n + 1) / 2);
+	const float wanted = sum_to(n);
 	for (int i = 0; i < AGREED; i++)
 		for (int64_t k = 0; k < COUNT; k++)
 			require(m[i][k] == wanted, "operation %d, which was agreed on: %g", i,
