@@ -289,14 +289,18 @@ struct rush {
 	_Atomic uint32_t winners;
 };
 
-/* All try one handle before any tries the next. */
+/* All try one handle before any tries the next; who is first to know of it waits a little, now and
+ * then. */
 static void *rush_in(void *arg)
 {
 	struct rush *rush = arg;
+	unsigned seed = (unsigned)(uintptr_t)&seed;
 	for (uint32_t i = 0; i < RUSHED; i++) {
 		for (int turns = 0; atomic_load(&rush->at) != i; turns++)
 			if (turns > 200)
 				sched_yield();
+		for (volatile int pause = rand_r(&seed) % 128; pause > 0; pause--)
+			;
 		if (ronde_request_claim(rush->requests[i], rush->handles[i]))
 			atomic_fetch_add(&rush->winners, 1);
 		if (atomic_fetch_add(&rush->here, 1) == LOOKERS - 1) {
