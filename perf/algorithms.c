@@ -139,7 +139,7 @@ static void run_operation(struct rank *r, const struct candidate *c)
 			 .me = r->me,
 			 .members = r->members,
 			 .element = sizeof(float),
-			 .spec = {RONDE_FLOAT32, RONDE_SUM, 1.0, 1.0, 1},
+			 .spec = {RONDE_FLOAT32, RONDE_SUM, 1.0, 1.0, 1, false},
 			 .chunk_bytes = c->chunk,
 			 .pieces = &piece,
 			 .npieces = 1,

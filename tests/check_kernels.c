@@ -253,7 +253,7 @@ START_TEST(every_small_count)
 	seed(_i);
 	for (size_t count = 0; count <= 140; count++)
 		for (size_t r = 0; r < REDUCTIONS; r++) {
-			struct a_case c = {.spec = {(ronde_dtype)_i, reductions[r], 1, 1, 2},
+			struct a_case c = {.spec = {(ronde_dtype)_i, reductions[r], 1, 1, 2, false},
 					   .nsource = 2,
 					   .ndestination = 2,
 					   .present = {true, true},
@@ -272,7 +272,7 @@ START_TEST(in_place_with_each)
 		for (int k = 0; k < n; k++)
 			for (size_t r = 0; r < REDUCTIONS; r++) {
 				struct a_case c = {.spec = {(ronde_dtype)_i, reductions[r], 1,
-							    below(2) ? 1 : 0.5, n},
+							    below(2) ? 1 : 0.5, n, false},
 						   .nsource = n,
 						   .ndestination = 1 + (int)below((uint32_t)n),
 						   .in_place = k,

@@ -49,10 +49,12 @@ static struct holdings holdings(void)
 {
 	struct holdings h = {entries("/proc/self/fd"), lines("/proc/self/maps"),
 			     entries("/proc/self/task"), 0};
+	char text[200], *second;
 	FILE *file = fopen("/proc/self/statm", "r");
-	require(file && fscanf(file, "%*d %ld", &h.resident) == 1, "no resident size");
+	require(file && fgets(text, sizeof text, file), "no resident size");
 	fclose(file);
-	h.resident *= sysconf(_SC_PAGESIZE);
+	strtol(text, &second, 10);
+	h.resident = strtol(second, NULL, 10) * sysconf(_SC_PAGESIZE);
 	return h;
 }
 
