@@ -205,6 +205,11 @@ void ronde_context_stop(struct ronde_context *ctx)
 	ronde_engine_wait_flag(ctx, &ctx->schedule.ended, STOP_SECONDS);
 }
 
+bool ronde_context_ended(struct ronde_context *ctx)
+{
+	return atomic_load_explicit(&ctx->submissions.ended, memory_order_acquire) != RONDE_OK;
+}
+
 void ronde_context_destroy(struct ronde_context *ctx)
 {
 	if (!ctx)

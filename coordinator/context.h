@@ -42,7 +42,7 @@ struct ronde_submissions {
 	_Atomic uint32_t in_flight;                   /* pending requests */
 	bool shutdown_wanted, shutdown_said;
 	/* Why nothing can be submitted any more; RONDE_OK: it can. */
-	int ended;
+	_Atomic int ended; /* read without the lock by those who only ask whether */
 	char *ended_text;
 };
 
@@ -85,6 +85,9 @@ void ronde_context_destroy(struct ronde_context *context);
  * Pending requests are complete after it; other threads may still be inside the context.
  */
 void ronde_context_stop(struct ronde_context *context);
+
+/* True once calls fail because the runtime has ended: before the first of them has returned. */
+bool ronde_context_ended(struct ronde_context *context);
 
 /* This rank leaves without a shutdown (exit()). Tells the others, waits for nobody. */
 void ronde_context_leave(struct ronde_context *context);

@@ -245,7 +245,9 @@ static void lose_body(struct scene *scene, int rank)
 	require_ok(ronde_barrier());
 	submit_all(list);
 	if (loss->way == RETURNED_1) {
-		require_ok(ronde_barrier());
+		/* It may be gone before this rank is told that all have come. */
+		int status = ronde_barrier();
+		require(!status || status == RONDE_ERR_PEER_LOST, "%s", ronde_error_message());
 		atomic_store(&scene->died_at, scene_now());
 	}
 	scene_reach(scene, rank, WAITING);

@@ -97,7 +97,7 @@ int ronde_free(void *memory)
 
 static bool has_ended(void)
 {
-	return state.context && atomic_load(&state.context->schedule.ended);
+	return state.context && ronde_context_ended(state.context);
 }
 
 /* After another rank's shutdown: ends this rank's part as ronde_shutdown() would, if nobody is

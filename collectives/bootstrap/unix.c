@@ -160,6 +160,11 @@ static int gather_all(struct ronde_unix *u, struct gather *g, unsigned char *all
 	return RONDE_OK;
 }
 
+/*
+ * All parts are there, so the exchange is a success, on every rank that still lives: who has died
+ * meanwhile is missed by the next one. (Were it rank 0's error, it would be that of ranks after the
+ * dead one as well, and a success for those before.)
+ */
 static int scatter(struct ronde_unix *u, const void *all, size_t bytes)
 {
 	const double deadline = ronde_seconds() + u->timeout;
@@ -170,11 +175,10 @@ static int scatter(struct ronde_unix *u, const void *all, size_t bytes)
 		int error = ronde_wire_send(u->fds[r], &frame, sizeof frame, deadline);
 		if (!error)
 			error = ronde_wire_send(u->fds[r], all, frame.bytes, deadline);
-		if (error)
-			return ronde_unix_fail(u, RONDE_ERR_PEER_LOST, "rank %d was lost: %s", r,
-					       error == -ETIMEDOUT
-						       ? "it does not read what it is sent"
-						       : "its connection ended");
+		if (error == -ETIMEDOUT)
+			return ronde_unix_fail(u, RONDE_ERR_PEER_LOST,
+					       "rank %d was lost: it does not read what it is sent",
+					       r);
 	}
 	return RONDE_OK;
 }
