@@ -4,9 +4,10 @@
  * the table of select.c. Forked ranks share an arena and heaps mapped before the fork.
  *
  * In every round each rank rewrites its whole tensor (not timed), all meet at a barrier, and each
- * does one thing: glibc's memcpy of as many bytes in ordinary memory, or one operation. The time of
- * a round is the slowest rank's; the figure is the median over rounds in which all candidates of a
- * size take turns.
+ * does one thing: glibc's memcpy of as many bytes in ordinary memory, the same of what the next
+ * rank has just written in memory they share (peer-copy: what no way through shared memory can do
+ * without), or one operation. The time of a round is the slowest rank's; the figure is the median
+ * over rounds in which all candidates of a size take turns.
  */
 #include <argp.h>
 #include <sched.h>
@@ -34,8 +35,9 @@ struct options {
 	bool out_of_place;
 };
 
-/* One column: an algorithm with a chunk size; algorithm NULL: memcpy. */
+/* One column: an algorithm with a chunk size; algorithm NULL: a copy. */
 struct candidate {
+	bool peer; /* copies what the next rank wrote */
 	const struct ronde_algorithm *algorithm;
 	enum ronde_kind kind;
 	enum ronde_path path;
@@ -109,7 +111,7 @@ static unsigned char *heap_output(const struct rank *r, int member)
 
 static unsigned char *my_input(const struct rank *r, const struct candidate *c)
 {
-	return c->algorithm && is_zero_copy(c) ? r->heaps[r->me] : r->input;
+	return c->peer || (c->algorithm && is_zero_copy(c)) ? r->heaps[r->me] : r->input;
 }
 
 static void run_operation(struct rank *r, const struct candidate *c)
@@ -172,7 +174,8 @@ static double one_round(struct rank *r, const struct candidate *c, int round)
 	if (c->algorithm)
 		run_operation(r, c);
 	else
-		memcpy(r->spare, r->input, r->bytes);
+		memcpy(r->spare, c->peer ? r->heaps[(r->me + 1) % r->options->ranks] : r->input,
+		       r->bytes);
 	r->shared->seconds[r->me] = now() - start;
 	meet(r);
 
@@ -199,8 +202,8 @@ static void add(struct candidate *list, int *count, struct candidate c, const st
 	list[(*count)++] = c;
 }
 
-/* memcpy, and every algorithm that the option allows with every chunk size that makes a difference.
- */
+/* The copies, and every algorithm that the option allows with every chunk size that makes a
+ * difference. */
 static int candidates(const struct options *o, size_t bytes, struct candidate *list)
 {
 	int count = 0;
@@ -209,6 +212,7 @@ static int candidates(const struct options *o, size_t bytes, struct candidate *l
 	const struct ronde_algorithm *const *table = ronde_algorithm_table(&rows);
 
 	add(list, &count, (struct candidate){.algorithm = NULL}, o);
+	add(list, &count, (struct candidate){.algorithm = NULL, .peer = true}, o);
 	for (size_t i = 0; i < rows; i++) {
 		const char *name = table[i]->name;
 		struct candidate c = {.algorithm = table[i], .chunk = RONDE_GRAIN};
@@ -242,8 +246,11 @@ static void print_size(const struct rank *r, struct candidate *list, int count)
 		const struct candidate *c = &list[i];
 		double middle = c->times[rounds / 2], best = c->times[rounds / 10];
 		printf("%9zu  %-20s %8zu %10.2f us %6.2f x  %10.2f us %6.2f x\n", r->bytes,
-		       c->algorithm ? c->algorithm->name : "memcpy", c->algorithm ? c->chunk : 0,
-		       middle * 1e6, middle / list[0].times[rounds / 2], best * 1e6,
+		       c->algorithm ? c->algorithm->name
+		       : c->peer    ? "peer-copy"
+				    : "memcpy",
+		       c->algorithm ? c->chunk : 0, middle * 1e6,
+		       middle / list[0].times[rounds / 2], best * 1e6,
 		       best / list[0].times[rounds / 10]);
 	}
 }

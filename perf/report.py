@@ -22,6 +22,7 @@ from tables import (
     by_size,
     large_table,
     latency_table,
+    limits_table,
     number,
     others_table,
     size_text,
@@ -181,6 +182,7 @@ def page(folder, path):
         "barrier": latency_table(Data(folder, "others"), 2, "barrier", "ordinary", 0),
         "overlap": overlap_text(folder),
         "training": training_table(folder),
+        "limits": limits_table(folder),
     }
     with open(path) as file:
         text = file.read()

@@ -7,7 +7,8 @@
 # usage: perf/run.sh [--quick] [--repeat N] [--only NAME]...
 #   --quick     few rounds, once: to see that it works, not for figures
 #   --repeat N  times every program is run (default 3); the page shows the median and the spread
-#   --only NAME just this part: allreduce, others, latency, step, idle, overlap, crowded, training
+#   --only NAME just this part: allreduce, others, latency, step, idle, overlap, crowded, limits,
+#               training
 # environment: RONDE_BUILD  build folder (default: build)
 #              OUTPUT       where the data go (default: docs/performance); elsewhere than there
 #                           the page is left alone
@@ -38,7 +39,7 @@ while [ $# -gt 0 ]; do
 		shift
 		;;
 	-h | --help)
-		sed -n '3,14s/^# \{0,1\}//p' "$0"
+		sed -n '3,15s/^# \{0,1\}//p' "$0"
 		exit
 		;;
 	*)
@@ -107,6 +108,22 @@ mpich()
 	mpirun.mpich -np "$n" "$mpich" "$@" </dev/null >>"$output/$part.csv"
 }
 
+# Two trainings of one rank that know nothing of each other, at once, each with the share of a batch
+# that one of two ranks has: together the most images/s that two ranks could come to here.
+apart()
+{
+	local core pids=()
+	for core in 0 1; do
+		OPENBLAS_NUM_THREADS=1 taskset -c $core "$build/docs/examples/fashion_mnist" \
+			--batch=64 --epochs=3 </dev/null >"$log.$core" 2>&1 &
+		pids+=($!)
+	done
+	wait "${pids[@]}"
+	awk '$1 == "images/s" { sum += $2 } END { print "apart images/s", sum }' "$log".[01] |
+		tee -a "$output/training.txt"
+	rm -f "$log".[01]
+}
+
 python3 perf/report.py machine "$mpirun" >"$output/machine.txt"
 build_mpich_peer
 
@@ -143,6 +160,13 @@ for ((run = 1; run <= repeat; run++)); do
 			--csv "$output/crowded.csv"
 		mpich 4 crowded 30 32 16777216
 	fi
+	# What the machine itself needs to bring bytes from one core to the other.
+	if part limits; then
+		for placement in "" --out-of-place; do
+			"$build/perf/ronde-perf-algorithms" -a allreduce -b 64K -e 64M -c 256K \
+				${quick[0]:+-r 5} $placement | tee -a "$output/limits.txt"
+		done
+	fi
 	# Minutes each; what they show does not change from run to run.
 	if [ "$run" = 1 ] && part training; then
 		for n in 1 2; do
@@ -152,6 +176,7 @@ for ((run = 1; run <= repeat; run++)); do
 			echo "whole run      $((SECONDS - start)) s, with loading and evaluation" |
 				tee -a "$output/training.txt"
 		done
+		apart
 	fi
 done
 

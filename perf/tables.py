@@ -186,6 +186,46 @@ def training(folder):
     return {n: {k: statistics.median(v) for k, v in run.items()} for n, run in runs.items()}
 
 
+def apart(folder):
+    """images/s of two trainings of one rank each that run at once, or None."""
+    path = os.path.join(folder, "training.txt")
+    if not os.path.exists(path):
+        return None
+    with open(path) as file:
+        found = re.findall(r"^apart images/s (\d+)", file.read(), re.M)
+    return statistics.median(float(rate) for rate in found) if found else None
+
+
+def limits_table(folder):
+    """What ronde-perf-algorithms printed: medians over its runs, in units of memcpy."""
+    path = os.path.join(folder, "limits.txt")
+    if not os.path.exists(path):
+        return "Not measured."
+    found, placement = {}, ""
+    with open(path) as file:
+        for line in file:
+            title = re.search(r"float32 sum, (in place|out of place)", line)
+            placement = title.group(1) if title else placement
+            row = re.match(r" *(\d+)  (\S+) +\d+ +([\d.]+) us +([\d.]+) x", line)
+            if row:
+                key = (int(row.group(1)), row.group(2), placement)
+                found.setdefault(key, []).append((float(row.group(3)), float(row.group(4))))
+    def cell(size, name, placement, which=1):
+        runs = found.get((size, name, placement))
+        return number(statistics.median(run[which] for run in runs)) if runs else "–"
+    rows = []
+    for size in sorted({key[0] for key in found}):
+        row = [size_text(size), cell(size, "memcpy", "in place", 0)]
+        row.append(cell(size, "peer-copy", "in place"))
+        for name in ("allreduce-zero-copy", "allreduce-direct", "allreduce-staged"):
+            row += [cell(size, name, "in place"), cell(size, name, "out of place")]
+        rows.append(row)
+    head = ["size", "memcpy (µs)", "peer copy"]
+    for name in ("zero-copy", "direct", "staged"):
+        head += [f"{name}, in place", f"{name}, out of place"]
+    return table(head, rows)
+
+
 def training_table(folder):
     rows = []
     runs = training(folder)
@@ -201,6 +241,10 @@ def training_table(folder):
                 number(faster, 2),
             ]
         )
+    both = apart(folder)
+    if both is not None:
+        faster = both / runs[1]["rate"] if 1 in runs else None
+        rows.append(["1 + 1", "–", "–", "–", number(both, 0), number(faster, 2)])
     return table(["ranks", "test accuracy", "whole run (s)", "an epoch (s)", "images/s", "× 1 rank"], rows)
 
 
