@@ -65,7 +65,7 @@ static const char *find_setting(const char *const *settings, const char *name)
 	return value;
 }
 
-static int load_entry(struct ronde_config *config, int index, const char *const *settings)
+int ronde_config_load_entry(struct ronde_config *config, int index, const char *const *settings)
 {
 	const struct ronde_config_entry *entry = &ronde_config_entries[index];
 	char variable[RONDE_CONFIG_VARIABLE_BYTES], given_as[RONDE_CONFIG_ORIGIN_BYTES];
@@ -115,7 +115,7 @@ int ronde_config_load(struct ronde_config *config, const char *const *settings)
 	memset(&loaded, 0, sizeof loaded);
 	int status = check_settings(settings);
 	for (int i = 0; status == RONDE_OK && i < RONDE_CONFIG_COUNT; i++)
-		status = load_entry(&loaded, i, settings);
+		status = ronde_config_load_entry(&loaded, i, settings);
 	if (status == RONDE_OK)
 		status = check_together(&loaded);
 	if (status == RONDE_OK)

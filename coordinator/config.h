@@ -143,6 +143,8 @@ extern const struct ronde_config_entry ronde_config_entries[];
  * environment and the defaults. Errors: CONFIGURATION; the configuration is then not usable.
  */
 int ronde_config_load(struct ronde_config *config, const char *const *settings);
+/* The same for one entry, for ronde-info: it shows the others all the same. */
+int ronde_config_load_entry(struct ronde_config *config, int index, const char *const *settings);
 
 /*
  * Tells the log what a user should know: variables that look like a mistyped entry, values that

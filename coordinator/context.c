@@ -22,33 +22,35 @@ static uint64_t first_generation(void)
 	return ((uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000) & ((1ull << 40) - 1);
 }
 
-static int share_config(struct ronde_context *ctx)
+int ronde_context_share_config(struct ronde_bootstrap *b, struct ronde_config *config)
 {
-	struct ronde_bootstrap *b = ctx->bootstrap;
 	unsigned char mine[RONDE_CONFIG_BLOCK_BYTES];
 	unsigned char *all = malloc((size_t)b->size * sizeof mine);
 	if (!all)
 		return ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for %d ranks", b->size);
-	ronde_config_encode(&ctx->config, mine);
+	ronde_config_encode(config, mine);
 	int status = b->ops->exchange(b, mine, all, sizeof mine);
 	if (!status)
-		status = ronde_config_decode(&ctx->config, all);
-	if (!status)
-		ronde_config_report(&ctx->config, ctx->log);
+		status = ronde_config_decode(config, all);
 	free(all);
 	return status;
 }
 
-static int open_node(struct ronde_context *ctx)
+struct ronde_node_options ronde_context_node_options(const struct ronde_config *c)
 {
-	const struct ronde_config *c = &ctx->config;
-	struct ronde_node_options options = {
+	return (struct ronde_node_options){
 		.shape = {.ring_cells = (uint32_t)(c->ring_bytes / RONDE_CELL_BYTES),
 			  .lanes = (uint32_t)c->lanes,
 			  .staging_bytes = (uint64_t)c->staging_bytes & ~(uint64_t)63},
 		.no_memfd = c->test_no_memfd,
 		.no_pidfd = c->test_no_pidfd,
 		.timeout_seconds = c->init_timeout_seconds};
+}
+
+static int open_node(struct ronde_context *ctx)
+{
+	const struct ronde_config *c = &ctx->config;
+	struct ronde_node_options options = ronde_context_node_options(c);
 	int status = ronde_node_open(&ctx->node, ctx->bootstrap, ctx->heap, &options);
 	if (status)
 		return status;
@@ -104,7 +106,9 @@ static int meet(struct ronde_context *ctx)
 static int start(struct ronde_context *ctx, const struct ronde_config *config)
 {
 	double cores = 1;
-	int status = share_config(ctx);
+	int status = ronde_context_share_config(ctx->bootstrap, &ctx->config);
+	if (!status)
+		ronde_config_report(&ctx->config, ctx->log);
 	if (!status && !(ctx->kernels = ronde_kernels_select(ctx->config.isa)))
 		status = RONDE_ERR_CONFIGURATION;
 	if (!status)

@@ -80,6 +80,11 @@ int ronde_context_create(struct ronde_context **context, struct ronde_bootstrap 
  */
 void ronde_context_destroy(struct ronde_context *context);
 
+/* The first steps of create, which ronde-info takes too. The first is collective: rank 0's values
+ * hold for the job. Errors: those of the exchange and of ronde_config_decode(). */
+int ronde_context_share_config(struct ronde_bootstrap *bootstrap, struct ronde_config *config);
+struct ronde_node_options ronde_context_node_options(const struct ronde_config *config);
+
 /*
  * The first half of destroy: asks for the end, waits (bounded) until this rank has reached it.
  * Pending requests are complete after it; other threads may still be inside the context.

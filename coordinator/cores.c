@@ -19,11 +19,14 @@ static double read_quota(const char *path, const char *format)
 	return n >= 1 && quota > 0 && period > 0 ? quota / period : 0;
 }
 
-double ronde_cgroup_cores(void)
+double ronde_cgroup_cores(const char *root)
 {
+	char path[512];
 	/* Inside a container its own group is mounted as the root. */
-	double cores = read_quota("/sys/fs/cgroup/cpu.max", "%lf %lf");
-	return cores > 0 ? cores : read_quota("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "%lf");
+	snprintf(path, sizeof path, "%s/sys/fs/cgroup/cpu.max", root);
+	double cores = read_quota(path, "%lf %lf");
+	snprintf(path, sizeof path, "%s/sys/fs/cgroup/cpu/cpu.cfs_quota_us", root);
+	return cores > 0 ? cores : read_quota(path, "%lf");
 }
 
 struct report {
@@ -40,7 +43,7 @@ int ronde_cores_per_rank(struct ronde_bootstrap *bootstrap, const struct ronde_n
 	memset(&mine, 0, sizeof mine);
 	if (sched_getaffinity(0, sizeof mine.allowed, &mine.allowed))
 		CPU_SET(0, &mine.allowed);
-	mine.quota = ronde_cgroup_cores();
+	mine.quota = ronde_cgroup_cores("");
 	int status = bootstrap->ops->exchange(bootstrap, &mine, all, sizeof mine);
 	if (!status) {
 		cpu_set_t together;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The module is looked for where RONDE_MPI_MODULE says, and only there; else beside this library,
- * in the build folder, and where it is installed. It is loaded with RTLD_LOCAL, so that its MPI
+ * in the build folder, where a program's libraries are (a program that is linked statically), and
+ * where it is installed. It is loaded with RTLD_LOCAL, so that its MPI
  * does not become the MPI of whatever the program loads later, and never unloaded: no MPI can be.
  */
 #include "collectives/bootstrap/load_mpi.h"
@@ -38,14 +39,17 @@ static bool own_folder(char *folder, size_t bytes)
 	return slash != NULL;
 }
 
-/* Why the module is needed at all: the start of an error's text. */
+/* Why the module is needed at all: the start of an error's text. ronde-info only wants to see it.
+ */
 static const char *reason(char *text, size_t bytes, const struct ronde_launch *launch,
 			  const struct ronde_process_mpi *mpi)
 {
+	text[0] = 0;
 	if (launch->launcher)
-		snprintf(text, bytes, "this program was started by %s", launch->launcher_text);
-	else
-		snprintf(text, bytes, "this program has initialised MPI (%s)", mpi->version);
+		snprintf(text, bytes, "this program was started by %s, but ",
+			 launch->launcher_text);
+	else if (mpi->running)
+		snprintf(text, bytes, "this program has initialised MPI (%s), but ", mpi->version);
 	return text;
 }
 
@@ -55,7 +59,7 @@ static int missing_module(const struct ronde_launch *launch, const struct ronde_
 	char why[256];
 	return ronde_error(
 		RONDE_ERR_LAUNCHER,
-		"%s, but Ronde's MPI module is missing. Looked for%s. It is built with "
+		"%sRonde's MPI module is missing. Looked for%s. It is built with "
 		"Ronde when there is an MPI to build it for (on Debian the package "
 		"libopenmpi-dev; meson option -Dmpi=auto, or -Dmpi=mpich for MPICH); "
 		"RONDE_MPI_MODULE can say where it is. Without MPI, ranks on one machine "
@@ -63,9 +67,8 @@ static int missing_module(const struct ronde_launch *launch, const struct ronde_
 		reason(why, sizeof why, launch, mpi), looked);
 }
 
-/* Sets path to the module's file. */
-static int find_module(char *path, size_t bytes, const struct ronde_launch *launch,
-		       const struct ronde_process_mpi *mpi)
+int ronde_mpi_find_module(char *path, size_t bytes, const struct ronde_launch *launch,
+			  const struct ronde_process_mpi *mpi)
 {
 	const char *given = secure_getenv("RONDE_MPI_MODULE");
 	if (given && *given) {
@@ -79,7 +82,8 @@ static int find_module(char *path, size_t bytes, const struct ronde_launch *laun
 			given);
 	}
 	char folder[1024], looked[3072] = "";
-	const char *const under[] = {"/ronde/", "/collectives/mpi/", "/../collectives/mpi/"};
+	const char *const under[] = {"/ronde/", "/collectives/mpi/", "/../collectives/mpi/",
+				     "/../../collectives/mpi/", RONDE_MODULE_DIR_FROM_BIN};
 	size_t tries = sizeof under / sizeof *under;
 	bool own = own_folder(folder, sizeof folder);
 	for (size_t i = own ? 0 : tries; i <= tries; i++) {
@@ -97,8 +101,7 @@ static int find_module(char *path, size_t bytes, const struct ronde_launch *laun
 
 /* ---- whether it fits ---- */
 
-/* The module's table, or NULL and why in status. */
-static const struct ronde_mpi_module *load_module(const char *path, int *status)
+const struct ronde_mpi_module *ronde_mpi_load_module(const char *path, int *status)
 {
 	void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
 	const struct ronde_mpi_module *module =
@@ -152,10 +155,10 @@ int ronde_mpi_open(struct ronde_bootstrap **bootstrap, const struct ronde_launch
 		   const struct ronde_process_mpi *mpi, double timeout_seconds)
 {
 	char path[2048];
-	int status = find_module(path, sizeof path, launch, mpi);
+	int status = ronde_mpi_find_module(path, sizeof path, launch, mpi);
 	if (status)
 		return status;
-	const struct ronde_mpi_module *module = load_module(path, &status);
+	const struct ronde_mpi_module *module = ronde_mpi_load_module(path, &status);
 	if (!module)
 		return status;
 	const enum ronde_mpi_family family = (enum ronde_mpi_family)module->family;

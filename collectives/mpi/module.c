@@ -81,6 +81,22 @@ static void finalize_at_exit(void)
 
 /* ---- how it starts ---- */
 
+static const char *thread_level(void)
+{
+	int level;
+	MPI_Query_thread(&level);
+	switch (level) {
+	case MPI_THREAD_SINGLE:
+		return "MPI_THREAD_SINGLE";
+	case MPI_THREAD_FUNNELED:
+		return "MPI_THREAD_FUNNELED";
+	case MPI_THREAD_SERIALIZED:
+		return "MPI_THREAD_SERIALIZED";
+	default:
+		return "MPI_THREAD_MULTIPLE";
+	}
+}
+
 /* On one node MPI is used in init only, so any thread level does, on the right thread. */
 static int check_thread(struct ronde_mpi_state *s)
 {
@@ -93,7 +109,7 @@ static int check_thread(struct ronde_mpi_state *s)
 			"the program initialised MPI with %s, which allows MPI calls on the thread "
 			"that initialised it only: call ronde_init() on that thread, or ask "
 			"MPI_Init_thread() for MPI_THREAD_MULTIPLE",
-			level == MPI_THREAD_SINGLE ? "MPI_THREAD_SINGLE" : "MPI_THREAD_FUNNELED");
+			thread_level());
 }
 
 static int start_mpi(struct ronde_mpi_state *s)
@@ -264,5 +280,6 @@ const struct ronde_mpi_module ronde_mpi_module = {
 	.family = FAMILY,
 	.library = LIBRARY,
 	.initialized = MPI_Initialized,
+	.thread_level = thread_level,
 	.open = mpi_open,
 };

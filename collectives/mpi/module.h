@@ -20,7 +20,7 @@
 
 #include "collectives/bootstrap.h"
 
-#define RONDE_MPI_MODULE_ABI 1u
+#define RONDE_MPI_MODULE_ABI 2u
 #define RONDE_MPI_MODULE_SYMBOL "ronde_mpi_module"
 
 /* MPIs with the same binary interface, and launched alike. */
@@ -45,6 +45,9 @@ struct ronde_mpi_module {
 	const char *library; /* "Open MPI 4.1.4": what it was built for */
 	/* MPI_Initialized as the module sees it: tells whether it shares the program's MPI. */
 	int (*initialized)(int *flag);
+	/* What MPI_Query_thread() says, in words: "MPI_THREAD_MULTIPLE". Once MPI is initialised.
+	 */
+	const char *(*thread_level)(void);
 	/*
 	 * Opens the one MPI bootstrap of the process; initialises MPI if nobody has. Collective
 	 * over MPI_COMM_WORLD. Errors: LAUNCHER, PEER_LOST, BUSY (it is open), OUT_OF_MEMORY,
