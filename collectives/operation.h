@@ -66,17 +66,19 @@ struct ronde_plan {
 	struct ronde_piece *pieces;
 	size_t npieces;
 	/*
-	 * Allgather: rows[n] of all members are known; returns memory for the result, or NULL: the
-	 * rank goes on serving the others and the operation ends with the status it set.
+	 * Allgather: rows[n] of all members are known. False: the memory is not there yet, ask
+	 * again in a later step (the rank's own bell rings when it is). Else *memory is for the
+	 * result, or NULL: the rank goes on serving the others and the operation ends with the
+	 * status that was set. Does not block.
 	 */
-	void *(*allocate)(void *arg, const int64_t *rows, int *status);
+	bool (*allocate)(void *arg, const int64_t *rows, void **memory, int *status);
 	void *allocate_arg;
 	int64_t rows;     /* allgather: my rows */
 	size_t row_bytes; /* allgather: bytes of one row */
 };
 
 enum ronde_progress {
-	RONDE_PROGRESS_NONE, /* waits for a peer */
+	RONDE_PROGRESS_NONE, /* waits for a peer, or for memory */
 	RONDE_PROGRESS_SOME, /* worked; call again */
 	RONDE_PROGRESS_DONE  /* complete: no peer will touch this rank's memory for it */
 };

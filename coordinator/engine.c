@@ -292,7 +292,7 @@ void ronde_engine_poke_helper(struct ronde_context *ctx)
 
 /*
  * Runs turns while there is something to do or an operation is about to get on. Leaves it to a
- * thread of the application that waits.
+ * thread of the application that waits, and makes the calls that are due in between.
  */
 static void run(struct ronde_context *ctx)
 {
@@ -307,7 +307,8 @@ static void run(struct ronde_context *ctx)
 				break;
 			else
 				pause_briefly();
-			if (atomic_load_explicit(&e->waiters, memory_order_relaxed))
+			if (atomic_load_explicit(&e->waiters, memory_order_relaxed) ||
+			    atomic_load_explicit(&e->due, memory_order_relaxed))
 				break;
 		}
 	} while (!stop_running(ctx));
@@ -347,7 +348,13 @@ static void ask_for_short_slices(void)
 	syscall(SYS_sched_setattr, 0, &attributes, 0);
 }
 
-/* It never waits for the lock: completion functions are called also while a helper has it. */
+static void ring_for_lines(void *arg)
+{
+	ronde_engine_due(arg);
+}
+
+/* It never waits for the lock: the application's functions are called also while a helper has it.
+ */
 static void *coordinator_thread(void *arg)
 {
 	struct ronde_context *ctx = arg;
@@ -401,6 +408,7 @@ int ronde_engine_start(struct ronde_context *ctx)
 		return ronde_error(RONDE_ERR_SYSTEM, "cannot start the coordinator thread: %s",
 				   strerror(error));
 	e->started = true;
+	ronde_log_set_ring(ctx->log, ring_for_lines, ctx);
 	return RONDE_OK;
 }
 
@@ -409,6 +417,7 @@ void ronde_engine_join(struct ronde_context *ctx)
 	struct ronde_engine *e = &ctx->engine;
 	if (!e->started)
 		return;
+	ronde_log_set_ring(ctx->log, NULL, NULL);
 	atomic_store_explicit(&e->stop, true, memory_order_seq_cst);
 	ronde_bell_ring(&ctx->node->arena, ctx->node->local_rank);
 	pthread_join(e->thread, NULL);

@@ -25,14 +25,22 @@
 struct ronde_context;
 struct ronde_request;
 
-/* A call of ronde_handle_on_done() that is to come. */
+/* A function of the application that the coordinator thread is to call. */
+struct ronde_call {
+	/* Takes the call; no lock is held. `leaving`: the process is in exit(), and what the
+	 * function needs may be gone: it must not be called any more. */
+	void (*make)(struct ronde_context *context, struct ronde_call *call, bool leaving);
+	struct ronde_call *next;
+};
+
+/* The one of ronde_handle_on_done(). */
 struct ronde_call_back {
+	struct ronde_call call;
 	ronde_done_fn fn;
 	void *arg;
 	ronde_handle handle;
 	int status;
 	char *message;
-	struct ronde_call_back *next;
 };
 
 struct ronde_engine {
@@ -48,9 +56,11 @@ struct ronde_engine {
 	_Atomic bool stop;
 	bool started;
 	pthread_t thread;
-	int spins;               /* looks between two yields of a waiting thread */
-	unsigned int saved_mode; /* of the thread that runs turns */
-	struct ronde_call_back *calls, **calls_end; /* due; under the submit lock */
+	int spins;                             /* looks between two yields of a waiting thread */
+	unsigned int saved_mode;               /* of the thread that runs turns */
+	struct ronde_call *calls, **calls_end; /* under the submit lock */
+	_Atomic bool due;     /* calls, or lines for the log function, wait to be made */
+	_Atomic bool calling; /* the coordinator thread is at it */
 };
 
 /* spins: see RONDE_SPIN; cores_per_rank decides when it is negative. Starts no thread. */
@@ -76,15 +86,21 @@ void ronde_engine_poke_helper(struct ronde_context *context);
 /* Requests were completed. */
 void ronde_engine_completed(struct ronde_context *context);
 
-/* ---- completion functions (callback.c) ---- */
+/* ---- functions of the application (callback.c) ---- */
 
-/* Room for a call, kept with the request. Under the submit lock. Errors: OUT_OF_MEMORY. */
-int ronde_engine_prepare_call_back(struct ronde_request *request, ronde_done_fn fn, void *arg);
-/* The request is done: hands its call to the coordinator thread. Under the submit lock. */
-void ronde_engine_call_back(struct ronde_context *context, struct ronde_request *request);
+/* Hands a call to the coordinator thread. Under the submit lock. */
+void ronde_engine_call(struct ronde_context *context, struct ronde_call *call);
 /* Makes the calls that are due. By the coordinator thread, with no lock held. */
 void ronde_engine_make_calls(struct ronde_context *context);
-/* True inside such a call. */
-bool ronde_engine_is_calling_back(void);
+/* There is something due. Any thread, any lock. */
+void ronde_engine_due(struct ronde_context *context);
+/* False: a call is due, or has not returned. */
+bool ronde_engine_calls_made(struct ronde_context *context);
+
+/* Room for a completion function, kept with the request. Under the submit lock. Errors:
+ * OUT_OF_MEMORY. */
+int ronde_engine_prepare_call_back(struct ronde_request *request, ronde_done_fn fn, void *arg);
+/* The request is done: hands its call over. Under the submit lock. */
+void ronde_engine_call_back(struct ronde_context *context, struct ronde_request *request);
 
 #endif

@@ -77,40 +77,37 @@ static int open_file(struct ronde_log *log, const char *pattern)
 	return RONDE_OK;
 }
 
-int ronde_log_open(struct ronde_log *log, int level, const char *file, int rank)
+static void close_file(struct ronde_log *log)
 {
-	*log = (struct ronde_log){.level = level, .rank = rank, .fd = STDERR_FILENO};
+	if (log->owns_file)
+		close(log->fd);
+	log->fd = STDERR_FILENO;
+	log->owns_file = false;
+}
+
+int ronde_log_reopen(struct ronde_log *log, int level, const char *file, int rank)
+{
+	close_file(log);
+	log->level = level;
+	log->rank = rank;
 	if (gethostname(log->host, sizeof log->host) != 0)
 		strcpy(log->host, "?");
 	log->host[sizeof log->host - 1] = 0;
-	if (file && *file) {
-		int status = open_file(log, file);
-		if (status != RONDE_OK)
-			return status;
-	}
-	pthread_mutexattr_t attributes;
-	pthread_mutexattr_init(&attributes);
-	pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_RECURSIVE);
-	pthread_mutex_init(&log->lock, &attributes);
-	pthread_mutexattr_destroy(&attributes);
-	return RONDE_OK;
+	return file && *file ? open_file(log, file) : RONDE_OK;
+}
+
+int ronde_log_open(struct ronde_log *log, int level, const char *file, int rank)
+{
+	*log = (struct ronde_log)RONDE_LOG_INIT;
+	return ronde_log_reopen(log, level, file, rank);
 }
 
 void ronde_log_close(struct ronde_log *log)
 {
+	ronde_log_deliver(log);
+	close_file(log);
+	pthread_cond_destroy(&log->called);
 	pthread_mutex_destroy(&log->lock);
-	if (log->owns_file)
-		close(log->fd);
-	log->fd = -1;
-	log->owns_file = false;
-}
-
-void ronde_log_set_function(struct ronde_log *log, ronde_log_fn fn, void *arg)
-{
-	pthread_mutex_lock(&log->lock);
-	log->fn = fn;
-	log->arg = arg;
-	pthread_mutex_unlock(&log->lock);
 }
 
 /* Time, host, rank and level, as every line starts. Returns its length. */
@@ -167,10 +164,18 @@ static void write_line(int fd, const char *line, size_t bytes)
 	}
 }
 
+void ronde_log_put(const struct ronde_log *log, int level, const char *message)
+{
+	char line[LINE_BYTES];
+	size_t used = put_prefix(log, level, line, sizeof line);
+	used = put_message(line, used, sizeof line, message);
+	write_line(log->fd, line, used);
+}
+
 void ronde_log_write(struct ronde_log *log, int level, const char *format, ...)
 {
 	int saved_errno = errno;
-	char message[MESSAGE_BYTES], line[LINE_BYTES];
+	char message[MESSAGE_BYTES];
 	va_list args;
 	va_start(args, format);
 	int n = vsnprintf(message, sizeof message, format, args);
@@ -181,13 +186,10 @@ void ronde_log_write(struct ronde_log *log, int level, const char *format, ...)
 		message[end - 1] = 0;
 
 	pthread_mutex_lock(&log->lock);
-	if (log->fn) {
-		log->fn((ronde_log_level)level, message, log->arg);
-	} else {
-		size_t used = put_prefix(log, level, line, sizeof line);
-		used = put_message(line, used, sizeof line, message);
-		write_line(log->fd, line, used);
-	}
+	if (log->fn || log->first)
+		ronde_log_queue(log, level, message);
+	else
+		ronde_log_put(log, level, message);
 	pthread_mutex_unlock(&log->lock);
 	errno = saved_errno;
 }

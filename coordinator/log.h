@@ -21,23 +21,59 @@ struct ronde_log {
 	char host[65];
 	int fd;         /* stderr or the file */
 	bool owns_file; /* fd is to be closed */
-	/* Recursive: the function may replace itself. Once ronde_log_set_function() has returned on
-	 * another thread, the old function is not called any more. */
-	pthread_mutex_t lock;
+
+	pthread_mutex_t lock; /* of all that follows; never held while fn runs */
 	ronde_log_fn fn;
 	void *arg;
+	struct ronde_log_line *first, *last; /* lines that wait for fn */
+	size_t lines;
+	uint64_t dropped;         /* lines there was no room for since the last one that waits */
+	bool delivering, calling; /* a thread hands lines to fn; is inside fn */
+	pthread_t deliverer;      /* which */
+	pthread_cond_t called;    /* a call of fn has returned */
+	void (*ring)(void *arg);  /* lines wait: asks the coordinator thread to deliver */
+	void *ring_arg;
 };
+
+/* Lines that wait for a function at most; more are dropped, and counted. */
+#define RONDE_LOG_QUEUE 1024
+
+/* A log that was never opened: it takes a function, and lines go to stderr. */
+#define RONDE_LOG_INIT                                                                             \
+	{                                                                                          \
+		.level = RONDE_LOG_WARN, .rank = -1, .fd = 2, .lock = PTHREAD_MUTEX_INITIALIZER,   \
+		.called = PTHREAD_COND_INITIALIZER                                                 \
+	}
 
 /*
  * Opens a log. file: NULL or "" for stderr, or a path in which %r stands for the rank, %h for the
  * host and %% for a percent sign; it is appended to. Errors: CONFIGURATION, SYSTEM.
  */
 int ronde_log_open(struct ronde_log *log, int level, const char *file, int rank);
-/* No thread may log any more. */
+/* The same for one that was open, or is RONDE_LOG_INIT: it keeps its function and what waits for
+ * it. No thread may log meanwhile. */
+int ronde_log_reopen(struct ronde_log *log, int level, const char *file, int rank);
+/* No thread may log any more. Delivers what waits: see ronde_log_deliver(). */
 void ronde_log_close(struct ronde_log *log);
 
-/* Lines go to fn from now on; NULL: to stderr or file again. */
+/* ---- a function of the application (log_function.c) ---- */
+
+/*
+ * Lines go to fn from now on; NULL: to stderr or file again. Lines that wait go to the old function
+ * first. Once this has returned the old one is not called any more; called by the function itself
+ * it does not wait, and lines that wait go to the new one.
+ */
 void ronde_log_set_function(struct ronde_log *log, ronde_log_fn fn, void *arg);
+/* Calls the function for the lines that wait, in order, unless another thread is at it. To be
+ * called with no lock held. */
+void ronde_log_deliver(struct ronde_log *log);
+/* What to call when lines wait; NULL: nobody, ronde_log_deliver() will be called. ring runs under
+ * the log's lock and must not wait. */
+void ronde_log_set_ring(struct ronde_log *log, void (*ring)(void *arg), void *arg);
+/* Puts a line into the queue. Under the log's lock. */
+void ronde_log_queue(struct ronde_log *log, int level, const char *text);
+/* Writes a line to stderr or file. */
+void ronde_log_put(const struct ronde_log *log, int level, const char *message);
 
 /* "warn" for RONDE_LOG_WARN. */
 const char *ronde_log_level_name(int level);

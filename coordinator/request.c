@@ -56,8 +56,9 @@ struct ronde_request *ronde_request_new(struct ronde_request_pool *pool)
 		return NULL;
 	r->tensor = NULL;
 	r->gathered = NULL;
+	r->allocated = NULL;
 	r->hold_input = r->hold_output = false;
-	r->backlogged = r->answered = false;
+	r->backlogged = r->answered = r->in_call = false;
 	r->status = RONDE_OK;
 	r->message = NULL;
 	r->on_done = NULL;

@@ -42,10 +42,12 @@ struct ronde_request {
 	bool hold_input, hold_output; /* heap allocations held for it */
 	ronde_gathered *gathered;     /* allgather */
 	int64_t rows;                 /* allgather: mine */
+	void *allocated;              /* allgather: result's memory that is Ronde's until success */
 
 	struct ronde_slot_name announced; /* READY by this slot; slot NO_SLOT: in full */
 	bool backlogged;                  /* not yet announced: the ring was full */
 	bool answered;                    /* an entry has taken it */
+	bool in_call; /* its alloc is due or being called: not to be completed before */
 
 	int status;
 	char *message;                   /* malloc'ed; NULL: the status's text */

@@ -9,6 +9,7 @@
 #include "coordinator/ballot.h"
 #include "coordinator/context.h"
 #include "coordinator/entry.h"
+#include "coordinator/gathered.h"
 #include "coordinator/submit.h"
 
 static struct ronde_entry_limits limits_of(const struct ronde_context *ctx)
@@ -108,8 +109,6 @@ static void complete_carried(struct ronde_context *ctx, const struct ronde_entry
 	ronde_count(&ctx->counters.entries_carried, 1);
 }
 
-static void *allocate_gathered(void *arg, const int64_t *rows, int *status);
-
 /* This process's address of a place in a member's heap; what is not there was not asked for. */
 static unsigned char *at_heap(const struct ronde_context *ctx, int member, uint64_t offset)
 {
@@ -167,50 +166,10 @@ static void fill_plan(struct ronde_context *ctx, struct ronde_active *a,
 		plan->row_bytes = plan->element;
 		for (int i = 1; i < r->desc.ndim; i++)
 			plan->row_bytes *= (size_t)r->desc.dims[i];
-		plan->allocate = allocate_gathered;
+		plan->allocate = ronde_gathered_allocate;
 		plan->allocate_arg = a;
+		ronde_gathered_begin(a);
 	}
-}
-
-/* Contract of plan.allocate. Runs in a step, under the engine lock. */
-static void *allocate_gathered(void *arg, const int64_t *rows, int *status)
-{
-	struct ronde_active *a = arg;
-	const struct ronde_plan *plan = &a->operation.plan;
-	struct ronde_request *r = a->requests[0];
-	ronde_gathered *out = r->gathered;
-	int64_t total = 0;
-	for (int i = 0; i < plan->n; i++)
-		total += rows[i];
-	size_t bytes = (size_t)total * plan->row_bytes;
-	void *data = out->data;
-	char text[RONDE_MAX_NAME + 1], message[sizeof text + 200];
-	ronde_request_text(r, text, sizeof text);
-	if (data && out->capacity_bytes < bytes) {
-		*status = RONDE_ERR_TRUNCATED;
-		snprintf(message, sizeof message,
-			 "tensor \"%s\": the allgather's result has %zu bytes (%lld rows of %zu), "
-			 "the memory "
-			 "given for it %zu",
-			 text, bytes, (long long)total, plan->row_bytes, out->capacity_bytes);
-		r->message = strdup(message);
-		return NULL;
-	}
-	if (!data)
-		data = out->alloc ? out->alloc(bytes, out->alloc_arg) : malloc(bytes ? bytes : 1);
-	if (!data) {
-		*status = RONDE_ERR_OUT_OF_MEMORY;
-		snprintf(message, sizeof message,
-			 "tensor \"%s\": no memory for the allgather's result of %zu bytes", text,
-			 bytes);
-		r->message = strdup(message);
-		return NULL;
-	}
-	out->data = data;
-	out->rows = total;
-	if (out->rows_per_rank)
-		memcpy(out->rows_per_rank, rows, (size_t)plan->n * sizeof *rows);
-	return data;
 }
 
 static void execute(struct ronde_context *ctx, const struct ronde_entry_view *p,

@@ -7,6 +7,7 @@
 #define RONDE_SCHEDULE_H
 
 #include "collectives/operation.h"
+#include "coordinator/gathered.h"
 #include "coordinator/request.h"
 #include "coordinator/ring.h"
 
@@ -18,7 +19,8 @@ struct ronde_active {
 	struct ronde_active *next;
 	uint64_t index; /* in the log */
 	struct ronde_context *context;
-	struct ronde_request **requests; /* [npieces] */
+	struct ronde_gathered_call gathered; /* allgather: asks the application for memory */
+	struct ronde_request **requests;     /* [npieces] */
 	struct ronde_piece *pieces;
 	const void **inputs; /* [npieces][n] */
 	void **outputs;

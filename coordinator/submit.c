@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "collectives/status.h"
+#include "coordinator/application.h"
 
 bool ronde_rides(const struct ronde_context *ctx, const struct ronde_desc *desc)
 {
@@ -292,6 +293,10 @@ void ronde_submit_complete(struct ronde_context *ctx, struct ronde_request *r, i
 		ronde_directory_remove_unnamed(&s->directory, r);
 	}
 	release_memory(ctx, r);
+	if (status && r->allocated) {
+		free(r->allocated);
+		r->gathered->data = NULL;
+	}
 	ronde_count(&ctx->counters.completed, 1);
 	if (status)
 		ronde_count(&ctx->counters.errors, 1);
@@ -315,8 +320,11 @@ void ronde_submit_end(struct ronde_context *ctx, int status, const char *text)
 	s->backlog_end = &s->backlog;
 	s->shutdown_said = s->shutdown_wanted;
 	atomic_store_explicit(&ctx->engine.backlogged, false, memory_order_relaxed);
-	while (s->pool.live)
-		ronde_submit_complete(ctx, s->pool.live, s->ended, s->ended_text);
+	for (struct ronde_request *r = s->pool.live, *next; r; r = next) {
+		next = r->next_live;
+		if (!r->in_call) /* else it is completed where the call returns */
+			ronde_submit_complete(ctx, r, s->ended, s->ended_text);
+	}
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -334,7 +342,10 @@ int ronde_submit_unknown(const char *function, ronde_handle handle)
 int ronde_submit_wait(struct ronde_context *ctx, ronde_handle handle)
 {
 	struct ronde_submissions *s = &ctx->submissions;
-	struct ronde_request *r = ronde_request_find(&s->pool, handle, NULL);
+	enum ronde_request_state state;
+	struct ronde_request *r = ronde_request_find(&s->pool, handle, &state);
+	if (r && state != RONDE_REQUEST_DONE && ronde_application_is_called())
+		return ronde_application_refuse("ronde_wait on an operation that is not complete");
 	if (!r || !ronde_request_claim(r, handle))
 		return ronde_submit_unknown("ronde_wait", handle);
 	ronde_engine_wait(ctx, r);

@@ -91,11 +91,12 @@ static void meet(struct rank *r)
 
 /* ---- one operation ---- */
 
-static void *give_result(void *arg, const int64_t *rows, int *status)
+static bool give_result(void *arg, const int64_t *rows, void **memory, int *status)
 {
 	(void)rows;
 	(void)status;
-	return ((struct rank *)arg)->gathered;
+	*memory = ((struct rank *)arg)->gathered;
+	return true;
 }
 
 static bool is_zero_copy(const struct candidate *c)

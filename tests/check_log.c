@@ -166,17 +166,66 @@ START_TEST(function_of_the_application)
 	ck_assert_int_eq(ronde_log_open(&log, RONDE_LOG_TRACE, in_folder("log"), 0), RONDE_OK);
 	ronde_log_set_function(&log, keep, &kept);
 	ronde_log(&log, TRACE, "a\nb %s\n", "c");
+	ck_assert_int_eq(kept.n, 0); /* whoever logs may hold a lock */
+	ronde_log_deliver(&log);
 	ck_assert_int_eq(kept.n, 1);
 	ck_assert_int_eq(kept.level, RONDE_LOG_TRACE);
 	ck_assert_str_eq(kept.text, "a\nb c");
 	kept.replace = 1;
 	ronde_log(&log, WARN, "to the function");
 	ronde_log(&log, WARN, "to the file");
+	ronde_log_deliver(&log);
 	ck_assert_int_eq(kept.n, 2);
+	ck_assert_str_eq(kept.text, "to the function");
 	ronde_log_close(&log);
 	char *text = read_all(in_folder("log"));
 	matches(text, "^" STAMP "[^ []+\\[rank 0\\] warn: to the file\n$");
 	free(text);
+}
+END_TEST
+
+/* A function that does not keep up loses lines, and is told how many, where they are missing. */
+struct counted {
+	struct ronde_log *log;
+	int lines, next, said, wrong, logs;
+};
+
+static void count_line(ronde_log_level level, const char *message, void *arg)
+{
+	struct counted *c = arg;
+	int number;
+	if (sscanf(message, "line %d", &number) == 1) {
+		c->wrong += number != c->next;
+		c->next = number + 1;
+		c->lines++;
+	} else if (sscanf(message, "%d log line(s) were dropped: the log function is too slow",
+			  &number) == 1) {
+		c->wrong += level != RONDE_LOG_WARN;
+		c->next += number;
+		c->said++;
+	}
+	if (c->logs-- > 0) /* lines of the function itself come after those that wait */
+		ronde_log(c->log, ERROR, "line %d", 5000);
+}
+
+START_TEST(slow_function)
+{
+	struct ronde_log log;
+	struct counted counted = {.log = &log};
+	ck_assert_int_eq(ronde_log_open(&log, RONDE_LOG_INFO, NULL, 0), RONDE_OK);
+	ronde_log_set_function(&log, count_line, &counted);
+	for (int i = 0; i < 3000; i++)
+		ronde_log(&log, INFO, "line %d", i);
+	ronde_log_deliver(&log);
+	ck_assert_int_eq(counted.lines, RONDE_LOG_QUEUE - 1);
+	ck_assert_int_eq(counted.said, 1);
+	for (int i = 3000; i < 5000; i++)
+		ronde_log(&log, INFO, "line %d", i);
+	counted.logs = 1;
+	ronde_log_close(&log);
+	ck_assert_int_eq(counted.wrong, 0);
+	ck_assert_int_eq(counted.said, 2);
+	ck_assert_int_eq(counted.next, 5001);
 }
 END_TEST
 
@@ -188,9 +237,11 @@ START_TEST(said_by_rank_0_only)
 		ck_assert_int_eq(ronde_log_open(&log, RONDE_LOG_WARN, NULL, rank), RONDE_OK);
 		ronde_log_set_function(&log, keep, &kept);
 		ronde_log_once_per_job(&log, WARN, "all see this");
+		ronde_log_deliver(&log);
 		ck_assert_int_eq(kept.n, rank == 0);
 		log.level = RONDE_LOG_DEBUG;
 		ronde_log_once_per_job(&log, WARN, "all see this");
+		ronde_log_deliver(&log);
 		ck_assert_int_eq(kept.level, rank == 0 ? RONDE_LOG_WARN : RONDE_LOG_DEBUG);
 		ronde_log_close(&log);
 	}
@@ -260,6 +311,7 @@ int main(void)
 	tcase_add_test(t, long_message_is_cut);
 	tcase_add_test(t, bad_files);
 	tcase_add_test(t, function_of_the_application);
+	tcase_add_test(t, slow_function);
 	tcase_add_test(t, said_by_rank_0_only);
 	tcase_add_test(t, threads);
 	suite_add_tcase(s, t);

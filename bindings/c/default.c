@@ -5,22 +5,21 @@
 #include <stdlib.h>
 
 #include "collectives/status.h"
+#include "coordinator/application.h"
 #include "coordinator/log.h"
 
 static struct {
 	pthread_mutex_t starting; /* held by init and shutdown */
 	pthread_rwlock_t use;     /* read: a function is inside; write: the context comes or goes */
 	struct ronde_context *context;
-	struct ronde_log log;
-	bool log_open;
-	ronde_log_fn log_fn;
-	void *log_arg;
-	bool hooked;         /* exit and fork handlers are installed */
-	_Atomic bool forked; /* this is a child of the process that initialised */
+	struct ronde_log log; /* for ever: its function may be set before, between and after */
+	bool hooked;          /* exit and fork handlers are installed */
+	_Atomic bool forked;  /* this is a child of the process that initialised */
 	pthread_mutex_t heap_lock;
 	_Atomic(struct ronde_heap *) heap;
 } state = {.starting = PTHREAD_MUTEX_INITIALIZER,
 	   .use = PTHREAD_RWLOCK_INITIALIZER,
+	   .log = RONDE_LOG_INIT,
 	   .heap_lock = PTHREAD_MUTEX_INITIALIZER};
 
 struct ronde_context *ronde_default_enter(const char *function)
@@ -104,7 +103,7 @@ static bool has_ended(void)
  * inside. */
 static void close_ended(void)
 {
-	if (ronde_engine_is_calling_back() || pthread_mutex_trylock(&state.starting))
+	if (ronde_application_is_called() || pthread_mutex_trylock(&state.starting))
 		return;
 	if (pthread_rwlock_trywrlock(&state.use) == 0) {
 		struct ronde_context *context = state.context;
@@ -158,20 +157,6 @@ static int check_options(const ronde_init_options *options)
 	return RONDE_OK;
 }
 
-static int open_log(const struct ronde_config *config, int rank)
-{
-	if (state.log_open)
-		ronde_log_close(&state.log);
-	state.log_open = false;
-	int status = ronde_log_open(&state.log, config->log, config->log_file, rank);
-	if (status)
-		return status;
-	state.log_open = true;
-	if (state.log_fn)
-		ronde_log_set_function(&state.log, state.log_fn, state.log_arg);
-	return RONDE_OK;
-}
-
 /* The program calls MPI_Finalize() while Ronde runs on that MPI. */
 static void on_finalizing(void *arg)
 {
@@ -203,7 +188,7 @@ static int start(const ronde_init_options *options)
 	status = ronde_bootstrap_open(&bootstrap, config.init_timeout_seconds);
 	if (status)
 		return status;
-	status = open_log(&config, bootstrap->rank);
+	status = ronde_log_reopen(&state.log, config.log, config.log_file, bootstrap->rank);
 	if (status) {
 		bootstrap->ops->close(bootstrap, false);
 		return status;
@@ -231,22 +216,10 @@ static void stop(void)
 	ronde_context_destroy(context);
 }
 
-/* The coordinator thread cannot wait for its own end. */
-static int refuse_in_call_back(const char *function)
-{
-	if (!ronde_engine_is_calling_back())
-		return RONDE_OK;
-	return ronde_error(
-		RONDE_ERR_INVALID_ARGUMENT,
-		"%s: called from a function given to ronde_handle_on_done(); have it tell "
-		"another thread to call it",
-		function);
-}
-
 int ronde_init(const ronde_init_options *options)
 {
-	if (refuse_in_call_back("ronde_init"))
-		return RONDE_ERR_INVALID_ARGUMENT;
+	if (ronde_application_is_called())
+		return ronde_application_refuse("ronde_init");
 	if (atomic_load(&state.forked))
 		return ronde_error(
 			RONDE_ERR_NOT_INITIALIZED,
@@ -257,18 +230,20 @@ int ronde_init(const ronde_init_options *options)
 		stop();
 	int status = state.context ? RONDE_OK : start(options);
 	pthread_mutex_unlock(&state.starting);
+	ronde_log_deliver(&state.log);
 	return status;
 }
 
 int ronde_shutdown(void)
 {
-	if (refuse_in_call_back("ronde_shutdown"))
-		return RONDE_ERR_INVALID_ARGUMENT;
+	if (ronde_application_is_called())
+		return ronde_application_refuse("ronde_shutdown");
 	if (atomic_load(&state.forked))
 		return RONDE_OK;
 	pthread_mutex_lock(&state.starting);
 	stop();
 	pthread_mutex_unlock(&state.starting);
+	ronde_log_deliver(&state.log);
 	return RONDE_OK;
 }
 
@@ -284,11 +259,6 @@ int ronde_is_initialized(void)
 
 int ronde_set_log_function(ronde_log_fn fn, void *arg)
 {
-	pthread_mutex_lock(&state.starting);
-	state.log_fn = fn;
-	state.log_arg = arg;
-	if (state.log_open)
-		ronde_log_set_function(&state.log, fn, arg);
-	pthread_mutex_unlock(&state.starting);
+	ronde_log_set_function(&state.log, fn, arg);
 	return RONDE_OK;
 }

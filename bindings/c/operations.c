@@ -6,6 +6,7 @@
 #include "bindings/c/arguments.h"
 #include "bindings/c/default.h"
 #include "collectives/status.h"
+#include "coordinator/application.h"
 
 /* Submits; with handle NULL also waits. Leaves the context. */
 static int finish(struct ronde_context *ctx, int status, struct ronde_submission *s,
@@ -13,6 +14,8 @@ static int finish(struct ronde_context *ctx, int status, struct ronde_submission
 {
 	ronde_handle own;
 	s->will_wait = !handle;
+	if (!status && s->will_wait && ronde_application_is_called())
+		status = ronde_application_refuse("a blocking operation");
 	if (!status)
 		status = ronde_submit(ctx, s, handle ? handle : &own);
 	if (!status && !handle)

@@ -47,10 +47,12 @@ void ronde_allgather_staged_start(struct ronde_operation *operation)
 	*RONDE_STATE(operation, staged_state) = (struct staged_state){.phase = ANNOUNCE};
 }
 
-/* All rows are known. */
-static void begin(struct ronde_operation *operation, struct staged_state *state)
+/* All rows are known. False: the memory for the result is not there yet. */
+static bool begin(struct ronde_operation *operation, struct staged_state *state)
 {
 	const struct ronde_plan *plan = &operation->plan;
+	if (!ronde_gather_allocate(operation, &state->result))
+		return false;
 	for (int m = 0; m < plan->n; m++) {
 		uint64_t chunks = ronde_chunk_count(ronde_gather_bytes(plan, m), plan->chunk_bytes);
 		if (chunks > state->rounds)
@@ -58,12 +60,12 @@ static void begin(struct ronde_operation *operation, struct staged_state *state)
 		if (m == plan->me)
 			state->mine = chunks;
 	}
-	state->result = ronde_gather_allocate(operation);
 	state->phase = MOVE;
 	if (!state->result && state->rounds) {
 		state->unpacked = state->rounds;
 		ronde_lane_publish(plan, RONDE_UNPACKED, state->rounds);
 	}
+	return true;
 }
 
 /* Bytes of a member's chunk k; 0 if it has fewer chunks. */
@@ -153,9 +155,8 @@ enum ronde_progress ronde_allgather_staged_step(struct ronde_operation *operatio
 		worked = true;
 	}
 	if (state->phase == ALLOCATE) {
-		if (!ronde_gather_announced(plan))
+		if (!ronde_gather_announced(plan) || !begin(operation, state))
 			return worked ? RONDE_PROGRESS_SOME : RONDE_PROGRESS_NONE;
-		begin(operation, state);
 		worked = true;
 	}
 	while (budget && (unpack(plan, state, &budget) || pack(plan, state, &budget)))

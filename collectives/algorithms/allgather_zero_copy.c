@@ -69,9 +69,9 @@ enum ronde_progress ronde_allgather_zero_copy_step(struct ronde_operation *opera
 		state->phase = ALLOCATE;
 		return RONDE_PROGRESS_SOME;
 	case ALLOCATE:
-		if (!ronde_gather_announced(plan))
+		if (!ronde_gather_announced(plan) ||
+		    !ronde_gather_allocate(operation, &state->result))
 			return RONDE_PROGRESS_NONE;
-		state->result = ronde_gather_allocate(operation);
 		if (!state->result)
 			state->copied = plan->n;
 		state->phase = COPY;

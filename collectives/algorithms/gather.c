@@ -19,8 +19,13 @@ uint64_t ronde_gather_bytes(const struct ronde_plan *plan, int member)
 	return (uint64_t)ronde_staging_rows(plan)[member] * plan->row_bytes;
 }
 
-unsigned char *ronde_gather_allocate(struct ronde_operation *operation)
+bool ronde_gather_allocate(struct ronde_operation *operation, unsigned char **result)
 {
 	const struct ronde_plan *plan = &operation->plan;
-	return plan->allocate(plan->allocate_arg, ronde_staging_rows(plan), &operation->status);
+	void *memory = NULL;
+	if (!plan->allocate(plan->allocate_arg, ronde_staging_rows(plan), &memory,
+			    &operation->status))
+		return false;
+	*result = memory;
+	return true;
 }

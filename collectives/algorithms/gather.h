@@ -18,9 +18,9 @@ bool ronde_gather_announced(const struct ronde_plan *plan);
 uint64_t ronde_gather_bytes(const struct ronde_plan *plan, int member);
 
 /*
- * Memory for the result, from the plan's allocate(), or NULL: then the operation's status is set
- * if that is an error (a result of 0 bytes needs no memory).
+ * Memory for the result, from the plan's allocate(); false: not there yet, ask again in a later
+ * step. *result NULL: there is none, and the operation's status is set.
  */
-unsigned char *ronde_gather_allocate(struct ronde_operation *operation);
+bool ronde_gather_allocate(struct ronde_operation *operation, unsigned char **result);
 
 #endif

@@ -171,7 +171,7 @@ RONDE_API int ronde_init(const ronde_init_options *options);
  * Ends the runtime, on all ranks: what has been agreed on completes, everything else fails with
  * RONDE_ERR_SHUTDOWN on every rank, naming the rank that shut down first. Frees all handles. Does
  * not wait for ranks that compute. RONDE_OK also when not initialised. Memory of ronde_alloc()
- * stays. Errors: INVALID_ARGUMENT (called from a function given to ronde_handle_on_done()).
+ * stays. Errors: INVALID_ARGUMENT (called from a function that Ronde calls).
  */
 RONDE_API int ronde_shutdown(void);
 
@@ -236,9 +236,9 @@ typedef void (*ronde_done_fn)(ronde_handle handle, int status, const char *messa
  * Asks for fn(handle, status, message, arg) once the operation is complete (at once if it already
  * is). It runs on the coordinator thread with no lock held; it may call every ronde_ function
  * except ronde_init(), ronde_shutdown(), ronde_wait() on an incomplete handle and the blocking
- * operations. The handle still has to be waited for; that does not block any more, and fn itself
- * may do it. One function a handle. Errors: UNKNOWN_HANDLE, INVALID_ARGUMENT (fn NULL, or there is
- * one already).
+ * operations (they return INVALID_ARGUMENT there). The handle still has to be waited for; that does
+ * not block any more, and fn itself may do it. One function a handle. Errors: UNKNOWN_HANDLE,
+ * INVALID_ARGUMENT (fn NULL, or there is one already).
  */
 RONDE_API int ronde_handle_on_done(ronde_handle handle, ronde_done_fn fn, void *arg);
 
@@ -295,12 +295,17 @@ RONDE_API int ronde_broadcast_async(const char *name, const void *input, void *o
 
 /**
  * Gives the memory for an allgather's result, whose size is known only once all ranks have spoken.
- * Called at most once, on any thread, before the operation completes. It must not call Ronde.
+ * Called at most once, before the operation completes, on the coordinator thread with no lock held;
+ * not any more once the runtime has ended or the process is in exit(). It may call what a function
+ * of ronde_handle_on_done() may. While it runs, operations make progress only in threads that wait.
  * @return memory for `bytes` bytes, or NULL: the operation fails with RONDE_ERR_OUT_OF_MEMORY
  */
 typedef void *(*ronde_output_fn)(size_t bytes, void *arg);
 
-/** Where an allgather puts its result. Start from {0}. It must live until the operation completes.
+/**
+ * Where an allgather puts its result. Start from {0}. It must live until the operation completes.
+ * When the operation fails, memory that alloc gave stays in data, for the caller to free; memory of
+ * malloc() is freed, and data is NULL.
  */
 typedef struct ronde_gathered {
 	void *data;            /**< in: memory, or NULL: malloc() (or alloc); out: the result */
@@ -477,13 +482,22 @@ typedef enum ronde_log_level {
 } ronde_log_level;
 
 /**
- * Gets log lines instead of stderr: message without time, host, rank and newline. On any thread,
- * one call at a time. It must not call Ronde.
+ * Gets log lines instead of stderr: message without time, host, rank and newline. One call at a
+ * time, in order, with no lock held: on the coordinator thread, some time after the line was
+ * logged; before that thread runs and after its end on the thread in ronde_init(),
+ * ronde_shutdown() or ronde_set_log_function(). It may call what a function of
+ * ronde_handle_on_done() may. If it falls 1,000 lines behind, lines are dropped, and a line in
+ * their place says how many. Lines that wait when the process ends without ronde_shutdown() are
+ * lost.
  */
 typedef void (*ronde_log_fn)(ronde_log_level level, const char *message, void *arg);
 
-/** Sends this process's log lines to fn (NULL: back to stderr or file). May be called before
- * ronde_init(). */
+/**
+ * Sends this process's log lines to fn (NULL: back to stderr or file). May be called before
+ * ronde_init(). Lines logged before go to the old function, which is not called any more once this
+ * has returned: it waits for a call that is under way. fn itself may call it; it then does not
+ * wait.
+ */
 RONDE_API int ronde_set_log_function(ronde_log_fn fn, void *arg);
 
 #ifdef __cplusplus
