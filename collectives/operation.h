@@ -28,6 +28,7 @@ enum ronde_kind {
 	RONDE_KIND_BROADCAST = 1,
 	RONDE_KIND_ALLGATHER = 2,
 	RONDE_KIND_BARRIER = 3,
+	RONDE_KIND_REDUCESCATTER = 4,
 	RONDE_KIND_COUNT
 };
 
@@ -42,9 +43,11 @@ enum ronde_path {
 struct ronde_piece {
 	const void *input; /* mine (broadcast: NULL except on the root) */
 	void *output;      /* mine (allgather: NULL; see allocate) */
-	uint64_t count;    /* elements (allgather: mine) */
-	/* ZERO_COPY: [n], everybody's in member order. Broadcast: only inputs[root]. Allgather:
-	 * inputs. */
+	uint64_t count;    /* elements (allgather: mine; reducescatter: of the largest share) */
+	uint64_t rows;     /* reducescatter: of every input; see share.h */
+	size_t row_bytes;  /* reducescatter: of one row */
+	/* ZERO_COPY: [n], everybody's in member order. Broadcast: only inputs[root]. Allgather and
+	 * reducescatter: inputs. */
 	const void *const *inputs;
 	void *const *outputs; /* allreduce only */
 };
@@ -60,7 +63,7 @@ struct ronde_plan {
 	const int *members; /* [n] their local ranks, ascending */
 	int root;           /* member number; broadcast */
 	size_t element;     /* bytes of an element */
-	struct ronde_reduce_spec spec; /* allreduce */
+	struct ronde_reduce_spec spec; /* allreduce, reducescatter */
 	size_t chunk_bytes; /* of the virtual concatenation of the pieces; fits staging (see
 			       chunk_limit) */
 	struct ronde_piece *pieces;

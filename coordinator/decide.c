@@ -47,6 +47,13 @@ static bool in_heap(const struct ronde_leader *l, const struct ronde_ballot *b)
 			if (b->votes[i].location.input == RONDE_NOT_IN_HEAP)
 				return false;
 		return true;
+	case RONDE_KIND_REDUCESCATTER:
+		/* A result at the start of an input overwrites what other ranks read there. */
+		for (int i = 0; i < l->ballots.members; i++)
+			if (b->votes[i].location.input == RONDE_NOT_IN_HEAP ||
+			    (i > 0 && b->votes[i].location.output == b->votes[i].location.input))
+				return false;
+		return true;
 	case RONDE_KIND_BARRIER:
 	case RONDE_KIND_COUNT:
 		break;

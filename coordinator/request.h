@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "collectives/share.h"
 #include "coordinator/hash.h"
 
 #include "coordinator/tensor.h"
@@ -38,6 +39,8 @@ struct ronde_request {
 	const void *input;
 	void *output;
 	uint64_t count, bytes; /* mine */
+	/* Bytes of the whole result that come to output: all, but of a reducescatter my rows. */
+	struct ronde_share result;
 	struct ronde_location location;
 	bool hold_input, hold_output; /* heap allocations held for it */
 	ronde_gathered *gathered;     /* allgather */

@@ -100,7 +100,8 @@ static void complete_carried(struct ronde_context *ctx, const struct ronde_entry
 	for (uint32_t i = 0; i < p->head->items; i++) {
 		struct ronde_request *r = requests[i];
 		if (r->bytes && p->like.kind != RONDE_KIND_BARRIER) {
-			memcpy(r->output, result, r->bytes);
+			if (r->result.count)
+				memcpy(r->output, result + r->result.first, r->result.count);
 			result += ronde_wire_pad(r->bytes);
 		}
 		ronde_count(&ctx->counters.bytes, r->bytes);
@@ -123,6 +124,12 @@ static void fill_piece(struct ronde_context *ctx, struct ronde_active *a,
 	struct ronde_piece *piece = &a->pieces[i];
 	const int n = ctx->world.n;
 	*piece = (struct ronde_piece){.input = r->input, .output = r->output, .count = r->count};
+	if (p->like.kind == RONDE_KIND_REDUCESCATTER) {
+		piece->rows = (uint64_t)r->desc.dims[0];
+		piece->row_bytes = ronde_desc_row_bytes(&r->desc);
+		piece->count = ronde_share_bytes(piece->rows, piece->row_bytes, n, 0).count /
+			       ronde_dtype_bytes((ronde_dtype)r->desc.dtype);
+	}
 	if (!p->locations)
 		return;
 	const struct ronde_location *at = p->locations + i * (size_t)n;
@@ -163,9 +170,7 @@ static void fill_plan(struct ronde_context *ctx, struct ronde_active *a,
 	if (like->kind == RONDE_KIND_ALLGATHER) {
 		struct ronde_request *r = a->requests[0];
 		plan->rows = r->rows;
-		plan->row_bytes = plan->element;
-		for (int i = 1; i < r->desc.ndim; i++)
-			plan->row_bytes *= (size_t)r->desc.dims[i];
+		plan->row_bytes = ronde_desc_row_bytes(&r->desc);
 		plan->allocate = ronde_gathered_allocate;
 		plan->allocate_arg = a;
 		ronde_gathered_begin(a);

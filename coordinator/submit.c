@@ -23,7 +23,7 @@ bool ronde_gives_payload(const struct ronde_context *ctx, const struct ronde_des
 {
 	if (!ronde_rides(ctx, desc))
 		return false;
-	return desc->kind == RONDE_KIND_ALLREDUCE ||
+	return desc->kind == RONDE_KIND_ALLREDUCE || desc->kind == RONDE_KIND_REDUCESCATTER ||
 	       (desc->kind == RONDE_KIND_BROADCAST && desc->root == rank);
 }
 
@@ -159,12 +159,22 @@ static void hold_memory(struct ronde_context *ctx, struct ronde_request *r)
 		return;
 	if (r->input)
 		r->hold_input = ronde_heap_hold(ctx->heap, r->input, r->bytes, &r->location.input);
+	if (r->result.count == 0)
+		return;
 	if (r->output == r->input && r->output) {
 		r->location.output = r->location.input;
 	} else if (r->output) {
 		r->hold_output =
-			ronde_heap_hold(ctx->heap, r->output, r->bytes, &r->location.output);
+			ronde_heap_hold(ctx->heap, r->output, r->result.count, &r->location.output);
 	}
+}
+
+static struct ronde_share result_of(const struct ronde_context *ctx, const struct ronde_request *r)
+{
+	if (r->desc.kind != RONDE_KIND_REDUCESCATTER)
+		return (struct ronde_share){0, r->bytes};
+	return ronde_share_bytes((uint64_t)r->desc.dims[0], ronde_desc_row_bytes(&r->desc),
+				 ctx->world.size, ctx->world.me);
 }
 
 static void release_memory(struct ronde_context *ctx, struct ronde_request *r)
@@ -236,6 +246,7 @@ int ronde_submit(struct ronde_context *ctx, const struct ronde_submission *sub,
 	r->output = sub->output;
 	r->count = sub->count;
 	r->bytes = sub->count * ronde_dtype_bytes((ronde_dtype)sub->desc.dtype);
+	r->result = result_of(ctx, r);
 	r->gathered = sub->gathered;
 	r->rows = sub->rows;
 	hold_memory(ctx, r);

@@ -23,6 +23,14 @@ uint64_t ronde_desc_data_bytes(const struct ronde_desc *d)
 	return ronde_desc_count(d) * ronde_dtype_bytes((ronde_dtype)d->dtype);
 }
 
+uint64_t ronde_desc_row_bytes(const struct ronde_desc *d)
+{
+	uint64_t bytes = ronde_dtype_bytes((ronde_dtype)d->dtype);
+	for (int i = 1; i < d->ndim; i++)
+		bytes *= (uint64_t)d->dims[i];
+	return bytes;
+}
+
 bool ronde_desc_valid(const struct ronde_desc *d)
 {
 	if (d->kind >= RONDE_KIND_COUNT || d->dtype >= RONDE_DTYPE_COUNT ||
@@ -62,6 +70,8 @@ const char *ronde_kind_name(enum ronde_kind kind)
 		return "allgather";
 	case RONDE_KIND_BARRIER:
 		return "barrier";
+	case RONDE_KIND_REDUCESCATTER:
+		return "reducescatter";
 	case RONDE_KIND_COUNT:
 		break;
 	}

@@ -19,7 +19,7 @@
 struct ronde_desc {
 	uint8_t kind;      /* enum ronde_kind */
 	uint8_t dtype;     /* ronde_dtype */
-	uint8_t reduction; /* ronde_reduction; allreduce */
+	uint8_t reduction; /* ronde_reduction; allreduce, reducescatter */
 	uint8_t ndim;
 	int32_t root; /* global rank; broadcast */
 	uint32_t set; /* process set */
@@ -38,6 +38,8 @@ bool ronde_desc_equal(const struct ronde_desc *a, const struct ronde_desc *b);
  * int64_t. */
 uint64_t ronde_desc_count(const struct ronde_desc *d);
 uint64_t ronde_desc_data_bytes(const struct ronde_desc *d);
+/* Bytes of one row: the product of all extents but the first. There is one. */
+uint64_t ronde_desc_row_bytes(const struct ronde_desc *d);
 /* False for a description that no submit makes: a guard for what comes out of shared memory or a
  * network. */
 bool ronde_desc_valid(const struct ronde_desc *d);

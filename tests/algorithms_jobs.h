@@ -91,14 +91,27 @@ static void make_reduction_job(struct job *job, uint64_t *seed)
 			job->inputs[p * n + m] = make_buffer(bytes, seed);
 			fill_buffer(&job->inputs[p * n + m], job->plan.spec.dtype, seed);
 			if (!job->in_place)
-				job->outputs[p * n + m] = make_buffer(bytes, seed);
+				job->outputs[p * n + m] =
+					make_buffer(share_of(job, p, (int)m).count, seed);
 		}
 		if (job->plan.kind == RONDE_KIND_BROADCAST)
 			memcpy(job->expected[p].data,
 			       job->inputs[p * n + (size_t)job->plan.root].data, bytes);
 	}
-	if (job->plan.kind == RONDE_KIND_ALLREDUCE)
+	if (job->plan.kind == RONDE_KIND_ALLREDUCE || job->plan.kind == RONDE_KIND_REDUCESCATTER)
 		expect_allreduce(job);
+}
+
+/* Makes rows of what has counts[] elements. */
+static void make_rows(struct job *job, uint64_t *seed)
+{
+	for (size_t p = 0; p < job->plan.npieces; p++) {
+		static const uint64_t most[] = {1, 3, 40, 1000};
+		job->columns[p] = 1 + below(seed, most[below(seed, 4)]);
+		job->counts[p] -= job->counts[p] % job->columns[p];
+	}
+	/* Only staging leaves the other ranks' rows alone until they are read. */
+	job->at_start = job->plan.path == RONDE_PATH_STAGED && below(seed, 2);
 }
 
 /* counts[0]: most rows of a rank. */
@@ -151,6 +164,9 @@ static void make_job(const struct world *w, struct job *job, uint64_t *seed)
 	job->inputs = calloc(job->plan.npieces * n + 1, sizeof *job->inputs);
 	job->outputs = calloc(job->plan.npieces * n + 1, sizeof *job->outputs);
 	job->expected = calloc(job->plan.npieces + 1, sizeof *job->expected);
+	job->columns = calloc(job->plan.npieces + 1, sizeof *job->columns);
+	if (job->plan.kind == RONDE_KIND_REDUCESCATTER)
+		make_rows(job, seed);
 	if (job->plan.kind == RONDE_KIND_ALLGATHER)
 		make_allgather_job(job, seed);
 	else
@@ -178,6 +194,7 @@ static int run_script(struct world *w, uint64_t seed)
 		free(job->outputs);
 		free(job->expected);
 		free(job->counts);
+		free(job->columns);
 		if (!good)
 			first = j;
 	}

@@ -23,6 +23,7 @@
 #include "collectives/arena.h"
 #include "collectives/kernels/kernels.h"
 #include "collectives/operation.h"
+#include "collectives/share.h"
 
 #define MAX_RANKS 9
 #define MAX_PIECES 400
@@ -38,8 +39,10 @@ struct job {
 	struct ronde_plan plan;                  /* without what is a rank's own */
 	int members[MAX_RANKS];
 	bool in_place;
-	int broke; /* allgather: the member without memory, or -1 */
+	bool at_start; /* reducescatter in place: not where the own rows are */
+	int broke;     /* allgather: the member without memory, or -1 */
 	uint64_t *counts;
+	uint64_t *columns;       /* reducescatter: elements of a row of each piece */
 	struct buffer *inputs;   /* [piece * n + member] */
 	struct buffer *outputs;  /* likewise; empty if in place */
 	struct buffer *expected; /* [piece] */
@@ -131,6 +134,26 @@ static bool give_result(void *arg, const int64_t *rows, void **memory, int *stat
 	return true;
 }
 
+/* Bytes of a piece's result that are a member's. */
+static struct ronde_share share_of(const struct job *job, size_t piece, int member)
+{
+	size_t element = job->plan.element;
+	uint64_t columns = job->columns[piece];
+	if (job->plan.kind != RONDE_KIND_REDUCESCATTER)
+		return (struct ronde_share){0, job->expected[piece].bytes};
+	return ronde_share_bytes(columns ? job->counts[piece] / columns : 0, columns * element,
+				 job->plan.n, member);
+}
+
+/* Where a member's result of a piece goes. */
+static unsigned char *result_place(const struct job *job, size_t piece, int member)
+{
+	size_t i = piece * (size_t)job->plan.n + (size_t)member;
+	if (!job->in_place)
+		return job->outputs[i].data;
+	return job->inputs[i].data + (job->at_start ? 0 : share_of(job, piece, member).first);
+}
+
 static void start_job(struct rank *r, struct lane_view *v, int me)
 {
 	struct job *job = &r->world->jobs[v->job];
@@ -146,7 +169,7 @@ static void start_job(struct rank *r, struct lane_view *v, int me)
 	v->out = calloc(pieces * n + 1, sizeof *v->out);
 	for (size_t i = 0; i < pieces * n; i++) {
 		v->in[i] = job->inputs[i].data;
-		v->out[i] = job->in_place ? job->inputs[i].data : job->outputs[i].data;
+		v->out[i] = result_place(job, i / n, (int)(i % n));
 	}
 	bool zero_copy = job->plan.path == RONDE_PATH_ZERO_COPY;
 	for (size_t p = 0; p < pieces; p++) {
@@ -154,6 +177,11 @@ static void start_job(struct rank *r, struct lane_view *v, int me)
 		piece->count = job->counts[p];
 		if (job->plan.kind == RONDE_KIND_ALLGATHER)
 			piece->count = (uint64_t)job->rows[me] * job->plan.row_bytes;
+		if (job->plan.kind == RONDE_KIND_REDUCESCATTER) {
+			piece->rows = job->columns[p] ? job->counts[p] / job->columns[p] : 0;
+			piece->row_bytes = job->columns[p] * job->plan.element;
+			piece->count = share_of(job, p, 0).count / job->plan.element;
+		}
 		if (job->plan.kind != RONDE_KIND_BROADCAST || me == job->plan.root)
 			piece->input = v->in[p * n + (size_t)me];
 		piece->output = v->out[p * n + (size_t)me];
@@ -189,8 +217,11 @@ static void end_job(struct rank *r, struct lane_view *v, int me)
 	for (size_t p = 0; p < job->plan.npieces; p++) {
 		struct buffer *in = &job->inputs[p * n + (size_t)me];
 		struct buffer *out = job->in_place ? in : &job->outputs[p * n + (size_t)me];
-		if (want == RONDE_OK && out->bytes)
-			job->wrong[me] |= memcmp(out->data, job->expected[p].data, out->bytes) != 0;
+		struct ronde_share share = share_of(job, p, me);
+		if (want == RONDE_OK && share.count)
+			job->wrong[me] |=
+				memcmp(result_place(job, p, me),
+				       job->expected[p].data + share.first, share.count) != 0;
 		memset(in->data, 0x5a, in->bytes);
 		memset(out->data, 0x5a, out->bytes);
 	}

@@ -126,7 +126,7 @@ START_TEST(sleepers_are_woken)
 }
 END_TEST
 
-/* One allreduce job for local ranks `members`. */
+/* One reduction for local ranks `members`. */
 static void single_job(struct world *w, struct job *job, const char *members, const char *name,
 		       uint64_t count, uint64_t *seed)
 {
@@ -138,34 +138,38 @@ static void single_job(struct world *w, struct job *job, const char *members, co
 	}
 	while (*members)
 		job->members[job->plan.n++] = *members++ - '0';
-	job->plan.path =
-		strcmp(name, "allreduce-zero-copy") == 0 ? RONDE_PATH_ZERO_COPY : RONDE_PATH_STAGED;
+	job->plan.kind = strncmp(name, "allreduce", 9) == 0 ? RONDE_KIND_ALLREDUCE
+							    : RONDE_KIND_REDUCESCATTER;
+	job->plan.path = strstr(name, "zero-copy") ? RONDE_PATH_ZERO_COPY : RONDE_PATH_STAGED;
 	job->plan.npieces = 1;
 	job->counts = malloc(sizeof *job->counts);
 	job->counts[0] = count;
 	make_job(w, job, seed);
 }
 
-static const char *const allreduces[] = {"allreduce-zero-copy", "allreduce-direct",
-					 "allreduce-staged"};
+static const char *const reductions[] = {"allreduce-zero-copy", "allreduce-direct",
+					 "allreduce-staged", "reducescatter-zero-copy",
+					 "reducescatter-staged"};
+#define REDUCTIONS 5
 
-/* Every type and reduction through every allreduce, by members {1, 3, 4} of 6 ranks. */
+/* Every type and reduction through every algorithm that reduces, by members {1, 3, 4} of 6 ranks.
+ */
 START_TEST(types_and_subset)
 {
 	uint64_t seed = test_seed() + 300;
 	struct world w;
 	world_open(&w, 6, 1, 30016);
-	w.jobs = calloc(3 * RONDE_DTYPE_COUNT * 5, sizeof *w.jobs);
+	w.jobs = calloc(REDUCTIONS * RONDE_DTYPE_COUNT * 5, sizeof *w.jobs);
 	for (int d = 0; d < RONDE_DTYPE_COUNT; d++) {
 		for (int r = 0; r < RONDE_REDUCTION_COUNT; r++) {
 			if (r == RONDE_ADASUM || (r == RONDE_AVERAGE && d == RONDE_BOOL))
 				continue;
 			uint64_t count = below(&seed, 3000);
-			for (int a = 0; a < 3; a++) {
+			for (int a = 0; a < REDUCTIONS; a++) {
 				struct job *job = &w.jobs[w.njobs++];
 				job->plan.spec = (struct ronde_reduce_spec){
 					(ronde_dtype)d, (ronde_reduction)r, 1.0, 1.0, 3, false};
-				single_job(&w, job, "134", allreduces[a], count, &seed);
+				single_job(&w, job, "134", reductions[a], count, &seed);
 			}
 		}
 	}
@@ -185,7 +189,7 @@ START_TEST(subset_wakes_leader)
 		struct job *job = &w.jobs[w.njobs];
 		job->plan.spec =
 			(struct ronde_reduce_spec){RONDE_FLOAT32, RONDE_SUM, 1.0, 1.0, 3, false};
-		single_job(&w, job, "134", allreduces[w.njobs % 3], 5000, &seed);
+		single_job(&w, job, "134", reductions[w.njobs % REDUCTIONS], 5000, &seed);
 	}
 	ck_assert_int_eq(run_script(&w, seed), -1);
 }
@@ -208,17 +212,17 @@ START_TEST(association)
 	int n = sizes[_i];
 	struct world w;
 	world_open(&w, n, 2, 20032);
-	w.jobs = calloc(3, sizeof *w.jobs);
-	for (; w.njobs < 3; w.njobs++) {
+	w.jobs = calloc(REDUCTIONS, sizeof *w.jobs);
+	for (; w.njobs < REDUCTIONS; w.njobs++) {
 		struct job *job = &w.jobs[w.njobs];
 		job->plan.spec =
 			(struct ronde_reduce_spec){RONDE_FLOAT32, RONDE_SUM, 1.0, 1.0, n, false};
 		job->plan.lane = w.njobs % 2;
 		static const char all[] = "012345678";
-		single_job(&w, job, all + 9 - n, allreduces[w.njobs], 9000, &seed);
+		single_job(&w, job, all + 9 - n, reductions[w.njobs], 9000, &seed);
 		for (int m = 0; m < n; m++)
 			job->members[m] = m;
-		for (size_t i = 0; i < 9000; i++) {
+		for (size_t i = 0; i < job->counts[0]; i++) {
 			float x[MAX_RANKS], sum;
 			for (int m = 0; m < n; m++)
 				memcpy(&x[m], job->inputs[m].data + i * sizeof(float),

@@ -62,6 +62,11 @@ static void every_function_needs_init(void)
 	needs_init("ronde_allgather", ronde_allgather("x", in, shape, 1, RONDE_FLOAT32, &gathered));
 	needs_init("ronde_allgather_async", ronde_allgather_async("x", in, shape, 1, RONDE_FLOAT32,
 								  &gathered, NULL, &handle));
+	needs_init("ronde_reducescatter",
+		   ronde_reducescatter("x", in, out, shape, 1, RONDE_FLOAT32, RONDE_SUM));
+	needs_init("ronde_reducescatter_async",
+		   ronde_reducescatter_async("x", in, out, shape, 1, RONDE_FLOAT32, RONDE_SUM, NULL,
+					     &handle));
 	needs_init("ronde_barrier", ronde_barrier());
 	needs_init("ronde_barrier_async", ronde_barrier_async(NULL, &handle));
 	needs_init("ronde_test", ronde_test(1, &done));
@@ -330,6 +335,63 @@ static void allgather_arguments(int rank, int size, const void *arg)
 	require(g.rows == 2 * size && g.data == out, "%lld rows", (long long)g.rows);
 }
 
+/* ---- reducescatter ---- */
+
+#undef T
+#define T "ronde_reducescatter_async: tensor \"t\": "
+
+static void reducescatter_arguments(int rank, int size, const void *arg)
+{
+	(void)arg;
+	ronde_options o = RONDE_OPTIONS_INIT;
+	int64_t first = -1, count = -1, shape[] = {5, 2};
+	require_ok(ronde_reducescatter_rows(5, size, rank, &first, &count));
+	require_error(ronde_reducescatter_rows(5, 2, 2, &first, &count), RONDE_ERR_INVALID_ARGUMENT,
+		      "ronde_reducescatter_rows: 5 rows have no share of member 2 of 2");
+	require_error(ronde_reducescatter_rows(5, 2, 1, &first, NULL), RONDE_ERR_INVALID_ARGUMENT,
+		      "ronde_reducescatter_rows: count is NULL");
+	refused(ronde_reducescatter("t", in, out, shape, 0, RONDE_FLOAT32, RONDE_SUM),
+		"ronde_reducescatter: tensor \"t\": a reducescatter needs a shape of 1 to 16 "
+		"extents, none of them negative; shape is given and ndim 0");
+	refused(ronde_reducescatter_async("t", in, out, shape, 2, RONDE_FLOAT32, RONDE_ADASUM, NULL,
+					  &handle),
+		T "there is no adasum of a reducescatter");
+	refused(ronde_reducescatter_async("t", in, out, shape, 2, RONDE_FLOAT32, (ronde_reduction)6,
+					  NULL, &handle),
+		T "6 is not a reduction (enum ronde_reduction)");
+	refused(ronde_reducescatter_async("t", NULL, out, shape, 2, RONDE_FLOAT32, RONDE_SUM, NULL,
+					  &handle),
+		T "the input is NULL, but the count is 10");
+	refused(ronde_reducescatter_async("t", in, out, shape, 2, RONDE_FLOAT32, RONDE_SUM, NULL,
+					  NULL),
+		"ronde_reducescatter_async: handle is NULL");
+	o.postscale = NAN;
+	refused(ronde_reducescatter_async("t", in, out, shape, 2, RONDE_FLOAT32, RONDE_SUM, &o,
+					  &handle),
+		T "prescale 1 and postscale nan must be finite");
+	char text[300];
+	snprintf(text, sizeof text,
+		 T "the output is NULL, but %d bytes of the result are this rank's",
+		 (int)count * 8);
+	refused(ronde_reducescatter_async("t", in, NULL, shape, 2, RONDE_FLOAT32, RONDE_SUM, NULL,
+					  &handle),
+		text);
+	snprintf(text, sizeof text,
+		 T "the output overlaps the input, but begins neither where that does nor at this "
+		   "rank's rows, %d bytes behind",
+		 (int)first * 8);
+	refused(ronde_reducescatter_async("t", in, (char *)in + first * 8 + 4, shape, 2,
+					  RONDE_FLOAT32, RONDE_SUM, NULL, &handle),
+		text);
+	for (int i = 0; i < 10; i++)
+		in[i] = (float)(i + rank);
+	require_ok(ronde_reducescatter("t", in, out, shape, 2, RONDE_FLOAT32, RONDE_MAX));
+	for (int64_t i = 0; i < count * 2; i++)
+		require(out[i] == (float)(first * 2 + i + size - 1), "row %lld", (long long)i / 2);
+	memset(in, 0, sizeof in);
+	memset(out, 0, sizeof out);
+}
+
 /* ---- the rest ---- */
 
 static void barrier_and_handles(int rank, int size, const void *arg)
@@ -375,9 +437,10 @@ static void barrier_and_handles(int rank, int size, const void *arg)
 	refused(ronde_get_counters(&counters), "ronde_get_counters: the struct's size is not set");
 }
 
-static const fork_ranks_fn bodies[] = {
-	allreduce_names_and_types, allreduce_memory,    allreduce_options,  allreduce_shapes,
-	broadcast_arguments,       allgather_arguments, barrier_and_handles};
+static const fork_ranks_fn bodies[] = {allreduce_names_and_types, allreduce_memory,
+				       allreduce_options,         allreduce_shapes,
+				       broadcast_arguments,       allgather_arguments,
+				       reducescatter_arguments,   barrier_and_handles};
 #define BODIES ((int)(sizeof bodies / sizeof *bodies))
 
 START_TEST(refusals)

@@ -9,7 +9,18 @@
 #include "tests/ranks.h"
 
 /* What a rank of the odd ones gives instead. */
-enum odd { TYPE, SHAPE, DIMS, REDUCTION, PRESCALE, POSTSCALE, ROOT, ROWS_SHAPE, ODDS };
+enum odd {
+	TYPE,
+	SHAPE,
+	DIMS,
+	REDUCTION,
+	PRESCALE,
+	POSTSCALE,
+	ROOT,
+	ROWS_SHAPE,
+	SCATTER_ROWS,
+	ODDS
+};
 
 struct plan {
 	enum odd odd;
@@ -44,6 +55,8 @@ static struct ronde_submission submission(const struct plan *p, int rank, const 
 		s.desc.dims[0] = 0;
 		s.rows = 64;
 		s.gathered = &out;
+	} else if (p->odd == SCATTER_ROWS) {
+		s.desc.kind = RONDE_KIND_REDUCESCATTER;
 	}
 	if (!odd)
 		return s;
@@ -72,6 +85,10 @@ static struct ronde_submission submission(const struct plan *p, int rank, const 
 	case ROWS_SHAPE:
 		s.desc.dims[1] = 16;
 		s.rows = 128;
+		break;
+	case SCATTER_ROWS:
+		s.desc.dims[0] = 63;
+		s.count = 63 * 32;
 		break;
 	case ODDS:
 		break;
@@ -144,6 +161,9 @@ static const struct {
 	 "rank 0 submitted prescale 1 and postscale 1, rank 1 submitted prescale 1 and postscale "
 	 "0.25"},
 	{3, 2, ROOT, "ranks 0, 2 submitted root rank 0, rank 1 submitted root rank 1"},
+	{3, 2, SCATTER_ROWS,
+	 "ranks 0, 2 submitted float32[64,32], rank 1 submitted float32[63,32]; all ranks must "
+	 "give the same to one reducescatter"},
 	{3, 2, ROWS_SHAPE, "ranks 0, 2 submitted float32[*,32], rank 1 submitted float32[*,16]"},
 };
 #define CASES ((int)(sizeof cases / sizeof *cases))

@@ -127,3 +127,39 @@ int ronde_arguments_root(const struct ronde_context *ctx, const struct ronde_arg
 	return ronde_arguments_error(a, "root %d is not a rank; allowed is 0 to %d", root,
 				     ctx->node->size - 1);
 }
+
+int ronde_arguments_reduction(const struct ronde_arguments *a, ronde_reduction reduction)
+{
+	if ((int)reduction >= 0 && reduction < RONDE_REDUCTION_COUNT)
+		return RONDE_OK;
+	return ronde_arguments_error(a, "%d is not a reduction (enum ronde_reduction)",
+				     (int)reduction);
+}
+
+/* The elements in shape, or -1 if it is no shape of rows. */
+static int64_t shape_count(const int64_t *shape, int ndim)
+{
+	int64_t count = 1;
+	if (!shape || ndim < 1 || ndim > RONDE_MAX_DIMS)
+		return -1;
+	for (int i = 0; i < ndim; i++)
+		if (shape[i] < 0 || __builtin_mul_overflow(count, shape[i], &count))
+			return -1;
+	return count;
+}
+
+int ronde_arguments_rows(struct ronde_arguments *a, const char *what, const int64_t *shape,
+			 int ndim, ronde_options *options)
+{
+	a->count = shape_count(shape, ndim);
+	options->shape = shape;
+	options->ndim = ndim;
+	a->options = options;
+	if (a->count >= 0)
+		return RONDE_OK;
+	return ronde_arguments_error(
+		a,
+		"%s needs a shape of 1 to %d extents, none of them negative; shape is %s and ndim "
+		"%d",
+		what, RONDE_MAX_DIMS, shape ? "given" : "NULL", ndim);
+}

@@ -30,6 +30,16 @@ int ronde_arguments_memory(const struct ronde_arguments *arguments, const char *
 int ronde_arguments_root(const struct ronde_context *context,
 			 const struct ronde_arguments *arguments, int root);
 
+/* Reduction of an operation that reduces. */
+int ronde_arguments_reduction(const struct ronde_arguments *arguments, ronde_reduction reduction);
+
+/*
+ * The shape of an operation on rows, which `what` ("an allgather") is: sets the arguments' count,
+ * and shape and ndim of `options`, their options from here on.
+ */
+int ronde_arguments_rows(struct ronde_arguments *arguments, const char *what, const int64_t *shape,
+			 int ndim, ronde_options *options);
+
 /* An error of this call: "ronde_allreduce: tensor "w": …". */
 int ronde_arguments_error(const struct ronde_arguments *arguments, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));

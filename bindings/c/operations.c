@@ -5,12 +5,12 @@
 
 #include "bindings/c/arguments.h"
 #include "bindings/c/default.h"
+#include "bindings/c/operations.h"
 #include "collectives/status.h"
 #include "coordinator/application.h"
 
-/* Submits; with handle NULL also waits. Leaves the context. */
-static int finish(struct ronde_context *ctx, int status, struct ronde_submission *s,
-		  ronde_handle *handle)
+int ronde_operation_finish(struct ronde_context *ctx, int status, struct ronde_submission *s,
+			   ronde_handle *handle)
 {
 	ronde_handle own;
 	s->will_wait = !handle;
@@ -24,7 +24,7 @@ static int finish(struct ronde_context *ctx, int status, struct ronde_submission
 	return status;
 }
 
-static int no_handle(const char *function)
+int ronde_operation_no_handle(const char *function)
 {
 	return ronde_error(RONDE_ERR_INVALID_ARGUMENT, "%s: handle is NULL", function);
 }
@@ -48,10 +48,9 @@ static int allreduce(const struct ronde_arguments *a, const void *input, void *o
 	if (!ctx)
 		return RONDE_ERR_NOT_INITIALIZED;
 	int status = ronde_arguments_check(ctx, a, RONDE_KIND_ALLREDUCE, &s);
-	if (!status && ((int)reduction < 0 || reduction >= RONDE_REDUCTION_COUNT))
-		status = ronde_arguments_error(a, "%d is not a reduction (enum ronde_reduction)",
-					       (int)reduction);
-	else if (!status && reduction == RONDE_ADASUM)
+	if (!status)
+		status = ronde_arguments_reduction(a, reduction);
+	if (!status && reduction == RONDE_ADASUM)
 		status = ronde_arguments_error(a, "Ronde %s has no adasum yet", ronde_version());
 	if (!status)
 		status = ronde_arguments_memory(a, "input", input);
@@ -62,7 +61,7 @@ static int allreduce(const struct ronde_arguments *a, const void *input, void *o
 	s.desc.reduction = (uint8_t)reduction;
 	s.input = input;
 	s.output = output;
-	return finish(ctx, status, &s, handle);
+	return ronde_operation_finish(ctx, status, &s, handle);
 }
 
 int ronde_allreduce(const char *name, const void *input, void *output, int64_t count,
@@ -77,7 +76,8 @@ int ronde_allreduce_async(const char *name, const void *input, void *output, int
 			  const ronde_options *options, ronde_handle *handle)
 {
 	struct ronde_arguments a = {"ronde_allreduce_async", name, count, dtype, options};
-	return handle ? allreduce(&a, input, output, reduction, handle) : no_handle(a.function);
+	return handle ? allreduce(&a, input, output, reduction, handle)
+		      : ronde_operation_no_handle(a.function);
 }
 
 /* ---- broadcast ---- */
@@ -103,7 +103,7 @@ static int broadcast(const struct ronde_arguments *a, const void *input, void *o
 	s.desc.prescale = s.desc.postscale = 1.0;
 	s.input = am_root ? input : NULL;
 	s.output = output;
-	return finish(ctx, status, &s, handle);
+	return ronde_operation_finish(ctx, status, &s, handle);
 }
 
 int ronde_broadcast(const char *name, const void *input, void *output, int64_t count,
@@ -118,22 +118,11 @@ int ronde_broadcast_async(const char *name, const void *input, void *output, int
 			  ronde_handle *handle)
 {
 	struct ronde_arguments a = {"ronde_broadcast_async", name, count, dtype, options};
-	return handle ? broadcast(&a, input, output, root, handle) : no_handle(a.function);
+	return handle ? broadcast(&a, input, output, root, handle)
+		      : ronde_operation_no_handle(a.function);
 }
 
 /* ---- allgather ---- */
-
-/* The elements in shape, or -1 if it is no shape of an allgather. */
-static int64_t shape_count(const int64_t *shape, int ndim)
-{
-	int64_t count = 1;
-	if (!shape || ndim < 1 || ndim > RONDE_MAX_DIMS)
-		return -1;
-	for (int i = 0; i < ndim; i++)
-		if (shape[i] < 0 || __builtin_mul_overflow(count, shape[i], &count))
-			return -1;
-	return count;
-}
 
 static int allgather(const char *function, const char *name, const void *input,
 		     const int64_t *shape, int ndim, ronde_dtype dtype, ronde_gathered *output,
@@ -143,20 +132,12 @@ static int allgather(const char *function, const char *name, const void *input,
 	ronde_options plain = RONDE_OPTIONS_INIT;
 	if (options)
 		plain.size = options->size, plain.process_set = options->process_set;
-	plain.shape = shape;
-	plain.ndim = ndim;
-	struct ronde_arguments a = {function, name, shape_count(shape, ndim), dtype, &plain};
+	struct ronde_arguments a = {function, name, 0, dtype, &plain};
 	struct ronde_context *ctx = ronde_default_enter(function);
 	if (!ctx)
 		return RONDE_ERR_NOT_INITIALIZED;
-	int status;
-	if (a.count < 0)
-		status = ronde_arguments_error(
-			&a,
-			"an allgather needs a shape of 1 to %d extents, none of them negative; "
-			"shape is %s and ndim %d",
-			RONDE_MAX_DIMS, shape ? "given" : "NULL", ndim);
-	else
+	int status = ronde_arguments_rows(&a, "an allgather", shape, ndim, &plain);
+	if (!status)
 		status = ronde_arguments_check(ctx, &a, RONDE_KIND_ALLGATHER, &s);
 	if (!status && !output)
 		status = ronde_arguments_error(&a, "output is NULL");
@@ -168,7 +149,7 @@ static int allgather(const char *function, const char *name, const void *input,
 		s.rows = shape[0];
 		s.desc.dims[0] = 0; /* may differ over ranks */
 	}
-	return finish(ctx, status, &s, handle);
+	return ronde_operation_finish(ctx, status, &s, handle);
 }
 
 int ronde_allgather(const char *name, const void *input, const int64_t *shape, int ndim,
@@ -182,7 +163,7 @@ int ronde_allgather_async(const char *name, const void *input, const int64_t *sh
 			  ronde_handle *handle)
 {
 	if (!handle)
-		return no_handle("ronde_allgather_async");
+		return ronde_operation_no_handle("ronde_allgather_async");
 	return allgather("ronde_allgather_async", name, input, shape, ndim, dtype, output, options,
 			 handle);
 }
@@ -200,7 +181,7 @@ static int barrier(const char *function, const ronde_options *options, ronde_han
 	if (!ctx)
 		return RONDE_ERR_NOT_INITIALIZED;
 	int status = ronde_arguments_check(ctx, &a, RONDE_KIND_BARRIER, &s);
-	return finish(ctx, status, &s, handle);
+	return ronde_operation_finish(ctx, status, &s, handle);
 }
 
 int ronde_barrier(void)
@@ -211,7 +192,7 @@ int ronde_barrier(void)
 int ronde_barrier_async(const ronde_options *options, ronde_handle *handle)
 {
 	return handle ? barrier("ronde_barrier_async", options, handle)
-		      : no_handle("ronde_barrier_async");
+		      : ronde_operation_no_handle("ronde_barrier_async");
 }
 
 /* ---- handles ---- */

@@ -19,9 +19,6 @@
 #include "collectives/algorithms/lane.h"
 #include "collectives/algorithms/layout.h"
 
-/* From this size on results go past the caches: less would still be there when they are read. */
-#define STREAM_BYTES ((uint64_t)4 << 20)
-
 struct zero_copy_state {
 	struct ronde_walk walk;
 	uint64_t end; /* of my slice */
@@ -37,7 +34,8 @@ void ronde_allreduce_zero_copy_start(struct ronde_operation *operation)
 	struct ronde_range whole = {0, ronde_layout_bytes(plan)};
 	struct ronde_range mine = ronde_slice(whole, plan->n, plan->me);
 
-	*state = (struct zero_copy_state){.end = mine.end, .streaming = whole.end >= STREAM_BYTES};
+	*state = (struct zero_copy_state){.end = mine.end,
+					  .streaming = whole.end >= RONDE_STREAM_BYTES};
 	ronde_walk_skip(&state->walk, plan, mine.begin);
 }
 

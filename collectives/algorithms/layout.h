@@ -10,6 +10,9 @@
  *             | piece 0           | piece 2 |
  *   real        64 bytes  36 bytes  8 bytes
  *   slices    [ rank 0 0…128      [ rank 1 128…192
+ *
+ * In the layout of a reducescatter a piece is as long as its largest share, and a position in it
+ * means that byte of everybody's own share.
  */
 #ifndef RONDE_ALGORITHMS_LAYOUT_H
 #define RONDE_ALGORITHMS_LAYOUT_H
@@ -18,6 +21,7 @@
 #include <stdint.h>
 
 #include "collectives/operation.h"
+#include "collectives/share.h"
 
 #define RONDE_GRAIN ((uint64_t)64)
 
@@ -86,6 +90,23 @@ struct ronde_span ronde_walk_next(struct ronde_walk *walk, const struct ronde_pl
 
 /* Moves forward to position `to`. */
 void ronde_walk_skip(struct ronde_walk *walk, const struct ronde_plan *plan, uint64_t to);
+
+/* Reducescatter: the bytes of a piece that are a member's own. */
+static inline struct ronde_share ronde_piece_share(const struct ronde_plan *plan,
+						   const struct ronde_piece *piece, int member)
+{
+	return ronde_share_bytes(piece->rows, piece->row_bytes, plan->n, member);
+}
+
+/* Bytes of a span that a share has: a smaller share ends before the layout of its piece does. */
+static inline size_t ronde_share_span(struct ronde_share share, struct ronde_span span)
+{
+	uint64_t left = share.count > span.offset ? share.count - span.offset : 0;
+	return left < span.bytes ? (size_t)left : span.bytes;
+}
+
+/* From this size on results go past the caches: less would still be there when they are read. */
+#define RONDE_STREAM_BYTES ((uint64_t)4 << 20)
 
 /*
  * What is left of a step's work, in bytes. Every span costs a little more than its bytes, so that a

@@ -58,6 +58,16 @@ static bool is_allgather_staged(const struct ronde_plan *plan)
 	return is(plan, RONDE_KIND_ALLGATHER, RONDE_PATH_STAGED);
 }
 
+static bool is_reducescatter_zero_copy(const struct ronde_plan *plan)
+{
+	return is(plan, RONDE_KIND_REDUCESCATTER, RONDE_PATH_ZERO_COPY);
+}
+
+static bool is_reducescatter_staged(const struct ronde_plan *plan)
+{
+	return is(plan, RONDE_KIND_REDUCESCATTER, RONDE_PATH_STAGED);
+}
+
 static bool is_barrier(const struct ronde_plan *plan)
 {
 	return plan->kind == RONDE_KIND_BARRIER;
@@ -92,6 +102,12 @@ static const struct ronde_algorithm *const table[] = {
 	ROW("allgather-staged", "everybody's chunks through staging, pipelined",
 	    is_allgather_staged,
 	    ronde_allgather_staged_start, ronde_allgather_staged_step),
+	ROW("reducescatter-zero-copy", "each rank reduces its rows from all heaps",
+	    is_reducescatter_zero_copy,
+	    ronde_reducescatter_zero_copy_start, ronde_reducescatter_zero_copy_step),
+	ROW("reducescatter-staged", "everybody's rows through staging, chunks pipelined",
+	    is_reducescatter_staged,
+	    ronde_reducescatter_staged_start, ronde_reducescatter_staged_step),
 	ROW("barrier", "everybody says that it has come",
 	    is_barrier,
 	    ronde_barrier_start, ronde_barrier_step),

@@ -250,8 +250,8 @@ typedef struct ronde_options {
 	int process_set; /**< 0: all ranks */
 	int ndim;        /**< number of dimensions in shape; 0 with shape NULL: one dimension */
 	const int64_t *shape; /**< ndim extents whose product is count; NULL: {count} */
-	double prescale;      /**< allreduce: multiplies every input */
-	double postscale;     /**< allreduce: multiplies the result */
+	double prescale;      /**< allreduce, reducescatter: multiplies every input */
+	double postscale;     /**< allreduce, reducescatter: multiplies the result */
 } ronde_options;
 
 /** Defaults of ::ronde_options: all ranks, one dimension, no scaling. */
@@ -331,6 +331,42 @@ RONDE_API int ronde_allgather(const char *name, const void *input, const int64_t
 RONDE_API int ronde_allgather_async(const char *name, const void *input, const int64_t *shape,
 				    int ndim, ronde_dtype dtype, ronde_gathered *output,
 				    const ronde_options *options, ronde_handle *handle);
+
+/**
+ * The rows that member `member` of `members` gets of a reducescatter of `rows` rows: *count of them
+ * from row *first on. They are shared out in order; the first rows mod members get one more. Needs
+ * no ronde_init(). Errors: INVALID_ARGUMENT (a negative number, no such member, a NULL pointer).
+ */
+RONDE_API int ronde_reducescatter_rows(int64_t rows, int members, int member, int64_t *first,
+				       int64_t *count);
+
+/**
+ * Reduces tensors elementwise over the ranks; each rank gets its share of the result's rows, see
+ * ronde_reducescatter_rows(): the same bits as in the result of a ronde_allreduce(). There may be
+ * fewer rows than ranks; the last ones then get none. Blocks.
+ * @param name      at most RONDE_MAX_NAME bytes; NULL: matched by order
+ * @param input     all rows: as many elements as shape says; may be NULL if that is 0
+ * @param output    this rank's rows; may be NULL if there are none. It may be the place in input
+ * where these rows are (which costs nothing), or input itself (for tensors in memory of
+ * ronde_alloc() that is slower); nothing else of the input is written. It may not overlap the input
+ * otherwise.
+ * @param shape     ndim extents, ndim ≥ 1, the same on all ranks; the first is the number of rows
+ * @param ndim      1 to RONDE_MAX_DIMS
+ * @param dtype     any type
+ * @param reduction any but RONDE_ADASUM; an average divides by the number of members
+ * Errors: NOT_INITIALIZED, INVALID_ARGUMENT, DUPLICATE_NAME, MISMATCH (type, shape, reduction,
+ * scales), SHUTDOWN, PEER_LOST.
+ */
+RONDE_API int ronde_reducescatter(const char *name, const void *input, void *output,
+				  const int64_t *shape, int ndim, ronde_dtype dtype,
+				  ronde_reduction reduction);
+
+/** As ronde_reducescatter(), with options (NULL: defaults; their shape is ignored); returns at once
+ * and sets *handle. */
+RONDE_API int ronde_reducescatter_async(const char *name, const void *input, void *output,
+					const int64_t *shape, int ndim, ronde_dtype dtype,
+					ronde_reduction reduction, const ronde_options *options,
+					ronde_handle *handle);
 
 /** Returns when every rank has called it. Blocks. Errors: as ronde_allreduce(). */
 RONDE_API int ronde_barrier(void);
