@@ -37,7 +37,7 @@ setup_packages()
 			;;
 		test)
 			printf '%s\n' check mpich libmpich-dev g++ clang clang-format clang-tidy \
-				libclang-rt-14-dev binutils shellcheck doxygen python3 mandoc
+				libclang-rt-14-dev binutils shellcheck doxygen python3 mandoc gdb
 			;;
 		fresh)
 			printf '%s\n' debootstrap util-linux

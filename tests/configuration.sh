@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Runs the tests of one build folder and prints a line for each of them, as tests/lib.sh wants it.
-# One after the other: they measure time, and each has several ranks.
+# Two at a time: many of them wait, for a time limit or for a rank that was killed. Under the race
+# checker those with one thread are left out, unless RONDE_TEST_LONG is set.
 #
 # usage: tests/configuration.sh gcc|clang|asan|tsan FOLDER
 set -euo pipefail
@@ -11,7 +12,9 @@ setup_tools
 
 configuration=$1
 folder=$2
-test=("$MESON" test -C "$folder" --no-rebuild --num-processes 1)
+test=("$MESON" test -C "$folder" --no-rebuild --num-processes 2)
+patience=20 # seconds until a case of a suite is asked what it waits for
+wrapper=
 probe=$folder/probe
 
 # A sanitizer may be there and not work: seen by trying it on a program of one thread.
@@ -40,22 +43,25 @@ asan)
 	;;
 tsan)
 	compile_probe thread
-	export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1:second_deadlock_stack=1}
+	export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1:second_deadlock_stack=1:atexit_sleep_ms=0}
 	if ! probe_works; then
 		# A kernel that spreads addresses wider than this gcc's race checker expects.
 		probe_works setarch --addr-no-randomize ||
 			{ echo "programs built with -fsanitize=thread do not start here"; exit 77; }
-		test+=(--wrapper 'setarch --addr-no-randomize')
+		wrapper='setarch --addr-no-randomize'
 	fi
 	test+=(--timeout-multiplier 5)
+	patience=40
+	[ -n "${RONDE_TEST_LONG:-}" ] || test+=(--no-suite one-thread)
 	;;
 esac
 
-log=$folder/meson-logs/testlog.json
+test+=(--wrapper "$(printf '%q' "$here/watched.sh") $patience $wrapper")
+log=$folder/meson-logs/testlog-watched.sh.json # meson adds the name of the wrapper
 rm -f "$log"
 "${test[@]}" >"$folder/meson-logs/run.txt" 2>&1 || true
 if [ ! -f "$log" ]; then
 	cat "$folder/meson-logs/run.txt"
 	exit 1
 fi
-python3 "$here/meson-results.py" "$log" 40
+python3 "$here/meson-results.py" "$log" 300

@@ -29,8 +29,8 @@ ok()
 
 not_ok()
 {
+	tail -n 30 "$folder"/out.* 2>/dev/null || true
 	echo "not ok $1 - $2"
-	sed 's/^/    | /' "$folder"/out.* 2>/dev/null | tail -n 30
 }
 
 # ranks N COMMAND...: runs N ranks of it, without a launcher. What rank i prints goes to

@@ -103,6 +103,7 @@ struct scene *scene_open(int n, scene_body body, const void *arg)
 		if (pid == 0) {
 			scene->ranks[r].pid = getpid();
 			scene_world(r, n, scene->address);
+			fork_ranks_have_children();
 			body(scene, r);
 			atomic_store(&scene->leave_at, scene_now());
 			exit(0);

@@ -11,6 +11,11 @@
 #   else     failed; the end of its output is shown
 # A check of several parts prints a line for each, and each is counted instead of the whole:
 #   ok NAME     not ok NAME - REASON     skip NAME - REASON
+# What it prints in front of "not ok" is why.
+#
+# The closing section shows the output of all that failed. It begins with a line that a run which
+# started this one looks for, so a nested run's failures are shown whole.
+results_why="==== the output of what failed"
 
 results_open()
 {
@@ -18,6 +23,7 @@ results_open()
 	if [ -z "${RONDE_RESULTS:-}" ]; then
 		RONDE_RESULTS=$(mktemp)
 		export RONDE_RESULTS
+		: >"$RONDE_RESULTS.why"
 		results_owner=1
 	fi
 	results_before=$(results_count fail)
@@ -50,36 +56,59 @@ results_close()
 	failed=$(results_count fail)
 	[ -n "$results_owner" ] || return "$((failed > results_before))"
 	printf '\n'
+	if [ -s "$RONDE_RESULTS.why" ]; then
+		echo "$results_why"
+		cat "$RONDE_RESULTS.why"
+		printf '\n'
+	fi
 	awk -F'\t' '$1 == "fail" { print "failed:  " $2 ($3 ? " - " $3 : "") }' "$RONDE_RESULTS"
 	awk -F'\t' '$1 == "skip" { print "skipped: " $2 ($3 ? " - " $3 : "") }' "$RONDE_RESULTS"
 	printf '%d passed, %d failed, %d skipped\n' "$(results_count ok)" "$failed" \
 		"$(results_count skip)"
-	rm -f "$RONDE_RESULTS"
+	rm -f "$RONDE_RESULTS" "$RONDE_RESULTS.why"
 	return "$((failed > 0))"
 }
 
-show_tail()
+# show_why NAME: shows the output it reads, now and in the closing section.
+show_why()
 {
-	tail -n "${2:-40}" "$1" | sed 's/^/    | /'
+	tail -n 400 | sed "s,^,    | ,;1i\\  -- $1:" | tee -a "$RONDE_RESULTS.why"
+}
+
+# What a log that ends in a failure says: a nested run's closing section, or else the last lines.
+end_of_log()
+{
+	if grep -qF "$results_why" "$1"; then
+		awk -v mark="$results_why" 'index($0, mark) { on = 1 } on' "$1"
+	else
+		tail -n 60 "$1"
+	fi
 }
 
 # Adds the parts a check printed; 1: it printed none.
 results_of_parts()
 {
-	local check=$1 log=$2 line state name reason found=1
-	while read -r line; do
+	local check=$1 line state name reason found=1 number=0 since=0 lines
+	mapfile -t lines <"$2"
+	for line in "${lines[@]}"; do
+		number=$((number + 1))
 		case $line in
 		"ok "*) state=ok name=${line#ok } ;;
 		"not ok "*) state=fail name=${line#not ok } ;;
 		"skip "*) state=skip name=${line#skip } ;;
+		*) continue ;;
 		esac
 		reason=
 		case $name in
 		*" - "*) reason=${name#* - } name=${name%% - *} ;;
 		esac
 		result $state "$check/$name" "$reason"
+		if [ $state = fail ] && [ $((number - 1)) -gt $since ]; then
+			printf '%s\n' "${lines[@]:since:number-1-since}" | show_why "$check/$name"
+		fi
+		since=$number
 		found=0
-	done < <(grep -E '^(ok|not ok|skip) ' "$log")
+	done
 	return $found
 }
 
@@ -94,22 +123,25 @@ run_check()
 	case $status in
 	0)
 		results_of_parts "$name" "$log" || result ok "$name"
+		return
 		;;
 	77)
 		result skip "$name" "$(tail -n 1 "$log")"
-		;;
-	124 | 137)
-		results_of_parts "$name" "$log" || true
-		result fail "$name" "did not end within $limit s"
-		;;
-	*)
-		results_of_parts "$name" "$log" || true
-		[ "$(results_count fail)" -gt "$failed" ] || result fail "$name" "exit status $status"
+		return
 		;;
 	esac
-	if [ "$(results_count fail)" -gt "$failed" ]; then
-		show_tail "$log"
-	fi
+	results_of_parts "$name" "$log" || true
+	case $status in
+	124 | 137)
+		result fail "$name" "did not end within $limit s"
+		end_of_log "$log" | show_why "$name"
+		;;
+	*)
+		[ "$(results_count fail)" = "$failed" ] || return 0
+		result fail "$name" "exit status $status"
+		end_of_log "$log" | show_why "$name"
+		;;
+	esac
 }
 
 # project_files PATTERN...: the project's own files of these names, without build folders. No git:

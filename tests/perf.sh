@@ -13,8 +13,8 @@ failures=0
 
 not_ok()
 {
+	tail -n 20 "$folder"/out.*
 	echo "not ok $1 - $2"
-	sed 's/^/    | /' "$folder"/out.* | tail -n 20
 	failures=$((failures + 1))
 }
 

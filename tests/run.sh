@@ -74,7 +74,7 @@ build()
 		result ok "$1/build"
 	else
 		result fail "$1/build" "the whole text is in $log"
-		show_tail "$log"
+		end_of_log "$log" | show_why "$1/build"
 		return 1
 	fi
 }
