@@ -9,6 +9,7 @@
 #include "collectives/algorithms/layout.h"
 #include "tests/algorithms_jobs.h"
 #include "tests/algorithms_world.h"
+#include "tests/sizes.h"
 
 static const int sizes[] = {1, 2, 3, 4, 5, 7, 8, 9};
 #define SIZES ((int)(sizeof sizes / sizeof sizes[0]))
@@ -99,7 +100,7 @@ START_TEST(random_scripts)
 	struct world w;
 	world_open(&w, sizes[_i], 3, 16384 + (below(&seed, 300000) & ~(uint64_t)63));
 	w.delays = 1 + (unsigned)below(&seed, 30);
-	random_script(&w, 60, 100000, sizes[_i] > 2 && below(&seed, 2), &seed);
+	random_script(&w, test_turns(60), 100000, sizes[_i] > 2 && below(&seed, 2), &seed);
 	ck_assert_int_eq(run_script(&w, seed), -1);
 }
 END_TEST
@@ -109,7 +110,7 @@ START_TEST(large_tensors)
 	uint64_t seed = test_seed() + 100 + (uint64_t)_i;
 	struct world w;
 	world_open(&w, sizes[_i], 2, (size_t)4 << 20);
-	random_script(&w, 8, (size_t)3 << 20, false, &seed);
+	random_script(&w, test_turns(8), (size_t)3 << 20, false, &seed);
 	ck_assert_int_eq(run_script(&w, seed), -1);
 }
 END_TEST
@@ -121,7 +122,7 @@ START_TEST(sleepers_are_woken)
 	struct world w;
 	world_open(&w, 6, 1, 50048);
 	w.sleepy = true;
-	random_script(&w, 30, 60000, false, &seed);
+	random_script(&w, test_turns(30), 60000, false, &seed);
 	ck_assert_int_eq(run_script(&w, seed), -1);
 }
 END_TEST

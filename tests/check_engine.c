@@ -9,6 +9,7 @@
 
 #include "collectives/bootstrap/wait.h"
 #include "tests/ranks.h"
+#include "tests/sizes.h"
 
 static void remember(ronde_handle handle, int status, const char *message, void *arg)
 {
@@ -146,7 +147,7 @@ static void *work(void *arg)
 
 static void mixed_threads_body(struct rank *r)
 {
-	for (int round = 0; round < ROUNDS; round++) {
+	for (int round = 0; round < test_turns(ROUNDS); round++) {
 		struct worker workers[THREADS];
 		int n = 1 + round % THREADS;
 		for (int i = 0; i < n; i++) {

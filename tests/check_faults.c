@@ -10,6 +10,8 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
+#include "tests/sizes.h"
+
 enum phase { STARTED = 1, WAITING, TOLD };
 
 /* How the victim goes. */
@@ -293,9 +295,10 @@ static const struct {
 
 START_TEST(a_rank_is_lost)
 {
-	struct loss loss = {.way = (enum way)(_i / PLACES),
-			    .n = places[_i % PLACES].n,
-			    .victim = places[_i % PLACES].victim};
+	int i = _i * test_stride();
+	struct loss loss = {.way = (enum way)(i / PLACES),
+			    .n = places[i % PLACES].n,
+			    .victim = places[i % PLACES].victim};
 	lose(&loss);
 }
 END_TEST
@@ -433,7 +436,7 @@ static Suite *faults_suite(void)
 	Suite *suite = suite_create("faults");
 	TCase *losses = tcase_create("losses");
 	tcase_set_timeout(losses, 100);
-	tcase_add_loop_test(losses, a_rank_is_lost, 0, WAYS * PLACES);
+	tcase_add_loop_test(losses, a_rank_is_lost, 0, test_cases(WAYS * PLACES));
 	tcase_add_loop_test(losses, a_rank_is_lost_on_an_old_kernel, 0, 8);
 	tcase_add_loop_test(losses, several_are_lost_at_once, 0, 3);
 	tcase_add_loop_test(losses, the_next_call_of_an_idle_rank_fails, 0, 2);

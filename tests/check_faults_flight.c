@@ -8,6 +8,8 @@
 
 #include <check.h>
 
+#include "tests/sizes.h"
+
 enum phase { STARTED = 1, RUNNING };
 enum way { KILLED, EXITED, EXITED_SLOWLY, WAYS };
 enum memory { HEAP, ORDINARY, MEMORIES };
@@ -181,10 +183,11 @@ static const struct {
 
 START_TEST(a_rank_is_lost_in_the_middle)
 {
-	struct flight f = {.way = (enum way)(_i / PLACES % WAYS),
-			   .memory = (enum memory)(_i / PLACES / WAYS),
-			   .n = places[_i % PLACES].n,
-			   .victim = places[_i % PLACES].victim,
+	int i = _i * test_stride();
+	struct flight f = {.way = (enum way)(i / PLACES % WAYS),
+			   .memory = (enum memory)(i / PLACES / WAYS),
+			   .n = places[i % PLACES].n,
+			   .victim = places[i % PLACES].victim,
 			   .delay_ms = 3 + 17 * (_i % 5)};
 	fly(&f);
 }
@@ -195,7 +198,8 @@ static Suite *flight_suite(void)
 	Suite *suite = suite_create("faults-flight");
 	TCase *flight = tcase_create("flight");
 	tcase_set_timeout(flight, 100);
-	tcase_add_loop_test(flight, a_rank_is_lost_in_the_middle, 0, PLACES * WAYS * MEMORIES);
+	tcase_add_loop_test(flight, a_rank_is_lost_in_the_middle, 0,
+			    test_cases(PLACES * WAYS * MEMORIES));
 	suite_add_tcase(suite, flight);
 	return suite;
 }

@@ -10,6 +10,8 @@
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 
+#include "tests/sizes.h"
+
 enum phase { STARTED = 1, AGAIN };
 
 #define RANKS 3
@@ -145,7 +147,8 @@ START_TEST(a_rank_is_killed_in_init)
 		fprintf(stderr, "not tested: ptrace() is not allowed here\n");
 		return;
 	}
-	int step = getenv("RONDE_TEST_LONG") ? 1 : (all + PLACES - 1) / PLACES;
+	int places = test_turns(PLACES);
+	int step = test_is_long() ? 1 : (all + places - 1) / places;
 	for (int at = 1; at <= all; at += step)
 		run(&k, at);
 }

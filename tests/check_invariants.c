@@ -11,6 +11,7 @@
 
 #include "coordinator/leader.h"
 #include "tests/ranks.h"
+#include "tests/sizes.h"
 
 static uint64_t counter(const _Atomic uint64_t *c)
 {
@@ -126,7 +127,7 @@ static void reuse_body(struct rank *r)
 	unsigned seed = t->seed + (unsigned)r->rank;
 	float *in = t->heap ? ronde_heap_alloc(r->heap, N * sizeof *in) : malloc(N * sizeof *in);
 	float *out = t->heap ? ronde_heap_alloc(r->heap, N * sizeof *in) : malloc(N * sizeof *in);
-	for (int round = 0; round < 150; round++) {
+	for (int round = 0; round < test_turns(150); round++) {
 		float *to = round % 2 ? in : out;
 		for (int i = 0; i < N; i++)
 			in[i] = (float)(round + i % 50 + r->rank);
@@ -199,7 +200,7 @@ static void trips_body(struct rank *r)
 	sem_t done;
 	sem_init(&done, 0, 0);
 	float *large = calloc(5000, sizeof *large);
-	for (int i = 0; i < TRIPS; i++) {
+	for (int i = 0; i < test_turns(TRIPS); i++) {
 		float x = 1, *data = i % 10 == 9 ? large : &x;
 		ronde_handle h;
 		dawdle(&seed);

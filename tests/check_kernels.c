@@ -12,6 +12,7 @@
 
 #include "collectives/kernels/kernels.h"
 #include "tests/kernels_reference.h"
+#include "tests/sizes.h"
 
 #define GUARD 64
 #define MAX_SOURCES 33
@@ -239,7 +240,7 @@ static struct a_case draw_case(ronde_dtype t, ronde_reduction reduction)
 START_TEST(random_cases)
 {
 	seed(_i);
-	for (int i = 0; i < 60; i++) {
+	for (int i = 0; i < test_turns(60); i++) {
 		struct a_case c = draw_case((ronde_dtype)(_i / (int)REDUCTIONS),
 					    reductions[_i % (int)REDUCTIONS]);
 		run_case(&c);
@@ -251,7 +252,7 @@ END_TEST
 START_TEST(every_small_count)
 {
 	seed(_i);
-	for (size_t count = 0; count <= 140; count++)
+	for (size_t count = 0; count <= 140; count += (size_t)test_stride())
 		for (size_t r = 0; r < REDUCTIONS; r++) {
 			struct a_case c = {.spec = {(ronde_dtype)_i, reductions[r], 1, 1, 2, false},
 					   .nsource = 2,

@@ -10,6 +10,7 @@
 #include <sys/sysinfo.h>
 
 #include "tests/fork_ranks.h"
+#include "tests/sizes.h"
 
 static void works(void)
 {
@@ -334,7 +335,7 @@ int main(void)
 	tcase_add_loop_test(tests, mistakes_in_the_environment, 0, MISTAKES);
 	tcase_add_test(tests, mistakes_in_the_options);
 	tcase_add_test(tests, too_little_memory);
-	if (getenv("RONDE_TEST_LONG"))
+	if (test_is_long())
 		tcase_add_test(tests, more_than_two_to_the_31);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);

@@ -17,6 +17,7 @@
 #include "tests/fork_ranks.h"
 #include "tests/ranks.h"
 #include "tests/schedules/play.h"
+#include "tests/sizes.h"
 
 static const int worlds[] = {1, 2, 3, 4, 5, 8};
 #define WORLDS ((int)(sizeof worlds / sizeof *worlds))
@@ -35,7 +36,7 @@ static int rounds(int usual)
 	const char *text = getenv("RONDE_TEST_ROUNDS");
 	if (text)
 		return (int)strtol(text, NULL, 10);
-	return getenv("RONDE_TEST_LONG") ? 4 * usual : usual;
+	return test_is_long() ? 4 * usual : test_turns(usual);
 }
 
 /* Printed first, for a test that does not get as far as to say what failed. */
@@ -381,8 +382,7 @@ END_TEST
 static void add_case(Suite *suite, const char *name, const TTest *test)
 {
 	TCase *tests = tcase_create(name);
-	tcase_set_timeout(tests,
-			  getenv("RONDE_TEST_LONG") || getenv("RONDE_TEST_ROUNDS") ? 0 : SECONDS);
+	tcase_set_timeout(tests, test_is_long() || getenv("RONDE_TEST_ROUNDS") ? 0 : SECONDS);
 	tcase_add_loop_test(tests, test, 0, WORLDS);
 	suite_add_tcase(suite, tests);
 }
