@@ -30,9 +30,7 @@ setup_build "$build" --buildtype=release -Dexamples=enabled -Dtests=disabled >"$
 	setup_die "the build failed; its last lines are above"
 }
 
-mpirun=$(command -v mpirun.openmpi || command -v mpirun) ||
-	setup_die "there is no mpirun; it is in the package openmpi-bin: apt-get install openmpi-bin"
-setup_mpirun_as_root
+setup_mpirun
 if [ "$(id -u)" = 0 ]; then
 	setup_say "running as root: Open MPI wants OMPI_ALLOW_RUN_AS_ROOT and" \
 		"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM for that; both are set for this run"

@@ -162,9 +162,13 @@ setup_build()
 	"$MESON" compile -C "$folder"
 }
 
-# Open MPI refuses to start as root without these. Harmless for everybody else.
-setup_mpirun_as_root()
+# Finds Open MPI's launcher, sets $mpirun to it, and has it work for root too: it refuses without
+# these variables. Harmless for everybody else.
+setup_mpirun()
 {
+	# shellcheck disable=SC2034  # the caller's
+	mpirun=$(command -v mpirun.openmpi || command -v mpirun) || setup_die \
+		"there is no mpirun; it is in the package openmpi-bin: apt-get install openmpi-bin"
 	if [ "$(id -u)" = 0 ]; then
 		export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 	fi

@@ -60,8 +60,7 @@ setup_build "$build" --buildtype=release -Dexamples=enabled -Dtests=disabled >"$
 	tail -n 40 "$log" >&2
 	setup_die "the build failed; its last lines are above"
 }
-mpirun=$(command -v mpirun.openmpi || command -v mpirun) || setup_die "there is no mpirun"
-setup_mpirun_as_root
+setup_mpirun
 mkdir -p "$output"
 perf=$build/perf/ronde-perf
 cores=$(nproc)

@@ -21,6 +21,9 @@ skip()
 	exit 77
 }
 
+. "$source/docs/setup-lib.sh"
+setup_mpirun
+
 # Which mpirun is whose: plain mpirun is either's on Debian.
 find_launcher()
 {
@@ -37,14 +40,11 @@ find_launcher()
 
 openmpi=$(find_launcher mpirun.openmpi 'Open MPI')
 mpich=$(find_launcher mpirun.mpich HYDRA)
-[ -n "$openmpi" ] || skip "Open MPI's mpirun is missing (Debian package openmpi-bin)"
+[ -n "$openmpi" ] || skip "mpirun is there, but not Open MPI's (Debian package openmpi-bin)"
 [ -x "$world" ] || skip "$world is not built: it needs -Dtests=enabled"
 [ -e "$module" ] || skip "the MPI module is not built (Debian package libopenmpi-dev)"
 readelf -d "$module" | grep -q 'NEEDED.*libmpi\.so\.40' ||
 	skip "the MPI module of $build is not built for Open MPI"
-if [ "$(id -u)" = 0 ]; then
-	export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-fi
 unset RONDE_RANK RONDE_SIZE RONDE_ADDRESS RONDE_MPI_MODULE
 
 # try STATUS COMMAND...: runs it with a time limit; its output goes to $out. STATUS: 0, or "error".

@@ -18,13 +18,19 @@ fake()
 	chmod +x "$box/bin/$1"
 }
 
-# attempt PURPOSE...: what the library says, in $said, and its exit status, in $status.
-attempt()
+# call FUNCTION ARGUMENT...: what the library says, in $said, and its exit status, in $status.
+call()
 {
 	status=0
 	: >"$box/calls"
 	said=$(PATH=$box/bin setup_os_release=$box/os-release setup_datasets=$box/share \
-		bash -c '. docs/setup-lib.sh; setup_install "$@"' script "$@" 2>&1 </dev/null) || status=$?
+		bash -c '. docs/setup-lib.sh; "$@"' script "$@" 2>&1 </dev/null) || status=$?
+}
+
+# attempt PURPOSE...
+attempt()
+{
+	call setup_install "$@"
 }
 
 # expect NAME CONDITION...
@@ -97,3 +103,14 @@ expect other-system-needs says 1 'libhwloc-dev'
 rm "$box/os-release"
 attempt build
 expect no-os-release says 1 'an unknown system'
+
+call setup_mpirun
+expect no-mpirun says 1 'apt-get install openmpi-bin'
+fake mpirun 'exit 0'
+# shellcheck disable=SC2016
+call eval 'setup_mpirun; echo "$mpirun"'
+expect an-mpirun test "$status $said" = "0 $box/bin/mpirun"
+fake mpirun.openmpi 'exit 0'
+# shellcheck disable=SC2016
+call eval 'setup_mpirun; echo "$mpirun"'
+expect open-mpi-first test "$status $said" = "0 $box/bin/mpirun.openmpi"
