@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 
+#include "collectives/algorithms/adasum.h"
 #include "coordinator/leader.h"
 #include "coordinator/validate.h"
 
@@ -135,6 +136,11 @@ static void reduce_carried(struct ronde_leader *l, struct ronde_ballot *b, unsig
 					 .divisor = ctx->world.size};
 	for (int m = 0; m < l->ballots.members; m++)
 		sources[m] = b->payloads + stride * (size_t)m;
+	if (desc->reduction == RONDE_ADASUM) {
+		ronde_adasum_alone(ctx->kernels, spec.dtype, l->ballots.members, sources,
+				   ronde_desc_count(desc), spec.prescale * spec.postscale, result);
+		return;
+	}
 	void *destination = result;
 	ctx->kernels->reduce(&spec, &destination, 1, sources, l->ballots.members,
 			     ronde_desc_count(desc));

@@ -9,6 +9,7 @@
  */
 #include <utlist.h>
 
+#include "collectives/algorithms/adasum.h"
 #include "collectives/bootstrap/wait.h"
 #include "coordinator/leader.h"
 #include "coordinator/submit.h"
@@ -69,10 +70,12 @@ static enum ronde_path path_of(const struct ronde_leader *l, const struct ronde_
 							     : RONDE_PATH_STAGED;
 }
 
-/* Allgathers have sizes that differ per rank, and go alone. */
+/* Allgathers have sizes that differ per rank, an adasum has coefficients of its own: they go alone.
+ */
 static bool can_fuse(const struct ronde_desc *a, const struct ronde_desc *b)
 {
-	return a->kind == b->kind && a->kind != RONDE_KIND_ALLGATHER && a->dtype == b->dtype &&
+	return a->kind == b->kind && a->kind != RONDE_KIND_ALLGATHER &&
+	       a->reduction != RONDE_ADASUM && a->dtype == b->dtype &&
 	       a->reduction == b->reduction && a->root == b->root && a->set == b->set &&
 	       a->prescale == b->prescale && a->postscale == b->postscale;
 }
@@ -128,6 +131,19 @@ static size_t choose_chunk(const struct ronde_leader *l, enum ronde_kind kind, u
 	return chunk < limit ? chunk : limit;
 }
 
+/* Chunks of an adasum are whole blocks. */
+static size_t choose_adasum_chunk(const struct ronde_leader *l)
+{
+	const struct ronde_arena_shape *shape = &l->context->node->arena.shape;
+	const size_t block = RONDE_ORDERED_BLOCK * sizeof(double);
+	size_t limit = ronde_adasum_chunk_limit(shape->staging_bytes, l->ballots.members);
+	size_t chunk = (size_t)l->context->config.chunk_bytes;
+	if (!chunk)
+		chunk = CHUNK_REDUCE;
+	chunk = chunk < block ? block : chunk - chunk % block;
+	return chunk < limit ? chunk : limit;
+}
+
 static int free_lane(const struct ronde_leader *l)
 {
 	int i = 0;
@@ -171,7 +187,10 @@ bool ronde_leader_decide(struct ronde_leader *l)
 		return false;
 	if (d.path != RONDE_PATH_CARRIED) {
 		d.lane = free_lane(l);
-		d.chunk_bytes = choose_chunk(l, (enum ronde_kind)l->ready->round.kind, bytes);
+		const struct ronde_desc *first = &l->ready->round;
+		d.chunk_bytes = first->reduction == RONDE_ADASUM
+					? choose_adasum_chunk(l)
+					: choose_chunk(l, (enum ronde_kind)first->kind, bytes);
 	}
 	ronde_leader_append(l, &d);
 	if (d.lane >= 0) {

@@ -24,6 +24,7 @@
 #include "collectives/kernels/kernels.h"
 #include "collectives/operation.h"
 #include "collectives/share.h"
+#include "tests/seed.h"
 
 #define MAX_RANKS 9
 #define MAX_PIECES 400
@@ -62,15 +63,6 @@ struct world {
 	unsigned delays;   /* one step of so many is preceded by a yield or a pause; 0: none */
 	_Atomic bool late; /* a sleeper was not woken */
 };
-
-static uint64_t next_random(uint64_t *seed)
-{
-	*seed += 0x9e3779b97f4a7c15ULL;
-	uint64_t z = *seed;
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-	return z ^ (z >> 31);
-}
 
 static uint64_t below(uint64_t *seed, uint64_t bound)
 {

@@ -14,14 +14,6 @@
 static const int sizes[] = {1, 2, 3, 4, 5, 7, 8, 9};
 #define SIZES ((int)(sizeof sizes / sizeof sizes[0]))
 
-static uint64_t test_seed(void)
-{
-	const char *text = getenv("RONDE_TEST_SEED");
-	uint64_t seed = text ? strtoull(text, NULL, 0) : (uint64_t)time(NULL);
-	printf("RONDE_TEST_SEED=%llu\n", (unsigned long long)seed);
-	return seed;
-}
-
 /* ---- random scripts ---- */
 
 static void random_members(const struct world *w, struct job *job, bool subset, uint64_t *seed)

@@ -6,6 +6,7 @@
 #include "bindings/c/arguments.h"
 #include "bindings/c/default.h"
 #include "bindings/c/operations.h"
+#include "collectives/algorithms/adasum.h"
 #include "collectives/status.h"
 #include "coordinator/application.h"
 
@@ -40,6 +41,23 @@ static int overlap(const struct ronde_arguments *a, const void *input, const voi
 	return ronde_arguments_error(a, "input and output overlap without being the same");
 }
 
+/* What an adasum needs beyond any allreduce. */
+static int adasum(const struct ronde_context *ctx, const struct ronde_arguments *a)
+{
+	const struct ronde_arena_shape *shape = &ctx->node->arena.shape;
+	if (a->dtype < RONDE_FLOAT16 || a->dtype > RONDE_FLOAT64)
+		return ronde_arguments_error(
+			a, "adasum takes float16, bfloat16, float32 and float64, and this is %s",
+			ronde_dtype_name(a->dtype));
+	if (ronde_adasum_chunk_limit(shape->staging_bytes, ctx->node->local_size) == 0)
+		return ronde_arguments_error(a,
+					     "RONDE_STAGING_BYTES is %lld: too little for an "
+					     "adasum of %d ranks on a node",
+					     (long long)shape->staging_bytes,
+					     ctx->node->local_size);
+	return RONDE_OK;
+}
+
 static int allreduce(const struct ronde_arguments *a, const void *input, void *output,
 		     ronde_reduction reduction, ronde_handle *handle)
 {
@@ -51,7 +69,7 @@ static int allreduce(const struct ronde_arguments *a, const void *input, void *o
 	if (!status)
 		status = ronde_arguments_reduction(a, reduction);
 	if (!status && reduction == RONDE_ADASUM)
-		status = ronde_arguments_error(a, "Ronde %s has no adasum yet", ronde_version());
+		status = adasum(ctx, a);
 	if (!status)
 		status = ronde_arguments_memory(a, "input", input);
 	if (!status)

@@ -20,6 +20,12 @@ enum ronde_progress ronde_allreduce_direct_step(struct ronde_operation *operatio
 void ronde_allreduce_staged_start(struct ronde_operation *operation);
 enum ronde_progress ronde_allreduce_staged_step(struct ronde_operation *operation);
 
+void ronde_adasum_zero_copy_start(struct ronde_operation *operation);
+enum ronde_progress ronde_adasum_zero_copy_step(struct ronde_operation *operation);
+
+void ronde_adasum_staged_start(struct ronde_operation *operation);
+enum ronde_progress ronde_adasum_staged_step(struct ronde_operation *operation);
+
 void ronde_broadcast_zero_copy_start(struct ronde_operation *operation);
 enum ronde_progress ronde_broadcast_zero_copy_step(struct ronde_operation *operation);
 

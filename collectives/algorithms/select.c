@@ -20,6 +20,21 @@ static bool is(const struct ronde_plan *plan, enum ronde_kind kind, enum ronde_p
 	return plan->kind == kind && plan->path == path;
 }
 
+static bool is_adasum(const struct ronde_plan *plan, enum ronde_path path)
+{
+	return is(plan, RONDE_KIND_ALLREDUCE, path) && plan->spec.reduction == RONDE_ADASUM;
+}
+
+static bool is_adasum_zero_copy(const struct ronde_plan *plan)
+{
+	return is_adasum(plan, RONDE_PATH_ZERO_COPY);
+}
+
+static bool is_adasum_staged(const struct ronde_plan *plan)
+{
+	return is_adasum(plan, RONDE_PATH_STAGED);
+}
+
 static bool is_allreduce_zero_copy(const struct ronde_plan *plan)
 {
 	return is(plan, RONDE_KIND_ALLREDUCE, RONDE_PATH_ZERO_COPY);
@@ -81,6 +96,12 @@ static bool is_barrier(const struct ronde_plan *plan)
 
 /* clang-format off */
 static const struct ronde_algorithm *const table[] = {
+	ROW("adasum-zero-copy", "each rank its blocks of all heaps, a pass for each level of the tree",
+	    is_adasum_zero_copy,
+	    ronde_adasum_zero_copy_start, ronde_adasum_zero_copy_step),
+	ROW("adasum-staged", "the same through staging, chunks pipelined",
+	    is_adasum_staged,
+	    ronde_adasum_staged_start, ronde_adasum_staged_step),
 	ROW("allreduce-zero-copy", "each rank reduces a slice from all heaps into all heaps",
 	    is_allreduce_zero_copy,
 	    ronde_allreduce_zero_copy_start, ronde_allreduce_zero_copy_step),

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Adasum without copies: all tensors lie in memory that all members see. A pass over the own blocks
+ * for each level of the tree, then one that writes the own blocks of everybody's result. What is
+ * computed, and in which order, stands in adasum.h.
+ *
+ * On 4 members, base 7:
+ *
+ *   all   level 0 over the own blocks, sums into the own row     packed   = 8
+ *   all   see 8, 8, 8, 8; coefficients; level 1                  packed   = 9
+ *   all   see 9, 9, 9, 9; coefficients; results                  unpacked = 8
+ *   all   see 8, 8, 8, 8                                         left     = 10
+ *
+ * In place: a block is read and written by its owner only, and written in the last pass.
+ */
+#include <string.h>
+
+#include "collectives/algorithms/adasum.h"
+#include "collectives/algorithms/algorithms.h"
+#include "collectives/algorithms/lane.h"
+
+enum zero_copy_phase { BEGIN_PASS, PASS, WAIT, CLOSE };
+
+struct zero_copy_state {
+	enum zero_copy_phase phase;
+	int level;      /* of this pass; levels: the last pass */
+	uint64_t block; /* the next one of mine */
+};
+RONDE_STATE_FITS(zero_copy_state);
+
+void ronde_adasum_zero_copy_start(struct ronde_operation *operation)
+{
+	const struct ronde_plan *plan = &operation->plan;
+	double *coefficients = ronde_adasum_coefficients(plan);
+	for (int m = 0; m < plan->n; m++)
+		coefficients[m] = 1;
+	*RONDE_STATE(operation, zero_copy_state) = (struct zero_copy_state){.phase = BEGIN_PASS};
+}
+
+static void do_block(const struct ronde_plan *plan, const struct zero_copy_state *state,
+		     size_t count)
+{
+	const struct ronde_piece *piece = &plan->pieces[0];
+	const void *x[RONDE_MAX_LOCAL_SIZE];
+	void *y[RONDE_MAX_LOCAL_SIZE];
+	const double *coefficients = ronde_adasum_coefficients(plan);
+	size_t offset = (size_t)state->block * RONDE_ORDERED_BLOCK * plan->element;
+	int results = 0;
+	for (int m = 0; m < plan->n; m++) {
+		x[m] = piece->inputs[m] ? (const unsigned char *)piece->inputs[m] + offset : NULL;
+		if (piece->outputs[m])
+			y[results++] = (unsigned char *)piece->outputs[m] + offset;
+	}
+	if (state->level < ronde_adasum_levels(plan->n))
+		ronde_adasum_block(plan->kernels, plan->spec.dtype, state->level, plan->n,
+				   coefficients, x, count,
+				   ronde_adasum_sums(plan, plan->me, state->level));
+	else
+		ronde_adasum_finish(plan->kernels, plan->spec.dtype, plan->n, coefficients,
+				    plan->spec.prescale * plan->spec.postscale, x, count, y,
+				    results);
+}
+
+/* Some of the own blocks; true if it was the last of the pass. */
+static bool do_blocks(const struct ronde_plan *plan, struct zero_copy_state *state)
+{
+	uint64_t count = plan->pieces[0].count;
+	for (size_t done = 0; done < RONDE_STEP_BYTES;
+	     done += RONDE_ORDERED_BLOCK * plan->element * (size_t)plan->n) {
+		uint64_t begin = state->block * RONDE_ORDERED_BLOCK;
+		if (begin >= count)
+			return true;
+		uint64_t left = count - begin;
+		do_block(plan, state,
+			 (size_t)(left < RONDE_ORDERED_BLOCK ? left : RONDE_ORDERED_BLOCK));
+		state->block += (uint64_t)plan->n;
+	}
+	return false;
+}
+
+enum ronde_progress ronde_adasum_zero_copy_step(struct ronde_operation *operation)
+{
+	struct zero_copy_state *state = RONDE_STATE(operation, zero_copy_state);
+	const struct ronde_plan *plan = &operation->plan;
+	const int levels = ronde_adasum_levels(plan->n);
+
+	switch (state->phase) {
+	case BEGIN_PASS:
+		state->block = (uint64_t)plan->me;
+		if (state->level < levels)
+			memset(ronde_adasum_sums(plan, plan->me, state->level), 0,
+			       (size_t)ronde_adasum_pairs(plan->n) * sizeof(struct ronde_dots));
+		state->phase = PASS;
+		return RONDE_PROGRESS_SOME;
+	case PASS:
+		if (!do_blocks(plan, state))
+			return RONDE_PROGRESS_SOME;
+		if (state->level < levels)
+			ronde_lane_publish(plan, RONDE_PACKED, (uint64_t)state->level + 1);
+		else
+			ronde_lane_publish(plan, RONDE_UNPACKED, 1);
+		state->phase = state->level < levels ? WAIT : CLOSE;
+		return RONDE_PROGRESS_SOME;
+	case WAIT:
+		if (!ronde_lane_all_reached(plan, RONDE_PACKED, (uint64_t)state->level + 1))
+			return RONDE_PROGRESS_NONE;
+		ronde_adasum_next(plan, state->level);
+		state->level++;
+		state->phase = BEGIN_PASS;
+		return RONDE_PROGRESS_SOME;
+	default:
+		if (!ronde_lane_all_reached(plan, RONDE_UNPACKED, 1))
+			return RONDE_PROGRESS_NONE;
+		return ronde_lane_leave(plan, (uint64_t)levels + 2);
+	}
+}
