@@ -14,12 +14,13 @@
 #define STOP_SECONDS 5.0
 
 /* A handle's generation starts here, so that handles of an earlier runtime of this process are
- * unknown. */
+ * unknown: in steps of 64 ns, which no runtime starts or uses a handle again within. */
 static uint64_t first_generation(void)
 {
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return ((uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000) & ((1ull << 40) - 1);
+	return ((uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec) >> 6 &
+	       ((1ull << 43) - 1);
 }
 
 int ronde_context_share_config(struct ronde_bootstrap *b, struct ronde_config *config)
@@ -197,6 +198,9 @@ int ronde_context_create(struct ronde_context **context, struct ronde_bootstrap 
 
 void ronde_context_stop(struct ronde_context *ctx)
 {
+	if (ctx->stopped)
+		return;
+	ctx->stopped = true;
 	ronde_submit_shutdown(ctx);
 	if (ronde_engine_wait_flag(ctx, &ctx->schedule.ended, STOP_SECONDS))
 		return;

@@ -61,6 +61,7 @@ struct ronde_context {
 	struct ronde_leader *leader; /* local rank 0 only */
 	struct ronde_engine engine;
 
+	bool stopped; /* ronde_context_stop() was called */
 	struct ronde_watcher *watcher;
 	_Atomic unsigned char *gone; /* [local_size] ranks known to be dead */
 };
@@ -87,7 +88,8 @@ struct ronde_node_options ronde_context_node_options(const struct ronde_config *
 
 /*
  * The first half of destroy: asks for the end, waits (bounded) until this rank has reached it.
- * Pending requests are complete after it; other threads may still be inside the context.
+ * Pending requests are complete after it, but for one whose alloc is being called; other threads
+ * may still be inside the context. Only the first call does something.
  */
 void ronde_context_stop(struct ronde_context *context);
 

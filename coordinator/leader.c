@@ -75,7 +75,7 @@ void ronde_leader_destroy(struct ronde_leader *l)
 /* ---- hearing ---- */
 
 /* The ballot an announcement votes on, and the description the vote gives; NULL if it is out of
- * date. */
+ * date (no description either) or there is no memory. */
 static struct ronde_ballot *find_ballot(struct ronde_leader *l, struct ronde_heard *h,
 					const struct ronde_desc **desc,
 					struct ronde_ballot **pattern)
@@ -109,13 +109,18 @@ static bool is_possible(const struct ronde_leader *l, int local_rank, const stru
 	return h->head.payload_bytes == (gives ? ronde_desc_data_bytes(desc) : 0);
 }
 
-/* False: no memory, or a record that no rank writes. */
-static bool count_vote(struct ronde_leader *l, struct ronde_ballot *b, int member,
-		       const struct ronde_desc *desc, const struct ronde_heard *h)
+static int no_memory(void)
+{
+	return ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for what ranks say of a tensor");
+}
+
+/* Errors, here and below: OUT_OF_MEMORY; INTERNAL for a record that no rank writes. */
+static int count_vote(struct ronde_leader *l, struct ronde_ballot *b, int member,
+		      const struct ronde_desc *desc, const struct ronde_heard *h)
 {
 	struct ronde_vote *vote = &b->votes[member];
 	if (vote->heard)
-		return false;
+		return RONDE_ERR_INTERNAL;
 	if (b->heard == 0)
 		b->round = *desc;
 	vote->heard = true;
@@ -123,53 +128,54 @@ static bool count_vote(struct ronde_leader *l, struct ronde_ballot *b, int membe
 	if (!ronde_desc_equal(&b->round, desc)) {
 		b->disagreed = true;
 		if (!(vote->other = malloc(sizeof *vote->other)))
-			return false;
+			return no_memory();
 		*vote->other = *desc;
 	} else if (h->head.payload_bytes) {
 		unsigned char *to =
 			ronde_ballot_payload(&l->ballots, b, member, h->head.payload_bytes);
 		if (!to)
-			return false;
+			return no_memory();
 		memcpy(to, h->payload, h->head.payload_bytes);
 	}
 	b->heard++;
-	return true;
+	return RONDE_OK;
 }
 
-static bool hear_tensor(struct ronde_leader *l, int local_rank, struct ronde_heard *h)
+static int hear_tensor(struct ronde_leader *l, int local_rank, struct ronde_heard *h)
 {
 	const struct ronde_desc *desc = NULL;
 	struct ronde_ballot *pattern = NULL;
 	struct ronde_ballot *b = find_ballot(l, h, &desc, &pattern);
 	if (!b)
-		return h->head.type == RONDE_ANNOUNCE_READY;
+		return desc ? no_memory() : RONDE_OK;
 	if (!is_possible(l, local_rank, desc, h))
-		return false;
+		return RONDE_ERR_INTERNAL;
 	int member = ronde_process_set_member(&l->context->world, local_rank);
-	if (!count_vote(l, b, member, desc, h))
-		return false;
+	int status = count_vote(l, b, member, desc, h);
+	if (status)
+		return status;
 	if (pattern) { /* its slot may not be evicted before this vote is answered */
 		b->votes[member].pattern = pattern;
 		pattern->heard++;
 	}
 	if (b->heard < (uint32_t)l->ballots.members)
-		return true;
+		return RONDE_OK;
 	if (b->disagreed) {
 		DL_APPEND(l->disagreed, b);
-		return true;
+		return RONDE_OK;
 	}
 	if (!l->ready && l->context->config.batch_delay_us)
 		l->ready_since = ronde_seconds();
 	l->ready_bytes += ronde_desc_data_bytes(&b->round);
 	DL_APPEND(l->ready, b);
-	return true;
+	return RONDE_OK;
 }
 
-static bool hear(struct ronde_leader *l, int local_rank, const void *record, size_t bytes)
+static int hear(struct ronde_leader *l, int local_rank, const void *record, size_t bytes)
 {
 	struct ronde_heard h;
 	if (!ronde_announcement_read(record, bytes, &h))
-		return false;
+		return RONDE_ERR_INTERNAL;
 	switch (h.head.type) {
 	case RONDE_ANNOUNCE_FULL:
 	case RONDE_ANNOUNCE_READY:
@@ -177,9 +183,9 @@ static bool hear(struct ronde_leader *l, int local_rank, const void *record, siz
 	case RONDE_ANNOUNCE_SHUTDOWN:
 		if (l->closed_by < 0)
 			l->closed_by = l->context->node->ranks[local_rank];
-		return true;
+		return RONDE_OK;
 	default:
-		return false;
+		return RONDE_ERR_INTERNAL;
 	}
 }
 
@@ -192,8 +198,10 @@ static bool hear_all(struct ronde_leader *l)
 		const void *record;
 		while (l->closed_by < 0 && (record = ronde_ring_peek(&l->announce[i], &bytes))) {
 			some = true;
-			if (!hear(l, i, record, bytes)) {
-				ronde_schedule_broken(l->context, "an announcement");
+			int status = hear(l, i, record, bytes);
+			if (status) {
+				l->closed = true; /* leads no more */
+				ronde_schedule_broken(l->context, status, "an announcement");
 				return true;
 			}
 			if (ronde_ring_consume(&l->announce[i]))
@@ -237,6 +245,8 @@ bool ronde_leader_turn(struct ronde_leader *l)
 	if (l->closed)
 		return false;
 	bool some = hear_all(l);
+	if (l->closed)
+		return true;
 	if (l->closed_by >= 0) {
 		l->closed = ronde_leader_append_shutdown(l);
 		return some || l->closed;

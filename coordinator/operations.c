@@ -37,21 +37,28 @@ void ronde_schedule_finish(struct ronde_schedule *s)
 	free_list(s->spare);
 }
 
-static bool make_room(struct ronde_active *a, size_t npieces, size_t n)
+static bool make_pieces(struct ronde_active *a, size_t npieces)
 {
-	size_t room = npieces * n;
-	if (room <= a->room)
+	if (npieces <= a->room)
 		return true;
 	free(a->requests);
 	free(a->pieces);
+	a->requests = calloc(npieces, sizeof *a->requests);
+	a->pieces = calloc(npieces, sizeof *a->pieces);
+	a->room = a->requests && a->pieces ? npieces : 0;
+	return a->room != 0;
+}
+
+static bool make_addresses(struct ronde_active *a, size_t count)
+{
+	if (count <= a->addresses)
+		return true;
 	free(a->inputs);
 	free(a->outputs);
-	a->requests = calloc(npieces * n, sizeof *a->requests);
-	a->pieces = calloc(npieces * n, sizeof *a->pieces);
-	a->inputs = calloc(room, sizeof *a->inputs);
-	a->outputs = calloc(room, sizeof *a->outputs);
-	a->room = a->requests && a->pieces && a->inputs && a->outputs ? room : 0;
-	return a->room != 0;
+	a->inputs = calloc(count, sizeof *a->inputs);
+	a->outputs = calloc(count, sizeof *a->outputs);
+	a->addresses = a->inputs && a->outputs ? count : 0;
+	return a->addresses != 0;
 }
 
 struct ronde_active *ronde_active_new(struct ronde_context *ctx, size_t npieces)
@@ -65,7 +72,9 @@ struct ronde_active *ronde_active_new(struct ronde_context *ctx, size_t npieces)
 	if (!a)
 		goto no_memory;
 	a->context = ctx;
-	if (make_room(a, npieces ? npieces : 1, (size_t)ctx->world.n))
+	if (!npieces)
+		npieces = 1;
+	if (make_pieces(a, npieces) && make_addresses(a, npieces * (size_t)ctx->world.n))
 		return a;
 	free_list(a);
 no_memory:
@@ -136,18 +145,6 @@ static void end(struct ronde_context *ctx, int status, const char *text)
 	ronde_engine_completed(ctx);
 }
 
-void ronde_schedule_broken(struct ronde_context *ctx, const char *what)
-{
-	char text[400];
-	snprintf(text, sizeof text,
-		 "Ronde on rank %d found %s that it cannot follow (%s); shut down and start again",
-		 ctx->node->rank, what, ronde_error_message());
-	ronde_log(ctx->log, ERROR, "%s", text);
-	set_life(ctx, RONDE_LIFE_ABORTED);
-	end(ctx, RONDE_ERR_INTERNAL, text);
-	ronde_context_give_up(ctx);
-}
-
 static void describe_loss(const struct ronde_context *ctx, int rank, char *text, size_t bytes)
 {
 	const struct ronde_node *node = ctx->node;
@@ -198,6 +195,7 @@ static void let_go(struct ronde_context *ctx, int lost)
 		;
 }
 
+/* rank: who was lost, -1: this one has broken down. */
 static bool begin_abort(struct ronde_context *ctx, int rank)
 {
 	struct ronde_schedule *s = &ctx->schedule;
@@ -212,10 +210,34 @@ static bool begin_abort(struct ronde_context *ctx, int rank)
 	return true;
 }
 
+void ronde_schedule_broken(struct ronde_context *ctx, int status, const char *what)
+{
+	struct ronde_schedule *s = &ctx->schedule;
+	if (s->state >= RONDE_SCHEDULE_ABORTING)
+		return;
+	s->broken = status;
+	if (status == RONDE_ERR_OUT_OF_MEMORY)
+		snprintf(s->broken_text, sizeof s->broken_text,
+			 "Ronde on rank %d cannot go on with %s: %s; shut down and start again",
+			 ctx->node->rank, what, ronde_error_message());
+	else
+		snprintf(s->broken_text, sizeof s->broken_text,
+			 "Ronde on rank %d found %s that it cannot follow; shut down and start "
+			 "again",
+			 ctx->node->rank, what);
+	ronde_log(ctx->log, ERROR, "%s", s->broken_text);
+	begin_abort(ctx, -1);
+	ronde_context_give_up(ctx);
+}
+
 static bool finish_abort(struct ronde_context *ctx)
 {
 	if (!all_let_go(ctx) && ronde_seconds() < ctx->schedule.deadline)
 		return false;
+	if (ctx->schedule.broken) {
+		end(ctx, ctx->schedule.broken, ctx->schedule.broken_text);
+		return true;
+	}
 	char text[300];
 	describe_loss(ctx, ctx->schedule.ended_by, text, sizeof text);
 	ronde_log(ctx->log, INFO, "%s", text);

@@ -69,10 +69,4 @@ const void *ronde_ring_peek(struct ronde_ring_consumer *c, size_t *bytes);
  */
 bool ronde_ring_consume(struct ronde_ring_consumer *c);
 
-/* Cells published and not yet consumed, as the producer can know it. */
-static inline bool ronde_ring_unheard(struct ronde_ring_producer *p)
-{
-	return atomic_load_explicit(p->consumed, memory_order_acquire) != p->head;
-}
-
 #endif

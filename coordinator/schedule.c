@@ -27,20 +27,22 @@ static struct ronde_entry_limits limits_of(const struct ronde_context *ctx)
 
 /* Tensors named by definition only (no slot) stay findable by number while the entry is looked at.
  */
-static bool apply_definitions(struct ronde_context *ctx, const struct ronde_entry_view *p,
-			      struct ronde_tensor **defined)
+static int apply_definitions(struct ronde_context *ctx, const struct ronde_entry_view *p,
+			     struct ronde_tensor **defined)
 {
 	struct ronde_directory *d = &ctx->submissions.directory;
 	struct ronde_reader r = p->definitions;
 	struct ronde_defined def;
 	for (uint32_t i = 0; i < p->head->definitions; i++) {
 		ronde_entry_next(&r, &def);
-		if (def.slot.slot != RONDE_NO_SLOT &&
-		    ronde_directory_define(d, def.slot, &def.key, &def.desc))
-			return false;
+		int status = def.slot.slot == RONDE_NO_SLOT
+				     ? RONDE_OK
+				     : ronde_directory_define(d, def.slot, &def.key, &def.desc);
+		if (status)
+			return status;
 		defined[i] = ronde_directory_find(d, &def.key);
 	}
-	return true;
+	return RONDE_OK;
 }
 
 static struct ronde_request *find_request(struct ronde_context *ctx,
@@ -216,17 +218,20 @@ static bool is_meant(const struct ronde_request *r, const struct ronde_entry_vie
 		ronde_desc_count(&r->desc) == item->count);
 }
 
-static bool take_items(struct ronde_context *ctx, const struct ronde_entry_view *p)
+/* Errors, here and below: OUT_OF_MEMORY; INTERNAL for an entry that no leader writes. */
+static int take_items(struct ronde_context *ctx, const struct ronde_entry_view *p)
 {
 	uint32_t items = p->head->items, definitions = p->head->definitions;
 	struct ronde_active *a = ronde_active_new(ctx, items > definitions ? items : definitions);
 	if (!a)
-		return false;
+		return RONDE_ERR_OUT_OF_MEMORY;
 	/* The definitions' tensors are wanted only until the requests are known: in the same
 	 * array's rest. */
 	struct ronde_tensor **defined = (struct ronde_tensor **)a->inputs;
-	if (!apply_definitions(ctx, p, defined))
+	int status = apply_definitions(ctx, p, defined);
+	if (status)
 		goto not_taken;
+	status = RONDE_ERR_INTERNAL;
 	for (uint32_t i = 0; i < items; i++) {
 		a->requests[i] = find_request(ctx, p, &p->items[i], defined);
 		if (!a->requests[i] || !is_meant(a->requests[i], p, &p->items[i]))
@@ -235,41 +240,41 @@ static bool take_items(struct ronde_context *ctx, const struct ronde_entry_view 
 	}
 	if (p->head->type == RONDE_ENTRY_DATA) {
 		execute(ctx, p, a);
-		return true;
+		return RONDE_OK;
 	}
 	for (uint32_t i = 0; i < items; i++)
 		ronde_submit_complete(ctx, a->requests[i], RONDE_ERR_MISMATCH,
 				      (const char *)p->payload);
 	put_back(ctx, a);
-	return true;
+	return RONDE_OK;
 not_taken:
 	put_back(ctx, a);
-	return false;
+	return status;
 }
 
-static bool take_entry(struct ronde_context *ctx, const void *record, size_t bytes)
+static int take_entry(struct ronde_context *ctx, const void *record, size_t bytes)
 {
 	struct ronde_submissions *s = &ctx->submissions;
 	struct ronde_entry_view p;
 	struct ronde_entry_limits limits = limits_of(ctx);
 	if (!ronde_entry_read(record, bytes, &limits, &p))
-		return false;
+		return RONDE_ERR_INTERNAL;
 	if (p.head->index != ctx->schedule.consumed)
-		return false;
+		return RONDE_ERR_INTERNAL;
 	ctx->schedule.consumed++;
 	if (p.head->type == RONDE_ENTRY_SHUTDOWN) {
 		ctx->schedule.state = RONDE_SCHEDULE_DRAINING;
 		ctx->schedule.ended_by = p.head->root;
-		return true;
+		return RONDE_OK;
 	}
 	pthread_mutex_lock(&s->lock);
 	apply_evictions(ctx, &p);
-	bool good = take_items(ctx, &p);
-	if (good)
+	int status = take_items(ctx, &p);
+	if (!status)
 		announce_again(ctx, &p);
 	pthread_mutex_unlock(&s->lock);
 	ronde_engine_completed(ctx);
-	return good;
+	return status;
 }
 
 bool ronde_schedule_consume(struct ronde_context *ctx)
@@ -280,8 +285,9 @@ bool ronde_schedule_consume(struct ronde_context *ctx)
 	while (ctx->schedule.state == RONDE_SCHEDULE_RUNNING &&
 	       (record = ronde_ring_peek(&ctx->schedule.log, &bytes))) {
 		some = true;
-		if (!take_entry(ctx, record, bytes)) {
-			ronde_schedule_broken(ctx, "an entry of the schedule");
+		int status = take_entry(ctx, record, bytes);
+		if (status) {
+			ronde_schedule_broken(ctx, status, "an entry of the schedule");
 			break;
 		}
 		if (ronde_ring_consume(&ctx->schedule.log))

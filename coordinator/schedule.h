@@ -24,7 +24,8 @@ struct ronde_active {
 	struct ronde_piece *pieces;
 	const void **inputs; /* [npieces][n] */
 	void **outputs;
-	size_t room; /* npieces × n that the arrays hold */
+	size_t room;      /* pieces that the arrays hold … */
+	size_t addresses; /* … and npieces × n */
 };
 
 enum ronde_schedule_state {
@@ -41,6 +42,8 @@ struct ronde_schedule {
 	struct ronde_active *spare;
 	enum ronde_schedule_state state;
 	int ended_by; /* rank that shut down or was lost */
+	int broken;   /* why this rank cannot go on itself; RONDE_OK: it can */
+	char broken_text[400];
 	double deadline;
 	_Atomic bool ended; /* for ronde_context_stop() */
 };
@@ -63,7 +66,8 @@ bool ronde_schedule_look(struct ronde_context *context);
 /* Fills an active from an entry's items. NULL: no memory (described). */
 struct ronde_active *ronde_active_new(struct ronde_context *context, size_t npieces);
 void ronde_active_start(struct ronde_context *context, struct ronde_active *active);
-/* The data structures of a damaged log: the runtime of this rank ends. */
-void ronde_schedule_broken(struct ronde_context *context, const char *what);
+/* This rank cannot follow what was said, INTERNAL, or has no memory for it, OUT_OF_MEMORY
+ * (described): its runtime ends as after a loss, and it is lost to the others. */
+void ronde_schedule_broken(struct ronde_context *context, int status, const char *what);
 
 #endif

@@ -4,18 +4,35 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "collectives/bootstrap/wait.h"
 
 #define WHAT_BYTES (RONDE_SHAPE_TEXT + 100)
 
+/* Returns what is used now; `bytes`: it was cut. */
 static size_t append(char *text, size_t bytes, size_t used, const char *format, ...)
 {
+	if (used >= bytes)
+		return bytes;
 	va_list args;
 	va_start(args, format);
 	int n = vsnprintf(text + used, bytes - used, format, args);
 	va_end(args);
-	return n < (int)(bytes - used) ? used + (size_t)n : bytes - 1;
+	return n < (int)(bytes - used) ? used + (size_t)n : bytes;
+}
+
+/* Ends a text that was cut in "…", and not inside a character. */
+static size_t mark_cut(char *text, size_t bytes)
+{
+	static const char more[] = "…";
+	if (bytes < sizeof more)
+		return bytes - 1;
+	size_t at = bytes - sizeof more;
+	while (at > 0 && ((unsigned char)text[at] & 0xc0) == 0x80)
+		at--;
+	memcpy(text + at, more, sizeof more);
+	return at + sizeof more - 1;
 }
 
 static const struct ronde_desc *said(const struct ronde_ballot *b, int member)
@@ -110,5 +127,5 @@ size_t ronde_mismatch_text(const struct ronde_ballot *b, const int *ranks, int n
 out:
 	free(same);
 	free(told);
-	return used;
+	return used < bytes ? used : mark_cut(text, bytes);
 }

@@ -163,8 +163,26 @@ static void alloc_and_nobody_waits(int rank, int size, const void *arg)
 	}
 }
 
+/* Rows of nothing: their number can be too large to add up. */
+static void too_many_rows(int rank, int size, const void *arg)
+{
+	(void)rank;
+	(void)arg;
+	ronde_gathered out = {0};
+	int64_t shape[] = {INT64_C(1) << 62, 0};
+	int status = ronde_allgather("rows", NULL, shape, 2, RONDE_UINT8, &out);
+	if (size == 1)
+		require(status == RONDE_OK && out.rows == shape[0], "%s", ronde_error_message());
+	else
+		require_error(status, RONDE_ERR_INVALID_ARGUMENT,
+			      "tensor \"rows\": the allgather's result has more than "
+			      "9223372036854775807 rows: the ranks' first extents, "
+			      "4611686018427387904 on this one, add up to too many");
+	free(out.data);
+}
+
 static const fork_ranks_fn bodies[] = {alloc_calls_ronde, alloc_takes_its_time, alloc_gives_nothing,
-				       alloc_and_nobody_waits};
+				       alloc_and_nobody_waits, too_many_rows};
 #define BODIES ((int)(sizeof bodies / sizeof *bodies))
 
 START_TEST(alloc)
@@ -215,6 +233,45 @@ START_TEST(loss_while_alloc_runs)
 	double slowest = scene_slowest(scene, 1u << 2);
 	scene_close(scene, 1u << 2);
 	ck_assert_msg(slowest < FAULT_SECONDS, "told after %.3f s", slowest);
+}
+END_TEST
+
+/* A function that does not return keeps the shutdown for some time only; nothing is lost by it. */
+static void stay(ronde_handle handle, int status, const char *message, void *arg)
+{
+	(void)handle, (void)status, (void)message;
+	struct gather *g = arg;
+	atomic_store(&g->called, 1);
+	while (!atomic_load(&g->may_return))
+		sleep_ms(1);
+}
+
+static void shutdown_waits(int rank, int size, const void *arg)
+{
+	(void)rank, (void)size, (void)arg;
+	struct gather g = {.x = 1};
+	ronde_handle h = sum("stays", &g.x, 1);
+	require_ok(ronde_handle_on_done(h, stay, &g));
+	while (!atomic_load(&g.called))
+		sched_yield();
+	require_error(ronde_shutdown(), RONDE_ERR_BUSY,
+		      "ronde_shutdown: Ronde has ended, but after 5 s 0 thread(s) are still inside "
+		      "its functions, and a function of the application that it called has not "
+		      "returned; let them return and call ronde_shutdown() again");
+	require(!ronde_is_initialized(), "still there");
+	require_error(ronde_barrier(), RONDE_ERR_SHUTDOWN,
+		      "rank 0 has shut Ronde down; this operation had not been agreed on by all "
+		      "ranks");
+	require_ok(ronde_wait(h));
+	atomic_store(&g.may_return, true);
+	require_ok(ronde_shutdown());
+	require_ok(ronde_init(NULL));
+}
+
+START_TEST(function_that_stays)
+{
+	setenv("RONDE_LOG", "error", 1);
+	ck_assert_int_eq(fork_ranks(1, shutdown_waits, NULL), 0);
 }
 END_TEST
 
@@ -293,6 +350,7 @@ int main(void)
 	tcase_set_timeout(tests, 130);
 	tcase_add_loop_test(tests, alloc, 0, BODIES);
 	tcase_add_test(tests, loss_while_alloc_runs);
+	tcase_add_test(tests, function_that_stays);
 	tcase_add_test(tests, log_function);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);

@@ -301,6 +301,70 @@ START_TEST(shutdown_is_an_entry)
 }
 END_TEST
 
+/* ---- what a rank cannot follow ends its runtime, and is a loss to the others ---- */
+
+struct broken {
+	_Atomic int submitted;
+	int status[3];
+	char text[3][300], later[3][300];
+};
+
+static void say_nonsense(struct rank *r)
+{
+	struct ronde_submissions *s = &r->context->submissions;
+	struct ronde_announcement head = {.type = 99};
+	pthread_mutex_lock(&s->lock);
+	void *record = ronde_ring_reserve(&s->ring, sizeof head);
+	memcpy(record, &head, sizeof head);
+	ronde_ring_publish(&s->ring);
+	pthread_mutex_unlock(&s->lock);
+	ronde_bell_ring(&r->context->node->arena, 0);
+}
+
+static void broken_body(struct rank *r)
+{
+	struct broken *b = r->arg;
+	float x = 1, y = 1;
+	ronde_handle h;
+	/* One that only two of three ranks submit, and an error of the thread's own. */
+	if (r->rank < 2)
+		must(submit_allreduce(r, "t", &x, &x, 1, RONDE_FLOAT32, RONDE_SUM, &h), "submit");
+	wait_for(r, 12345);
+	atomic_fetch_add(&b->submitted, 1);
+	while (atomic_load(&b->submitted) < r->size)
+		usleep(100);
+	if (r->rank == 2)
+		say_nonsense(r);
+	b->status[r->rank] = r->rank < 2 ? wait_for(r, h) : RONDE_OK;
+	if (r->rank < 2)
+		snprintf(b->text[r->rank], sizeof b->text[0], "%s", ronde_error_message());
+	while (!allreduce(r, "after", &y, &y, 1, RONDE_FLOAT32, RONDE_SUM))
+		;
+	snprintf(b->later[r->rank], sizeof b->later[0], "%s", ronde_error_message());
+}
+
+START_TEST(what_cannot_be_followed)
+{
+	static const char own[] = "Ronde on rank 0 found an announcement that it cannot follow; "
+				  "shut down and start again";
+	char other[300];
+	struct broken b = {.submitted = 0};
+	const char *settings[] = {"log", "error", NULL};
+	run_ranks(3, settings, broken_body, &b);
+	snprintf(other, sizeof other,
+		 "rank 0 (process %d) was lost: its runtime broke down. Operations cannot complete "
+		 "without it; call ronde_shutdown(), and ronde_init() once all ranks run again",
+		 (int)getpid());
+	ck_assert_int_eq(b.status[0], RONDE_ERR_INTERNAL);
+	ck_assert_int_eq(b.status[1], RONDE_ERR_PEER_LOST);
+	ck_assert_str_eq(b.text[0], own);
+	ck_assert_str_eq(b.later[0], own);
+	ck_assert_str_eq(b.text[1], other);
+	ck_assert_str_eq(b.later[1], other);
+	ck_assert_str_eq(b.later[2], other);
+}
+END_TEST
+
 /* ---- 10: rows are no agreement; 11: unnamed tensors evict no names ---- */
 
 static void slots_body(struct rank *r)
@@ -347,6 +411,7 @@ int main(void)
 	tcase_add_loop_test(tests, complete_memory_is_the_callers, 2, 5);
 	tcase_add_loop_test(tests, no_wake_up_is_lost, 1, 4);
 	tcase_add_test(tests, shutdown_is_an_entry);
+	tcase_add_test(tests, what_cannot_be_followed);
 	tcase_add_test(tests, slots_of_names_and_patterns);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);

@@ -206,22 +206,6 @@ START_TEST(tells_of_room)
 }
 END_TEST
 
-START_TEST(unheard)
-{
-	struct both b = new_ring();
-	size_t got;
-	ck_assert(!ronde_ring_unheard(&b.producer));
-	ck_assert(ronde_ring_reserve(&b.producer, 8) != NULL);
-	ronde_ring_publish(&b.producer);
-	ck_assert(ronde_ring_unheard(&b.producer));
-	ck_assert(ronde_ring_peek(&b.consumer, &got) != NULL);
-	ck_assert(ronde_ring_unheard(&b.producer));
-	ronde_ring_consume(&b.consumer);
-	ck_assert(!ronde_ring_unheard(&b.producer));
-	free(b.memory);
-}
-END_TEST
-
 #define RECORDS 30000u
 
 static void *produce(void *arg)
@@ -302,7 +286,6 @@ int main(void)
 	tcase_add_loop_test(tests, room_is_exact, 0, 8);
 	tcase_add_test(tests, room_for_the_largest);
 	tcase_add_test(tests, tells_of_room);
-	tcase_add_test(tests, unheard);
 	tcase_add_test(tests, between_two_threads);
 	tcase_add_test(tests, between_two_processes);
 	suite_add_tcase(suite, tests);

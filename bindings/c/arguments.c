@@ -78,7 +78,7 @@ static int check_options(const struct ronde_arguments *a)
 	const ronde_options *o = a->options;
 	if (!o)
 		return RONDE_OK;
-	if (o->size < sizeof *o)
+	if (o->size < RONDE_OPTIONS_1)
 		return ronde_arguments_error(
 			a, "the options' size is %zu; start from RONDE_OPTIONS_INIT", o->size);
 	if (o->process_set != 0)

@@ -16,6 +16,9 @@ struct ronde_arguments {
 	const ronde_options *options; /* may be NULL */
 };
 
+/* The options' size in the first version: a field after that is read only if the size covers it. */
+#define RONDE_OPTIONS_1 (offsetof(ronde_options, postscale) + sizeof(double))
+
 /* Checks name, count, type, shape, scales and process set and fills the submission's name and
  * description. */
 int ronde_arguments_check(const struct ronde_context *context,

@@ -2,15 +2,25 @@
 #include "bindings/c/default.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include "collectives/bootstrap/wait.h"
 #include "collectives/status.h"
 #include "coordinator/application.h"
 #include "coordinator/log.h"
 
+#define CLOSED (1u << 31)
+
+/* How long ronde_shutdown() waits for threads and functions of the application inside; when it says
+ * that it waits. */
+#define LEAVE_SECONDS 5.0
+#define LEAVE_NOTICE_SECONDS 1.0
+
 static struct {
 	pthread_mutex_t starting; /* held by init and shutdown */
-	pthread_rwlock_t use;     /* read: a function is inside; write: the context comes or goes */
+	_Atomic uint32_t inside;  /* functions that use the context; CLOSED: no more may */
 	struct ronde_context *context;
 	struct ronde_log log; /* for ever: its function may be set before, between and after */
 	bool hooked;          /* exit and fork handlers are installed */
@@ -18,9 +28,21 @@ static struct {
 	pthread_mutex_t heap_lock;
 	_Atomic(struct ronde_heap *) heap;
 } state = {.starting = PTHREAD_MUTEX_INITIALIZER,
-	   .use = PTHREAD_RWLOCK_INITIALIZER,
+	   .inside = CLOSED,
 	   .log = RONDE_LOG_INIT,
 	   .heap_lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* ---- inside and outside ---- */
+
+/* Enters if there is a context that is not about to go. */
+static struct ronde_context *enter(void)
+{
+	uint32_t before = atomic_fetch_add_explicit(&state.inside, 1, memory_order_acquire);
+	if (!(before & CLOSED))
+		return state.context;
+	atomic_fetch_sub_explicit(&state.inside, 1, memory_order_release);
+	return NULL;
+}
 
 struct ronde_context *ronde_default_enter(const char *function)
 {
@@ -31,18 +53,34 @@ struct ronde_context *ronde_default_enter(const char *function)
 			    function);
 		return NULL;
 	}
-	pthread_rwlock_rdlock(&state.use);
-	if (state.context)
-		return state.context;
-	pthread_rwlock_unlock(&state.use);
-	ronde_error(RONDE_ERR_NOT_INITIALIZED,
-		    "%s: Ronde is not initialised; call ronde_init() first", function);
-	return NULL;
+	struct ronde_context *context = enter();
+	if (!context)
+		ronde_error(RONDE_ERR_NOT_INITIALIZED,
+			    "%s: Ronde is not initialised; call ronde_init() first", function);
+	return context;
 }
 
 void ronde_default_leave(void)
 {
-	pthread_rwlock_unlock(&state.use);
+	atomic_fetch_sub_explicit(&state.inside, 1, memory_order_release);
+}
+
+static void open_context(struct ronde_context *context)
+{
+	state.context = context;
+	atomic_fetch_and_explicit(&state.inside, ~CLOSED, memory_order_release);
+}
+
+/* From here on nobody enters. */
+static void close_context(void)
+{
+	atomic_fetch_or_explicit(&state.inside, CLOSED, memory_order_acq_rel);
+}
+
+static bool all_have_left(void)
+{
+	return atomic_load_explicit(&state.inside, memory_order_acquire) == CLOSED &&
+	       ronde_engine_calls_made(state.context);
 }
 
 /* ---- memory ---- */
@@ -60,23 +98,24 @@ static int make_heap(const char *const *settings)
 }
 
 /* The settings are those of ronde_init(), or NULL: they count if this call makes the heap. */
-static struct ronde_heap *get_heap(const char *const *settings)
+static int get_heap(const char *const *settings, struct ronde_heap **heap)
 {
-	struct ronde_heap *heap = atomic_load_explicit(&state.heap, memory_order_acquire);
-	if (heap)
-		return heap;
+	int status = RONDE_OK;
+	*heap = atomic_load_explicit(&state.heap, memory_order_acquire);
+	if (*heap)
+		return RONDE_OK;
 	pthread_mutex_lock(&state.heap_lock);
-	heap = atomic_load_explicit(&state.heap, memory_order_relaxed);
-	if (!heap && make_heap(settings) == RONDE_OK)
-		heap = atomic_load_explicit(&state.heap, memory_order_relaxed);
+	if (!atomic_load_explicit(&state.heap, memory_order_relaxed))
+		status = make_heap(settings);
+	*heap = atomic_load_explicit(&state.heap, memory_order_relaxed);
 	pthread_mutex_unlock(&state.heap_lock);
-	return heap;
+	return status;
 }
 
 void *ronde_alloc(size_t bytes)
 {
-	struct ronde_heap *heap = get_heap(NULL);
-	return heap ? ronde_heap_alloc(heap, bytes) : NULL;
+	struct ronde_heap *heap;
+	return get_heap(NULL, &heap) == RONDE_OK ? ronde_heap_alloc(heap, bytes) : NULL;
 }
 
 int ronde_free(void *memory)
@@ -105,11 +144,14 @@ static void close_ended(void)
 {
 	if (ronde_application_is_called() || pthread_mutex_trylock(&state.starting))
 		return;
-	if (pthread_rwlock_trywrlock(&state.use) == 0) {
-		struct ronde_context *context = state.context;
-		state.context = NULL;
-		pthread_rwlock_unlock(&state.use);
-		ronde_context_destroy(context);
+	if (state.context) {
+		close_context();
+		if (all_have_left()) {
+			ronde_context_destroy(state.context);
+			state.context = NULL;
+		} else {
+			open_context(state.context);
+		}
 	}
 	pthread_mutex_unlock(&state.starting);
 }
@@ -120,12 +162,13 @@ static void close_ended(void)
  */
 static void at_exit(void)
 {
-	if (atomic_load(&state.forked) || pthread_rwlock_tryrdlock(&state.use))
+	struct ronde_context *context = atomic_load(&state.forked) ? NULL : enter();
+	if (!context)
 		return;
-	bool ended = has_ended();
-	if (state.context && !ended)
-		ronde_context_leave(state.context);
-	pthread_rwlock_unlock(&state.use);
+	bool ended = ronde_context_ended(context);
+	if (!ended)
+		ronde_context_leave(context);
+	ronde_default_leave();
 	if (ended)
 		close_ended();
 }
@@ -147,9 +190,12 @@ static void install_hooks(void)
 
 /* ---- starting and stopping ---- */
 
+/* The options' size in the first version. */
+#define INIT_OPTIONS_1 (offsetof(ronde_init_options, settings) + sizeof(const char *const *))
+
 static int check_options(const ronde_init_options *options)
 {
-	if (options && options->size < sizeof options->size + sizeof options->settings)
+	if (options && options->size < INIT_OPTIONS_1)
 		return ronde_error(
 			RONDE_ERR_INVALID_ARGUMENT,
 			"ronde_init: the options' size is %zu; start from RONDE_INIT_OPTIONS_INIT",
@@ -174,9 +220,10 @@ static int start(const ronde_init_options *options)
 		status = ronde_config_load(&config, options ? options->settings : NULL);
 	if (status)
 		return status;
-	struct ronde_heap *heap = get_heap(options ? options->settings : NULL);
-	if (!heap)
-		return RONDE_ERR_OUT_OF_MEMORY;
+	struct ronde_heap *heap;
+	status = get_heap(options ? options->settings : NULL, &heap);
+	if (status)
+		return status;
 	if (config.origin[RONDE_CONFIG_heap_reserve_bytes] == RONDE_CONFIG_FROM_SETTINGS &&
 	    ronde_heap_reserve(heap) < (size_t)config.heap_reserve_bytes)
 		return ronde_error(
@@ -198,22 +245,60 @@ static int start(const ronde_init_options *options)
 	if (status)
 		return status;
 	install_hooks();
-	pthread_rwlock_wrlock(&state.use);
-	state.context = context;
-	pthread_rwlock_unlock(&state.use);
+	open_context(context);
 	return RONDE_OK;
 }
 
-static void stop(void)
+static int still_inside(void)
 {
-	struct ronde_context *context = state.context;
-	if (!context)
-		return;
-	ronde_context_stop(context); /* every wait inside returns now */
-	pthread_rwlock_wrlock(&state.use);
+	uint32_t threads = atomic_load(&state.inside) & ~CLOSED;
+	bool calls = !ronde_engine_calls_made(state.context);
+	open_context(state.context); /* calls tell again how it ended */
+	return ronde_error(
+		RONDE_ERR_BUSY,
+		"ronde_shutdown: Ronde has ended, but after %g s %u thread(s) are still inside its "
+		"functions%s; let them return and call ronde_shutdown() again",
+		LEAVE_SECONDS, threads,
+		calls ? ", and a function of the application that it called has not returned" : "");
+}
+
+/* What could make a thread stay is over, but for functions of the application. */
+static int wait_until_left(void)
+{
+	double since = ronde_seconds();
+	bool said = false;
+	close_context();
+	for (int looks = 0; !all_have_left(); looks++) {
+		double waited = ronde_seconds() - since;
+		if (waited > LEAVE_SECONDS)
+			return still_inside();
+		if (waited > LEAVE_NOTICE_SECONDS && !said) {
+			said = true;
+			ronde_log(
+				&state.log, WARN,
+				"ronde_shutdown waits for threads inside Ronde's functions, or for "
+				"a function of the application that Ronde called");
+		}
+		if (looks < 100)
+			sched_yield();
+		else
+			usleep(200);
+	}
+	return RONDE_OK;
+}
+
+/* Errors: BUSY. */
+static int stop(void)
+{
+	if (!state.context)
+		return RONDE_OK;
+	ronde_context_stop(state.context); /* every wait inside returns now */
+	int status = wait_until_left();
+	if (status)
+		return status;
+	ronde_context_destroy(state.context);
 	state.context = NULL;
-	pthread_rwlock_unlock(&state.use);
-	ronde_context_destroy(context);
+	return RONDE_OK;
 }
 
 int ronde_init(const ronde_init_options *options)
@@ -225,10 +310,12 @@ int ronde_init(const ronde_init_options *options)
 			RONDE_ERR_NOT_INITIALIZED,
 			"ronde_init: this process was forked from one that runs Ronde; start ranks "
 			"before ronde_init(), or by a launcher");
+	int status = RONDE_OK;
 	pthread_mutex_lock(&state.starting);
 	if (has_ended()) /* another rank shut down: this init begins a new life */
-		stop();
-	int status = state.context ? RONDE_OK : start(options);
+		status = stop();
+	if (!status && !state.context)
+		status = start(options);
 	pthread_mutex_unlock(&state.starting);
 	ronde_log_deliver(&state.log);
 	return status;
@@ -241,19 +328,21 @@ int ronde_shutdown(void)
 	if (atomic_load(&state.forked))
 		return RONDE_OK;
 	pthread_mutex_lock(&state.starting);
-	stop();
+	int status = stop();
 	pthread_mutex_unlock(&state.starting);
 	ronde_log_deliver(&state.log);
-	return RONDE_OK;
+	return status;
 }
 
 int ronde_is_initialized(void)
 {
 	if (atomic_load(&state.forked))
 		return 0;
-	pthread_rwlock_rdlock(&state.use);
-	int is = state.context != NULL && !has_ended();
-	pthread_rwlock_unlock(&state.use);
+	struct ronde_context *context = enter();
+	if (!context)
+		return 0;
+	int is = !ronde_context_ended(context);
+	ronde_default_leave();
 	return is;
 }
 

@@ -30,6 +30,14 @@ int ronde_operation_no_handle(const char *function)
 	return ronde_error(RONDE_ERR_INVALID_ARGUMENT, "%s: handle is NULL", function);
 }
 
+/* Of an operation that has no other options. The size is checked with the arguments. */
+static void take_set(ronde_options *plain, const ronde_options *options)
+{
+	plain->size = options->size;
+	if (options->size >= RONDE_OPTIONS_1)
+		plain->process_set = options->process_set;
+}
+
 /* ---- allreduce ---- */
 
 static int overlap(const struct ronde_arguments *a, const void *input, const void *output)
@@ -149,7 +157,7 @@ static int allgather(const char *function, const char *name, const void *input,
 	struct ronde_submission s;
 	ronde_options plain = RONDE_OPTIONS_INIT;
 	if (options)
-		plain.size = options->size, plain.process_set = options->process_set;
+		take_set(&plain, options);
 	struct ronde_arguments a = {function, name, 0, dtype, &plain};
 	struct ronde_context *ctx = ronde_default_enter(function);
 	if (!ctx)
@@ -193,7 +201,7 @@ static int barrier(const char *function, const ronde_options *options, ronde_han
 	struct ronde_submission s;
 	ronde_options plain = RONDE_OPTIONS_INIT; /* shape and scales are no part of a barrier */
 	if (options)
-		plain.size = options->size, plain.process_set = options->process_set;
+		take_set(&plain, options);
 	struct ronde_arguments a = {function, NULL, 0, RONDE_UINT8, &plain};
 	struct ronde_context *ctx = ronde_default_enter(function);
 	if (!ctx)

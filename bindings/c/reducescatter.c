@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdint.h>
+#include <string.h>
 
 #include "bindings/c/arguments.h"
 #include "bindings/c/default.h"
@@ -53,8 +54,9 @@ static int reducescatter(const char *function, const char *name, const void *inp
 {
 	struct ronde_submission s;
 	ronde_options given = RONDE_OPTIONS_INIT;
-	if (options && options->size >= sizeof given)
-		given = *options;
+	if (options && options->size >= RONDE_OPTIONS_1)
+		memcpy(&given, options,
+		       options->size < sizeof given ? options->size : sizeof given);
 	else if (options)
 		given.size = options->size; /* refused below */
 	struct ronde_arguments a = {function, name, 0, dtype, &given};

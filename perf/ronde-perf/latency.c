@@ -3,7 +3,7 @@
  * Percentiles of one operation's time, for small tensors. Two ways of calling it:
  *
  *   after a meeting  the ranks rewrite their tensors, start together, and call once
- *   back to back     call after call without a pause, each timed; contestants change every 200
+ *   back to back     call after call without a pause, each timed; contestants change every 50
  *
  * As everywhere the time of a call is the slowest rank's.
  */
@@ -34,7 +34,7 @@ static void measure_way(const struct perf_run *run, const struct perf_operation 
 	if (run->options->rounds)
 		rounds.rounds = run->options->rounds;
 	if (back_to_back) {
-		rounds.repeat = rounds.rounds < 200 ? rounds.rounds : 200;
+		rounds.repeat = rounds.rounds < 50 ? rounds.rounds : 50;
 		rounds.rounds = (rounds.rounds + rounds.repeat - 1) / rounds.repeat;
 	}
 	perf_call_init(&ronde, run, operation, data, bytes);

@@ -163,7 +163,8 @@ typedef struct ronde_init_options {
  * one), maps the node's shared memory and starts the coordinator thread. Collective; blocks.
  * Does nothing when already initialised. May be called again after ronde_shutdown().
  * @param options NULL for defaults and environment
- * Errors: CONFIGURATION, LAUNCHER, OUT_OF_MEMORY, VERSION, SYSTEM, PEER_LOST, INVALID_ARGUMENT.
+ * Errors: CONFIGURATION, LAUNCHER, OUT_OF_MEMORY, VERSION, SYSTEM, PEER_LOST, INVALID_ARGUMENT;
+ * BUSY, as of ronde_shutdown(), if an earlier life has ended but is not left.
  */
 RONDE_API int ronde_init(const ronde_init_options *options);
 
@@ -171,7 +172,9 @@ RONDE_API int ronde_init(const ronde_init_options *options);
  * Ends the runtime, on all ranks: what has been agreed on completes, everything else fails with
  * RONDE_ERR_SHUTDOWN on every rank, naming the rank that shut down first. Frees all handles. Does
  * not wait for ranks that compute. RONDE_OK also when not initialised. Memory of ronde_alloc()
- * stays. Errors: INVALID_ARGUMENT (called from a function that Ronde calls).
+ * stays. Errors: INVALID_ARGUMENT (called from a function that Ronde calls); BUSY: everything has
+ * ended, but a thread has stayed inside a call for 5 s, or a function of the application has not
+ * returned; call it again.
  */
 RONDE_API int ronde_shutdown(void);
 
