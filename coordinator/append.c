@@ -48,7 +48,10 @@ static void define(struct ronde_leader *l, struct slots *s, struct ronde_ballot 
 
 static void define_pattern(struct ronde_leader *l, struct slots *s, struct ronde_ballot *b)
 {
-	struct ronde_ballot *pattern = ronde_ballots_pattern(&l->ballots, &b->round);
+	/* Who announced it by a slot has found it already. */
+	struct ronde_ballot *pattern = b->votes[0].pattern;
+	if (!pattern)
+		pattern = ronde_ballots_pattern(&l->ballots, &b->round);
 	if (!pattern || pattern->slot.slot != RONDE_NO_SLOT) {
 		if (pattern)
 			ronde_ballots_touch(&l->ballots, pattern);

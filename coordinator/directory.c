@@ -98,6 +98,11 @@ struct ronde_tensor *ronde_directory_evict(struct ronde_directory *d, struct ron
 
 void ronde_directory_add_unnamed(struct ronde_directory *d, struct ronde_request *r)
 {
+	/* uthash frees a table that becomes empty: this one never does. */
+	if (!d->unnamed) {
+		memset(&d->last_unnamed.key, 0xff, sizeof d->last_unnamed.key);
+		HASH_ADD(hh, d->unnamed, key, sizeof d->last_unnamed.key, &d->last_unnamed);
+	}
 	HASH_ADD(hh, d->unnamed, key, sizeof r->key, r);
 }
 

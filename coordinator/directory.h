@@ -24,7 +24,8 @@ struct ronde_directory {
 	struct ronde_tensor *tensors; /* by key */
 	struct ronde_tensor **slots;  /* by slot */
 	uint32_t nslots;
-	struct ronde_request *unnamed; /* in flight, by key head */
+	struct ronde_request *unnamed;     /* in flight, by key head */
+	struct ronde_request last_unnamed; /* stays in it, and is none */
 };
 
 void ronde_directory_init(struct ronde_directory *d);

@@ -10,21 +10,22 @@
 
 #include <xmmintrin.h>
 
-#define RONDE_FLOATING_DEFAULT                                                                     \
-	0x1f80u /* MXCSR at program start: all exceptions masked, nearest                          \
-		 */
+#define RONDE_FLOATING_DEFAULT 0x1f80u /* MXCSR at program start: exceptions masked, nearest */
+#define RONDE_FLOATING_STICKY 0x3fu    /* exceptions that have occurred: no part of the mode */
 
+/* Writing MXCSR costs more than reading it, and mostly nothing has changed. */
 static inline unsigned int ronde_floating_enter(void)
 {
 	unsigned int mode = _mm_getcsr();
-	if (mode != RONDE_FLOATING_DEFAULT)
+	if ((mode & ~RONDE_FLOATING_STICKY) != RONDE_FLOATING_DEFAULT)
 		_mm_setcsr(RONDE_FLOATING_DEFAULT);
 	return mode;
 }
 
 static inline void ronde_floating_leave(unsigned int mode)
 {
-	_mm_setcsr(mode);
+	if (_mm_getcsr() != mode)
+		_mm_setcsr(mode);
 }
 
 #elif defined(__aarch64__)
