@@ -36,8 +36,8 @@ setup_packages()
 			printf '%s\n' dataset-fashion-mnist libfann-dev libfann-doc
 			;;
 		test)
-			printf '%s\n' check mpich libmpich-dev g++ clang clang-format clang-tidy \
-				libclang-rt-14-dev binutils shellcheck doxygen python3 mandoc gdb
+			printf '%s\n' check mpich libmpich-dev g++ gfortran cmake clang clang-format \
+				clang-tidy libclang-rt-14-dev binutils shellcheck doxygen python3 mandoc gdb
 			;;
 		fresh)
 			printf '%s\n' debootstrap util-linux

@@ -86,6 +86,31 @@ check_hello()
 	done
 }
 
+# check_small NAME LEAST: prints one line "…, N of 1000 right"; N is at least LEAST, and with 2 and 4
+# ranks the numbers are those of one rank, up to rounding.
+check_small()
+{
+	local name=$1 least=$2 size right
+	if [ ! -x "$examples/$name" ]; then
+		echo "skip $name - $examples/$name is not built: its compiler is missing"
+		return
+	fi
+	for size in 1 2 4; do
+		if ! ranks $size "$examples/$name"; then
+			not_ok "$name-$size" "it fails"
+			return
+		fi
+		cp "$folder/out.0" "$folder/$name.$size"
+		right=$(sed -n 's/.*, \([0-9]*\) of 1000 right$/\1/p' "$folder/$name.$size")
+		if [ "${right:-0}" -ge "$least" ] &&
+			at_most "$(difference "$folder/$name.1" "$folder/$name.$size")" 1e-9; then
+			ok "$name-$size"
+		else
+			not_ok "$name-$size" "$(cat "$folder/$name.$size"), 1 rank: $(cat "$folder/$name.1")"
+		fi
+	done
+}
+
 check_help()
 {
 	if "$examples/fashion_mnist" --help >"$folder/out.0" 2>&1 &&
@@ -265,6 +290,8 @@ check_data()
 }
 
 check_hello
+check_small circles 950
+check_small logistic 990
 check_help
 check_data
 if [ -e $fashion_mnist/train-images-idx3-ubyte.gz ]; then

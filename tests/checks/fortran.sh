@@ -1,0 +1,112 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The Fortran module has all of ronde.h, with the same values and sizes, and works on 1 to 3 ranks.
+set -euo pipefail
+
+module=bindings/fortran/ronde_c.f90
+program=$BUILD/tests/fortran-operations
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+
+# Every function of the public headers has its interface. (ronde/mpi.h is for programs in C.)
+declared=$(gcc -fpreprocessed -dD -E -P bindings/c/ronde/ronde.h 2>/dev/null | tr '\n' ' ' |
+	grep -oE 'RONDE_API[^;(]*\(' | grep -oE 'ronde_[a-z0-9_]+ *\(' | tr -d ' (' | sort -u)
+bound=$(grep -oE 'bind\(c, name="ronde_[a-z0-9_]+"' $module | grep -oE 'ronde_[a-z0-9_]+' | sort -u)
+missing=$(comm -23 <(printf '%s\n' "$declared") <(printf '%s\n' "$bound"))
+gone=$(comm -13 <(printf '%s\n' "$declared") <(printf '%s\n' "$bound"))
+for function in $missing; do
+	echo "$function() has no binding. Add to the interface in $module (as c_allreduce does):"
+	echo "    function c_${function#ronde_}(…) bind(c, name=\"$function\") result(status)"
+	echo "  and what programs call to bindings/fortran/ronde.F90, as its head comment says."
+done
+if [ -z "$missing$gone" ]; then
+	echo "ok functions"
+else
+	echo "not ok functions - without a binding: ${missing:-none}; no longer in ronde.h: ${gone:-none}" |
+		tr '\n' ' '
+	echo
+fi
+
+# The constants: what C prints must stand in the module.
+constants=$(grep -oE '^	+RONDE_(COMPRESSION|LOG)_[A-Z0-9]+' bindings/c/ronde/ronde.h | tr -d '\t')
+{
+	cat <<-'END'
+		#include <ronde/ronde.h>
+		#include <stdio.h>
+		#define PRINT(name, value, ...) printf("RONDE_" #name " = %d\n", value);
+		int main(void) {
+		RONDE_STATUS_MAP(PRINT) RONDE_DTYPE_MAP(PRINT) RONDE_REDUCTION_MAP(PRINT)
+	END
+	for constant in $constants; do
+		printf 'printf("%s = %%d\\n", %s);\n' "$constant" "$constant"
+	done
+	echo 'return 0; }'
+} >"$folder/constants.c"
+gcc -Ibindings/c -o "$folder/constants" "$folder/constants.c"
+wrong=$("$folder/constants" | while read -r line; do
+	grep -qxE " *enumerator :: $line" $module || echo "$line"
+done)
+if [ -z "$wrong" ]; then
+	echo "ok constants"
+else
+	echo "Add to its list of enumerators in $module, and to ronde.F90's public names: $wrong"
+	echo "not ok constants - see above"
+fi
+
+if ! command -v gfortran >/dev/null; then
+	echo "skip operations - gfortran is missing"
+	exit
+fi
+
+# The structs: as many bytes on both sides.
+structs=$(sed -n 's/^ *type, bind(c) :: c_\([a-z_]*\)$/\1/p' $module)
+{
+	printf '#include <ronde/ronde.h>\n#include <stdio.h>\nint main(void) {\n'
+	for struct in $structs; do
+		printf 'printf("%s %%zu\\n", sizeof(ronde_%s));\n' "$struct" "$struct"
+	done
+	echo 'return 0; }'
+} >"$folder/sizes.c"
+{
+	printf 'program sizes\n use ronde_c\n'
+	for struct in $structs; do
+		echo " type(c_$struct) :: x_$struct"
+	done
+	for struct in $structs; do
+		echo " print '(a, 1x, i0)', '$struct', c_sizeof(x_$struct)"
+	done
+	echo 'end program'
+} >"$folder/sizes.f90"
+gcc -Ibindings/c -o "$folder/sizes-c" "$folder/sizes.c"
+gfortran -J "$folder" -o "$folder/sizes-fortran" $module "$folder/sizes.f90"
+"$folder/sizes-c" >"$folder/c"
+"$folder/sizes-fortran" >"$folder/fortran"
+if cmp -s "$folder/c" "$folder/fortran"; then
+	echo "ok structs"
+else
+	diff "$folder/c" "$folder/fortran" || true
+	echo "not ok structs - bytes in ronde.h (<) and in $module (>) differ: add the new fields at the end of type c_…"
+fi
+
+[ -x "$program" ] || {
+	echo "skip operations - $program is not built: -Dfortran=enabled -Dtests=enabled"
+	exit
+}
+for ranks in 1 2 3; do
+	pids=()
+	status=0
+	for ((rank = 0; rank < ranks; rank++)); do
+		RONDE_RANK=$rank RONDE_SIZE=$ranks RONDE_ADDRESS=ronde-fortran-$$-$ranks \
+			timeout 60 "$program" >"$folder/out.$rank" 2>&1 </dev/null &
+		pids+=($!)
+	done
+	for pid in "${pids[@]}"; do
+		wait "$pid" || status=$?
+	done
+	if [ $status = 0 ]; then
+		echo "ok operations-$ranks"
+	else
+		cat "$folder"/out.*
+		echo "not ok operations-$ranks - status $status, see above"
+	fi
+done

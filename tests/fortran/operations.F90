@@ -1,0 +1,199 @@
+! SPDX-License-Identifier: Apache-2.0
+! The Fortran module: every operation for every kind, texts, errors and the optimizer. One rank of
+! any number; started by tests/checks/fortran.sh.
+module quadratic
+  use, intrinsic :: iso_c_binding
+  use ronde
+  implicit none
+
+  type, extends(ronde_updater) :: descent
+    real(c_double) :: weights(4) = 0, gradient(4) = 0
+    integer :: calls = 0, status = 0
+  contains
+    procedure :: update
+  end type
+contains
+  subroutine update(self, status)
+    class(descent), intent(inout) :: self
+    integer, intent(out) :: status
+    self%weights = self%weights - self%gradient
+    self%calls = self%calls + 1
+    status = self%status
+  end subroutine
+end module
+
+program operations
+  use, intrinsic :: iso_c_binding
+  use, intrinsic :: iso_fortran_env, only: int8, int16, int32, int64, real32, real64
+  use quadratic
+  implicit none
+  integer :: rank, ranks, failures = 0
+
+  call before_init()
+  call ronde_init(["lanes         ", "4             ", "cache_capacity", "16            "])
+  rank = ronde_rank()
+  ranks = ronde_size()
+  call world()
+  call try_int8()
+  call try_int16()
+  call try_int32()
+  call try_int64()
+  call try_real32()
+  call try_real64()
+  call try_bool()
+  call options()
+  call texts()
+  call optimizer()
+  call ronde_shutdown()
+  call expect(.not. ronde_is_initialized(), "shutdown")
+  if (failures > 0) error stop 1
+
+contains
+
+  subroutine expect(true, what)
+    logical, intent(in) :: true
+    character(*), intent(in) :: what
+    if (true) return
+    failures = failures + 1
+    print "(a, i0, 3a)", "rank ", rank, ": ", what, " is wrong; "//ronde_error_message()
+  end subroutine
+
+  subroutine before_init()
+    integer :: status
+    rank = -1
+    call expect(.not. ronde_is_initialized() .and. ronde_rank() == RONDE_ERR_NOT_INITIALIZED, "before")
+    call ronde_barrier(status)
+    call expect(status == RONDE_ERR_NOT_INITIALIZED .and. &
+      index(ronde_error_message(), "ronde_init()") > 0, "barrier before init")
+    call ronde_init(["no_such_setting", "1              "], status)
+    call expect(status == RONDE_ERR_CONFIGURATION .and. &
+      index(ronde_error_message(), '"no_such_setting"') > 0, "unknown setting")
+    call expect(ronde_status_name(status) == "RONDE_ERR_CONFIGURATION", "status name")
+    call expect(ronde_status_text(status) == "invalid configuration", "status text")
+    call expect(len(ronde_version()) >= 5, "version")
+  end subroutine
+
+  subroutine world()
+    type(ronde_handle) :: handle
+    type(c_counters) :: counters
+    logical :: done
+    call expect(ronde_is_initialized() .and. ronde_is_homogeneous(), "world")
+    call expect(ronde_local_rank() == rank .and. ronde_local_size() == ranks, "local")
+    call expect(ronde_cross_rank() == 0 .and. ronde_cross_size() == 1, "cross")
+    call ronde_barrier()
+    call ronde_barrier_async(handle)
+    done = .false.
+    do while (.not. done)
+      done = ronde_test(handle)
+    end do
+    call ronde_wait(handle)
+    call ronde_get_counters(counters)
+    call expect(counters%submitted == 2 .and. counters%completed == 2, "counters")
+  end subroutine
+
+  subroutine options()
+    real(c_double), target :: x(2), y(2, 1), rest(1:0)
+    integer :: status
+    x = 3
+    call ronde_allreduce("", x, RONDE_SUM, prescale=2.0_c_double, postscale=0.5_c_double)
+    call expect(all(abs(x - 3*ranks) < 1e-12), "scales")
+    call ronde_allreduce("set", x, RONDE_SUM, process_set=77, status=status)
+    call expect(status < 0, "unknown process set")
+    call ronde_allreduce("nothing", rest, RONDE_SUM)
+    if (ranks == 1) return
+    if (rank == 0) call ronde_allreduce("shapes", y, RONDE_SUM, status=status)
+    if (rank /= 0) call ronde_allreduce("shapes", x, RONDE_SUM, status=status)
+    call expect(status == RONDE_ERR_MISMATCH .and. index(ronde_error_message(), "[1,2]") > 0 &
+      .and. index(ronde_error_message(), '"shapes"') > 0, "mismatch")
+  end subroutine
+
+  subroutine texts()
+    character(:), allocatable :: text
+    if (rank == 0) text = "three lines"//new_line("a")//"and a bit"
+    call ronde_broadcast_text("text", text, 0)
+    call expect(text == "three lines"//new_line("a")//"and a bit" .and. len(text) == 21, "text")
+    if (rank == ranks - 1) text = ""
+    call ronde_broadcast_text("no text", text, ranks - 1)
+    call expect(len(text) == 0, "no text")
+  end subroutine
+
+  subroutine optimizer()
+    type(descent), target :: d
+    type(ronde_parameters) :: parameters
+    type(ronde_optimizer) :: wrapped
+    integer :: status
+
+    d%weights = rank
+    call parameters%add("weights", d%weights, d%gradient)
+    call expect(parameters%count() == 1, "count")
+    call parameters%broadcast(0)
+    call expect(all(d%weights == 0), "parameters")
+    call wrapped%create(d, parameters, reduction=RONDE_SUM, name="g")
+    d%gradient = rank + 1
+    call wrapped%ready(1)
+    call wrapped%step()
+    call expect(d%calls == 1 .and. all(d%weights == -ranks*(ranks + 1)/2), "step")
+    call wrapped%ready(2, status)
+    call expect(status == RONDE_ERR_INVALID_ARGUMENT, "index")
+    call wrapped%synchronize()
+    d%status = 7
+    call wrapped%step(status)
+    call expect(status == RONDE_ERR_CALLBACK .and. index(ronde_error_message(), "7") > 0, "callback")
+    call expect(wrapped%wait_seconds() >= 0, "wait_seconds")
+    call wrapped%create(d, parameters, backward_passes_per_step=0, status=status)
+    call expect(status == RONDE_ERR_INVALID_ARGUMENT, "bad option")
+    call wrapped%destroy()
+    call wrapped%destroy()
+    call parameters%clear()
+  end subroutine
+
+#define KIND int8
+#define NAME "int8"
+#define TYPE integer(int8)
+#define VALUE(n) int(n, int8)
+#define SAME ==
+#include "kinds.inc"
+
+#define KIND int16
+#define NAME "int16"
+#define TYPE integer(int16)
+#define VALUE(n) int(n, int16)
+#define SAME ==
+#include "kinds.inc"
+
+#define KIND int32
+#define NAME "int32"
+#define TYPE integer(int32)
+#define VALUE(n) int(n, int32)
+#define SAME ==
+#include "kinds.inc"
+
+#define KIND int64
+#define NAME "int64"
+#define TYPE integer(int64)
+#define VALUE(n) int(n, int64)
+#define SAME ==
+#include "kinds.inc"
+
+#define KIND real32
+#define NAME "real32"
+#define TYPE real(real32)
+#define VALUE(n) real(n, real32)
+#define SAME ==
+#include "kinds.inc"
+
+#define KIND real64
+#define NAME "real64"
+#define TYPE real(real64)
+#define VALUE(n) real(n, real64)
+#define SAME ==
+#include "kinds.inc"
+
+#define KIND bool
+#define NAME "bool"
+#define TYPE logical(c_bool)
+#define VALUE(n) logical((n) > 0, c_bool)
+#define SAME .eqv.
+#include "kinds.inc"
+
+end program
