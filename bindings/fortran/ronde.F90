@@ -498,8 +498,9 @@ contains
     integer :: columns
 
     share_fits = .true.
-    if (present(process_set) .or. size(from%shape) == 0 .or. c_size() < 1) return
+    if (present(process_set) .or. size(from%shape) == 0) return
     columns = ronde_share(int(from%shape(1)))
+    if (columns < 0) return ! C has words for that
     share_fits = product(to%shape) == columns*product(from%shape(2:))
   end function
 
