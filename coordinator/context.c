@@ -10,8 +10,12 @@
 #include "coordinator/leader.h"
 #include "coordinator/submit.h"
 
-/* How long a rank that shuts down waits for the leader's answer: the leader may be stopped. */
+/*
+ * How long a rank that shuts down waits while nothing happens: the leader may be stopped, or a rank
+ * that an operation in front of the end needs. And how often it looks whether something has.
+ */
 #define STOP_SECONDS 5.0
+#define STOP_LOOK_SECONDS 0.1
 
 /* A handle's generation starts here, so that handles of an earlier runtime of this process are
  * unknown: in steps of 64 ns, which no runtime starts or uses a handle again within. */
@@ -196,13 +200,29 @@ int ronde_context_create(struct ronde_context **context, struct ronde_bootstrap 
 	return RONDE_OK;
 }
 
+/* An operation in flight may take as long as it wants, if only it gets on. */
+static bool wait_for_end(struct ronde_context *ctx)
+{
+	uint64_t seen = 0;
+	double since = ronde_seconds();
+	do {
+		if (ronde_engine_wait_flag(ctx, &ctx->schedule.ended, STOP_LOOK_SECONDS))
+			return true;
+		uint64_t now = atomic_load_explicit(&ctx->schedule.progress, memory_order_relaxed);
+		if (now != seen)
+			since = ronde_seconds();
+		seen = now;
+	} while (ronde_seconds() - since < STOP_SECONDS);
+	return false;
+}
+
 void ronde_context_stop(struct ronde_context *ctx)
 {
 	if (ctx->stopped)
 		return;
 	ctx->stopped = true;
 	ronde_submit_shutdown(ctx);
-	if (ronde_engine_wait_flag(ctx, &ctx->schedule.ended, STOP_SECONDS))
+	if (wait_for_end(ctx))
 		return;
 	ronde_log(ctx->log, WARN,
 		  "rank %d leaves without the leader (rank %d), which has not answered for %g s: "

@@ -45,8 +45,11 @@ static bool turn(struct ronde_context *ctx)
 		some |= ronde_submit_flush(ctx);
 	if (ctx->leader)
 		some |= ronde_leader_turn(ctx->leader);
-	some |= ronde_schedule_consume(ctx);
-	some |= ronde_schedule_step(ctx);
+	bool progress = ronde_schedule_consume(ctx);
+	progress |= ronde_schedule_step(ctx);
+	if (progress)
+		atomic_fetch_add_explicit(&ctx->schedule.progress, 1, memory_order_relaxed);
+	some |= progress;
 	some |= ronde_schedule_look(ctx);
 	return some;
 }

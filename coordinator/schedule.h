@@ -45,7 +45,8 @@ struct ronde_schedule {
 	int broken;   /* why this rank cannot go on itself; RONDE_OK: it can */
 	char broken_text[400];
 	double deadline;
-	_Atomic bool ended; /* for ronde_context_stop() */
+	_Atomic bool ended;        /* for ronde_context_stop() */
+	_Atomic uint64_t progress; /* likewise: turns that took an entry or got on with one */
 };
 
 void ronde_schedule_init(struct ronde_schedule *schedule);

@@ -96,6 +96,53 @@ START_TEST(shutdown_behind_a_full_ring)
 END_TEST
 
 /*
+ * Rank 0 hears nothing for longer than a shutdown waits for an answer, while rank 1's operations
+ * get on, as one that takes minutes does: rank 1 goes on waiting.
+ */
+struct long_wait {
+	_Atomic bool deaf, ended;
+	struct ronde_context *context;
+};
+
+static void *get_on(void *arg)
+{
+	struct long_wait *w = arg;
+	while (!atomic_load(&w->ended)) {
+		atomic_fetch_add(&w->context->schedule.progress, 1);
+		usleep(100000);
+	}
+	return NULL;
+}
+
+static void long_wait_body(struct rank *r)
+{
+	struct long_wait *w = r->arg;
+	pthread_t thread;
+	must(barrier(r), "barrier");
+	if (r->rank == 0) {
+		pthread_mutex_lock(&r->context->engine.lock);
+		atomic_store(&w->deaf, true);
+		usleep(6500000);
+		pthread_mutex_unlock(&r->context->engine.lock);
+		return;
+	}
+	ck_assert(until(&w->deaf, 10));
+	w->context = r->context;
+	ck_assert(!pthread_create(&thread, NULL, get_on, w));
+	ronde_context_stop(r->context);
+	atomic_store(&w->ended, true);
+	pthread_join(thread, NULL);
+	ck_assert_int_eq(r->context->submissions.ended, RONDE_ERR_SHUTDOWN);
+}
+
+START_TEST(a_shutdown_waits_while_something_gets_on)
+{
+	struct long_wait w = {.deaf = false};
+	run_ranks(2, NULL, long_wait_body, &w);
+}
+END_TEST
+
+/*
  * Threads that wait beside threads that only poll for their completion functions: whoever drops the
  * engine must not leave what the others have submitted to nobody.
  */
@@ -209,6 +256,7 @@ int main(void)
 	tcase_set_timeout(tests, 60);
 	tcase_add_test(tests, called_while_waiting);
 	tcase_add_test(tests, shutdown_behind_a_full_ring);
+	tcase_add_test(tests, a_shutdown_waits_while_something_gets_on);
 	tcase_add_loop_test(tests, threads_that_wait_and_threads_that_poll, 0, 6);
 	tcase_add_test(tests, no_end_inside_a_completion_function);
 	suite_add_tcase(suite, tests);
