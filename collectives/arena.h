@@ -64,9 +64,11 @@ struct ronde_rank_block {
 
 /* Which events a rank wants to be woken for. Control events (shutdown, loss) wake it always. */
 enum ronde_parked {
-	RONDE_AWAKE = 0,        /* somebody polls, or nothing can happen that concerns this rank */
-	RONDE_PARKED_ENTRY = 1, /* entries of the log and progress of operations */
-	RONDE_PARKED_ALL = 2    /* and announcements (leader) */
+	RONDE_AWAKE = 0, /* somebody polls, or nothing can happen that concerns this rank */
+	RONDE_PARKED_OTHERS =
+		1, /* leader, nothing of its own in flight: what sets without it need */
+	RONDE_PARKED_ENTRY = 2, /* and entries of the log and progress of operations */
+	RONDE_PARKED_ALL = 3    /* and all announcements (leader) */
 };
 
 /*

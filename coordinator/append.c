@@ -14,14 +14,13 @@ size_t ronde_leader_head_bytes(void)
 	return sizeof(struct ronde_entry);
 }
 
-size_t ronde_leader_item_bytes(const struct ronde_leader *l, const struct ronde_ballot *b,
-			       enum ronde_path path)
+size_t ronde_leader_item_bytes(const struct ronde_ballot *b, enum ronde_path path)
 {
 	size_t bytes = sizeof(struct ronde_slot_name) + sizeof(struct ronde_definition) +
 		       ronde_desc_bytes(&b->round) + ronde_wire_pad(b->key.head.name_bytes) +
 		       sizeof(struct ronde_item);
 	if (path == RONDE_PATH_ZERO_COPY)
-		bytes += (size_t)l->ballots.members * sizeof(struct ronde_location);
+		bytes += (size_t)b->set->n * sizeof(struct ronde_location);
 	if (path == RONDE_PATH_CARRIED && b->round.kind != RONDE_KIND_BARRIER)
 		bytes += ronde_wire_pad(ronde_desc_data_bytes(&b->round));
 	return bytes;
@@ -127,8 +126,7 @@ static void reduce_carried(struct ronde_leader *l, struct ronde_ballot *b, unsig
 	const struct ronde_desc *desc = &b->round;
 	size_t bytes = ronde_desc_data_bytes(desc), stride = ronde_wire_pad(bytes);
 	if (desc->kind == RONDE_KIND_BROADCAST) {
-		int root =
-			ronde_process_set_member(&ctx->world, ctx->node->local_of_rank[desc->root]);
+		int root = ronde_process_set_member(b->set, ctx->node->local_of_rank[desc->root]);
 		memcpy(result, b->payloads + stride * (size_t)root, bytes);
 		return;
 	}
@@ -136,8 +134,8 @@ static void reduce_carried(struct ronde_leader *l, struct ronde_ballot *b, unsig
 					 .reduction = (ronde_reduction)desc->reduction,
 					 .prescale = desc->prescale,
 					 .postscale = desc->postscale,
-					 .divisor = ctx->world.size};
-	for (int m = 0; m < l->ballots.members; m++)
+					 .divisor = b->set->size};
+	for (int m = 0; m < b->set->n; m++)
 		sources[m] = b->payloads + stride * (size_t)m;
 	if (desc->reduction == RONDE_ADASUM) {
 		ronde_adasum_alone(ctx->kernels, spec.dtype, l->ballots.members, sources,
@@ -145,8 +143,7 @@ static void reduce_carried(struct ronde_leader *l, struct ronde_ballot *b, unsig
 		return;
 	}
 	void *destination = result;
-	ctx->kernels->reduce(&spec, &destination, 1, sources, l->ballots.members,
-			     ronde_desc_count(desc));
+	ctx->kernels->reduce(&spec, &destination, 1, sources, b->set->n, ronde_desc_count(desc));
 }
 
 static void write_payload(struct ronde_leader *l, const struct ronde_decision *d,
@@ -166,7 +163,7 @@ static void write_locations(struct ronde_leader *l, const struct ronde_decision 
 			    struct ronde_writer *w)
 {
 	for (int i = 0; i < d->nbatch; i++)
-		for (int m = 0; m < l->ballots.members; m++)
+		for (int m = 0; m < l->batch[i]->set->n; m++)
 			ronde_write(w, &l->batch[i]->votes[m].location,
 				    sizeof(struct ronde_location));
 }
@@ -175,9 +172,9 @@ static void write_text(struct ronde_leader *l, struct ronde_entry *head, struct 
 {
 	char text[2048];
 	size_t most = (size_t)(w->end - w->at) - 8;
-	size_t n = ronde_mismatch_text(l->batch[0], l->context->node->ranks, l->ballots.members,
-				       l->context->node->size, text,
-				       most < sizeof text ? most : sizeof text);
+	const struct ronde_process_set *set = l->batch[0]->set;
+	size_t n = ronde_mismatch_text(l->batch[0], set->ranks, set->n, l->context->node->size,
+				       text, most < sizeof text ? most : sizeof text);
 	head->payload_bytes = (uint32_t)n + 1;
 	ronde_write(w, text, n + 1);
 }
@@ -194,7 +191,7 @@ static void send(struct ronde_leader *l, int local_rank, size_t bytes)
 
 void ronde_leader_append(struct ronde_leader *l, const struct ronde_decision *d)
 {
-	const struct ronde_process_set *set = &l->context->world;
+	const struct ronde_process_set *set = l->batch[0]->set;
 	const struct ronde_desc *like = &l->batch[0]->round;
 	struct slots s = {
 		.evicted = l->evicted, .defined = l->defined, .definition = l->definition};
@@ -230,6 +227,34 @@ void ronde_leader_append(struct ronde_leader *l, const struct ronde_decision *d)
 		send(l, set->local[m], (size_t)(w.at - l->record));
 }
 
+bool ronde_leader_append_notice(struct ronde_leader *l, int local_rank, struct ronde_slot_name slot,
+				uint64_t ordinal)
+{
+	struct ronde_writer w = {l->record, l->record + l->record_limit, false};
+	struct ronde_entry head = {
+		.type = RONDE_ENTRY_NOTICE, .evictions = 1, .index = l->index, .base = ordinal};
+	if (!ronde_ring_has_room(&l->log[local_rank], sizeof head + sizeof slot))
+		return false;
+	l->index++;
+	ronde_write(&w, &head, sizeof head);
+	ronde_write(&w, &slot, sizeof slot);
+	send(l, local_rank, (size_t)(w.at - l->record));
+	return true;
+}
+
+void ronde_leader_append_change(struct ronde_leader *l, const struct ronde_set_entry *change,
+				const void *data, size_t bytes)
+{
+	struct ronde_writer w = {l->record, l->record + l->record_limit, false};
+	struct ronde_entry head = {
+		.type = RONDE_ENTRY_SET, .index = l->index++, .payload_bytes = (uint32_t)bytes};
+	ronde_write(&w, &head, sizeof head);
+	ronde_write(&w, change, sizeof *change);
+	ronde_write(&w, data, bytes);
+	for (int i = 0; i < l->context->node->local_size; i++)
+		send(l, i, (size_t)(w.at - l->record));
+}
+
 bool ronde_leader_append_shutdown(struct ronde_leader *l)
 {
 	const struct ronde_node *node = l->context->node;
@@ -240,13 +265,13 @@ bool ronde_leader_append_shutdown(struct ronde_leader *l)
 	memcpy(l->record, &head, sizeof head);
 	bool all = true;
 	for (int i = 0; i < node->local_size; i++) {
-		if (l->told[i])
+		if (l->followers[i].told)
 			continue;
 		if (!ronde_ring_has_room(&l->log[i], sizeof head)) {
 			all = false;
 			continue;
 		}
-		l->told[i] = true;
+		l->followers[i].told = true;
 		send(l, i, sizeof head);
 		ronde_bell_ring(&node->arena, i);
 	}
@@ -257,6 +282,6 @@ void ronde_leader_down(struct ronde_leader *l)
 {
 	const struct ronde_node *node = l->context->node;
 	for (int i = 0; i < node->local_size; i++)
-		if (!l->told[i])
+		if (!l->followers[i].told)
 			ronde_bell_ring(&node->arena, i);
 }

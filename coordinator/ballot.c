@@ -13,9 +13,11 @@ static int pool_init(struct ronde_slot_pool *p, uint32_t first, uint32_t count)
 {
 	*p = (struct ronde_slot_pool){.first = first, .count = count};
 	p->generations = calloc(count ? count : 1, sizeof *p->generations);
-	return p->generations ? RONDE_OK
-			      : ronde_error(RONDE_ERR_OUT_OF_MEMORY,
-					    "no memory for a cache of %u tensors", count);
+	p->returned = calloc(count ? count : 1, sizeof *p->returned);
+	if (!p->generations || !p->returned)
+		return ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for a cache of %u tensors",
+				   count);
+	return RONDE_OK;
 }
 
 int ronde_ballots_init(struct ronde_ballots *b, int members, uint32_t capacity)
@@ -53,7 +55,9 @@ void ronde_ballots_finish(struct ronde_ballots *b)
 	}
 	free(b->slots);
 	free(b->names.generations);
+	free(b->names.returned);
 	free(b->patterns.generations);
+	free(b->patterns.returned);
 }
 
 static struct ronde_ballot *new_ballot(struct ronde_ballots *b, const struct ronde_key *key,
@@ -177,6 +181,10 @@ bool ronde_ballots_define(struct ronde_ballots *b, struct ronde_ballot *ballot,
 		give_slot(b, ballot, evicted->slot);
 		return true;
 	}
+	if (p->nreturned) {
+		give_slot(b, ballot, p->returned[--p->nreturned]);
+		return true;
+	}
 	if (p->used < p->count) {
 		give_slot(b, ballot, p->first + p->used++);
 		return true;
@@ -202,7 +210,7 @@ void ronde_ballots_forget(struct ronde_ballots *b, struct ronde_ballot *pattern)
 	ballot_free(b, pattern);
 }
 
-void ronde_ballots_close(struct ronde_ballots *b, struct ronde_ballot *ballot)
+static void forget_votes(struct ronde_ballots *b, struct ronde_ballot *ballot)
 {
 	for (int i = 0; i < b->members; i++) {
 		struct ronde_vote *vote = &ballot->votes[i];
@@ -216,6 +224,11 @@ void ronde_ballots_close(struct ronde_ballots *b, struct ronde_ballot *ballot)
 	if (ballot->pattern)
 		ballot->pattern->heard--;
 	ballot->pattern = NULL;
+}
+
+void ronde_ballots_close(struct ronde_ballots *b, struct ronde_ballot *ballot)
+{
+	forget_votes(b, ballot);
 	if (ballot->slot.slot != RONDE_NO_SLOT)
 		return;
 	HASH_DEL(b->all, ballot);
@@ -224,5 +237,26 @@ void ronde_ballots_close(struct ronde_ballots *b, struct ronde_ballot *ballot)
 	} else {
 		ballot->next = b->spare;
 		b->spare = ballot;
+	}
+}
+
+void ronde_ballots_forget_set(struct ronde_ballots *b, uint32_t set)
+{
+	/* Tensors first: they may need a pattern. */
+	for (int patterns = 0; patterns < 2; patterns++) {
+		struct ronde_ballot *ballot, *next;
+		HASH_ITER (hh, b->all, ballot, next) {
+			if (ballot->key.head.set != set || ballot->is_pattern != (patterns == 1))
+				continue;
+			if (!patterns)
+				forget_votes(b, ballot);
+			if (ballot->slot.slot != RONDE_NO_SLOT) {
+				struct ronde_slot_pool *p = pool_of(b, ballot);
+				p->returned[p->nreturned++] = ballot->slot.slot;
+				take_slot(b, ballot);
+			}
+			HASH_DEL(b->all, ballot);
+			ballot_free(b, ballot);
+		}
 	}
 }

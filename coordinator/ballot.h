@@ -12,6 +12,7 @@
 
 #include "coordinator/hash.h"
 
+#include "coordinator/process_set.h"
 #include "coordinator/wire.h"
 
 /* What one member said in this round. */
@@ -24,6 +25,7 @@ struct ronde_vote {
 
 struct ronde_ballot {
 	UT_hash_handle hh;
+	struct ronde_process_set *set;      /* whose tensor; set by the first vote */
 	struct ronde_ballot *prev, *next;   /* queue of what is decided next */
 	struct ronde_ballot *older, *newer; /* by last use; with a slot */
 	struct ronde_ballot *pattern;       /* unnamed: the pattern its entry defines, or NULL */
@@ -33,8 +35,8 @@ struct ronde_ballot {
 	uint32_t heard; /* votes of this round; pattern: votes and ballots that need it */
 	bool disagreed;
 	bool is_pattern;
-	struct ronde_vote *votes; /* [members] */
-	unsigned char *payloads;  /* [members][payload_bytes] */
+	struct ronde_vote *votes; /* [members] by member number in the set */
+	unsigned char *payloads;  /* [members of the set][payload_bytes] */
 	size_t payload_room;
 	struct ronde_key key; /* only ronde_key_bytes() of it are allocated */
 };
@@ -44,11 +46,13 @@ struct ronde_slot_pool {
 	uint32_t first, count,
 		used;          /* slot numbers first … first + count - 1, `used` ever given out */
 	uint32_t *generations; /* [count] */
+	uint32_t *returned;    /* [count] numbers of slots given back, for the next in need */
+	uint32_t nreturned;
 	struct ronde_ballot *oldest, *newest;
 };
 
 struct ronde_ballots {
-	int members;
+	int members;                 /* of the largest set */
 	struct ronde_ballot *all;    /* by key */
 	struct ronde_ballot **slots; /* by slot number */
 	uint32_t nslots;
@@ -93,6 +97,8 @@ void ronde_ballots_close(struct ronde_ballots *b, struct ronde_ballot *ballot);
  */
 bool ronde_ballots_define(struct ronde_ballots *b, struct ronde_ballot *ballot,
 			  struct ronde_slot_name *evicted);
+/* The process set is gone: forgets all of its tensors and gives their slots back. */
+void ronde_ballots_forget_set(struct ronde_ballots *b, uint32_t set);
 /* Its slot was just used. */
 void ronde_ballots_touch(struct ronde_ballots *b, struct ronde_ballot *ballot);
 

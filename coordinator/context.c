@@ -119,7 +119,7 @@ static int start(struct ronde_context *ctx, const struct ronde_config *config)
 	if (!status)
 		status = open_node(ctx);
 	if (!status)
-		status = ronde_process_set_global(&ctx->world, ctx->node);
+		status = ronde_process_sets_init(&ctx->sets, ctx->node);
 	if (!status && !(ctx->gone = calloc((size_t)ctx->node->local_size, 1)))
 		status = ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for the node's ranks");
 	if (!status)
@@ -163,7 +163,7 @@ static void release(struct ronde_context *ctx, bool clean)
 	ronde_schedule_finish(&ctx->schedule);
 	ronde_request_pool_finish(&ctx->submissions.pool);
 	ronde_directory_finish(&ctx->submissions.directory);
-	ronde_process_set_finish(&ctx->world);
+	ronde_process_sets_finish(&ctx->sets);
 	ronde_engine_finish(&ctx->engine);
 	ronde_node_close(ctx->node);
 	if (ctx->bootstrap)

@@ -38,7 +38,6 @@ struct ronde_submissions {
 	struct ronde_directory directory;
 	struct ronde_ring_producer ring;
 	struct ronde_request *backlog, **backlog_end; /* the ring was full */
-	uint64_t ordinals[RONDE_KIND_COUNT];          /* of unnamed tensors */
 	_Atomic uint32_t in_flight;                   /* pending requests */
 	bool shutdown_wanted, shutdown_said;
 	/* Why nothing can be submitted any more; RONDE_OK: it can. */
@@ -53,7 +52,7 @@ struct ronde_context {
 	struct ronde_bootstrap *bootstrap;
 	struct ronde_node *node;
 	const struct ronde_kernels *kernels;
-	struct ronde_process_set world;
+	struct ronde_process_sets sets; /* read under either lock, changed under both */
 	struct ronde_counters_atomic counters;
 
 	struct ronde_submissions submissions;

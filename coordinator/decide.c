@@ -14,7 +14,7 @@
 #include "coordinator/leader.h"
 #include "coordinator/submit.h"
 
-/* Operations in flight at most, and what a second one has to bring. */
+/* Operations of a set in flight at most, and what a second one has to bring. */
 #define DEPTH 2
 #define SECOND_BYTES ((uint64_t)1 << 20)
 
@@ -33,8 +33,7 @@ static bool in_heap(const struct ronde_leader *l, const struct ronde_ballot *b)
 	const struct ronde_node *node = l->context->node;
 	switch ((enum ronde_kind)b->round.kind) {
 	case RONDE_KIND_BROADCAST: {
-		int root = ronde_process_set_member(&l->context->world,
-						    node->local_of_rank[b->round.root]);
+		int root = ronde_process_set_member(b->set, node->local_of_rank[b->round.root]);
 		return b->votes[root].location.input != RONDE_NOT_IN_HEAP;
 	}
 	case RONDE_KIND_ALLREDUCE:
@@ -80,34 +79,59 @@ static bool can_fuse(const struct ronde_desc *a, const struct ronde_desc *b)
 	       a->prescale == b->prescale && a->postscale == b->postscale;
 }
 
-static bool may_start(const struct ronde_leader *l)
+static bool may_start(const struct ronde_leader *l, const struct ronde_queue *q)
 {
 	const struct ronde_config *config = &l->context->config;
 	if (config->batch_delay_us &&
-	    ronde_seconds() - l->ready_since < 1e-6 * (double)config->batch_delay_us)
+	    ronde_seconds() - q->ready_since < 1e-6 * (double)config->batch_delay_us)
 		return false;
-	if (l->busy == 0)
+	if (q->busy == 0)
 		return true;
-	if (l->busy >= DEPTH || l->busy >= (int)config->lanes)
-		return false;
-	return l->ready_bytes >= SECOND_BYTES;
+	return q->busy < DEPTH && q->ready_bytes >= SECOND_BYTES;
+}
+
+/*
+ * A lane for the set, or -1. An operation of a set with a stopped rank keeps its lane for as long
+ * as that rank is stopped, and other sets must get on. So a second lane is given only if as many
+ * are left as there are sets without one, but at most half of all lanes are kept back for those.
+ * Then a set can always start if there are at most lanes / 2 + 1 sets, or fewer than lanes / 2 are
+ * held up.
+ */
+static int free_lane(const struct ronde_leader *l, const struct ronde_queue *q)
+{
+	int lanes = (int)l->context->node->arena.shape.lanes, i = 0;
+	int kept = l->idle_sets < lanes / 2 ? l->idle_sets : lanes / 2;
+	if (lanes - l->busy <= (q->busy ? kept : 0))
+		return -1;
+	while (l->lanes[i].set)
+		i++;
+	return i;
+}
+
+static void take_lane(struct ronde_leader *l, struct ronde_queue *q, int lane)
+{
+	l->lanes[lane].set = ronde_process_set_hold(q->set);
+	l->busy++;
+	if (q->busy++ == 0)
+		l->idle_sets--;
 }
 
 /* Fills the batch with the first ready tensor and all that go with it; returns an upper bound of
  * the entry's bytes. */
-static size_t gather(struct ronde_leader *l, struct ronde_decision *d, uint64_t *data_bytes)
+static size_t gather(struct ronde_leader *l, const struct ronde_queue *q, struct ronde_decision *d,
+		     uint64_t *data_bytes)
 {
 	const uint64_t threshold = (uint64_t)l->context->config.fusion_threshold;
-	const struct ronde_ballot *first = l->ready;
+	const struct ronde_ballot *first = q->ready;
 	size_t record = ronde_leader_head_bytes();
 	uint64_t bytes = 0;
-	for (struct ronde_ballot *b = l->ready; b && d->nbatch < RONDE_ENTRY_ITEMS; b = b->next) {
+	for (struct ronde_ballot *b = q->ready; b && d->nbatch < RONDE_ENTRY_ITEMS; b = b->next) {
 		uint64_t more = ronde_desc_data_bytes(&b->round);
 		if (b != first &&
 		    (!can_fuse(&first->round, &b->round) || bytes + more > threshold ||
 		     threshold == 0 || path_of(l, b) != d->path))
 			continue;
-		size_t item = ronde_leader_item_bytes(l, b, d->path);
+		size_t item = ronde_leader_item_bytes(b, d->path);
 		if (b != first && record + item > l->record_limit)
 			break;
 		record += item;
@@ -118,10 +142,12 @@ static size_t gather(struct ronde_leader *l, struct ronde_decision *d, uint64_t 
 	return record;
 }
 
-static size_t choose_chunk(const struct ronde_leader *l, enum ronde_kind kind, uint64_t bytes)
+static size_t choose_chunk(const struct ronde_leader *l, const struct ronde_queue *q,
+			   uint64_t bytes)
 {
+	enum ronde_kind kind = (enum ronde_kind)q->ready->round.kind;
 	const struct ronde_arena_shape *shape = &l->context->node->arena.shape;
-	size_t limit = ronde_chunk_limit(shape->staging_bytes, l->ballots.members);
+	size_t limit = ronde_chunk_limit(shape->staging_bytes, q->set->n);
 	size_t chunk = (size_t)l->context->config.chunk_bytes;
 	if (!chunk)
 		chunk = kind != RONDE_KIND_BROADCAST ? CHUNK_REDUCE
@@ -132,11 +158,11 @@ static size_t choose_chunk(const struct ronde_leader *l, enum ronde_kind kind, u
 }
 
 /* Chunks of an adasum are whole blocks. */
-static size_t choose_adasum_chunk(const struct ronde_leader *l)
+static size_t choose_adasum_chunk(const struct ronde_leader *l, const struct ronde_queue *q)
 {
 	const struct ronde_arena_shape *shape = &l->context->node->arena.shape;
 	const size_t block = RONDE_ORDERED_BLOCK * sizeof(double);
-	size_t limit = ronde_adasum_chunk_limit(shape->staging_bytes, l->ballots.members);
+	size_t limit = ronde_adasum_chunk_limit(shape->staging_bytes, q->set->n);
 	size_t chunk = (size_t)l->context->config.chunk_bytes;
 	if (!chunk)
 		chunk = CHUNK_REDUCE;
@@ -144,65 +170,88 @@ static size_t choose_adasum_chunk(const struct ronde_leader *l)
 	return chunk < limit ? chunk : limit;
 }
 
-static int free_lane(const struct ronde_leader *l)
+bool ronde_leader_room(struct ronde_leader *l, const struct ronde_process_set *set, size_t record)
 {
-	int i = 0;
-	while (l->lanes[i].busy)
-		i++;
-	return i;
-}
-
-static bool room_everywhere(struct ronde_leader *l, size_t record)
-{
-	const struct ronde_process_set *set = &l->context->world;
 	for (int m = 0; m < set->n; m++)
 		if (!ronde_ring_has_room(&l->log[set->local[m]], record))
 			return false;
 	return true;
 }
 
-static bool decide_error(struct ronde_leader *l)
+static bool decide_error(struct ronde_leader *l, struct ronde_queue *q)
 {
 	struct ronde_decision d = {.type = RONDE_ENTRY_ERROR, .lane = -1, .nbatch = 1};
-	struct ronde_ballot *b = l->batch[0] = l->disagreed;
-	if (!room_everywhere(l, l->record_limit))
+	struct ronde_ballot *b = l->batch[0] = q->disagreed;
+	if (!ronde_leader_room(l, q->set, l->record_limit))
 		return false;
 	ronde_leader_append(l, &d);
-	DL_DELETE(l->disagreed, b);
+	DL_DELETE(q->disagreed, b);
 	ronde_ballots_close(&l->ballots, b);
 	return true;
 }
 
-bool ronde_leader_decide(struct ronde_leader *l)
+static bool decide_data(struct ronde_leader *l, struct ronde_queue *q)
 {
-	if (l->disagreed)
-		return decide_error(l);
-	if (!may_start(l))
+	if (!may_start(l, q))
 		return false;
 	struct ronde_decision d = {
-		.type = RONDE_ENTRY_DATA, .path = path_of(l, l->ready), .lane = -1};
+		.type = RONDE_ENTRY_DATA, .path = path_of(l, q->ready), .lane = -1};
 	uint64_t bytes;
-	size_t record = gather(l, &d, &bytes);
-	if (!room_everywhere(l, record))
+	if (d.path != RONDE_PATH_CARRIED && (d.lane = free_lane(l, q)) < 0)
 		return false;
-	if (d.path != RONDE_PATH_CARRIED) {
-		d.lane = free_lane(l);
-		const struct ronde_desc *first = &l->ready->round;
-		d.chunk_bytes = first->reduction == RONDE_ADASUM
-					? choose_adasum_chunk(l)
-					: choose_chunk(l, (enum ronde_kind)first->kind, bytes);
-	}
+	size_t record = gather(l, q, &d, &bytes);
+	if (!ronde_leader_room(l, q->set, record))
+		return false;
+	if (d.lane >= 0)
+		d.chunk_bytes = q->ready->round.reduction == RONDE_ADASUM
+					? choose_adasum_chunk(l, q)
+					: choose_chunk(l, q, bytes);
 	ronde_leader_append(l, &d);
-	if (d.lane >= 0) {
-		l->lanes[d.lane].busy = true;
-		l->busy++;
-	}
+	if (d.lane >= 0)
+		take_lane(l, q, d.lane);
 	for (int i = 0; i < d.nbatch; i++) {
 		struct ronde_ballot *b = l->batch[i];
-		DL_DELETE(l->ready, b);
-		l->ready_bytes -= ronde_desc_data_bytes(&b->round);
+		DL_DELETE(q->ready, b);
+		q->ready_bytes -= ronde_desc_data_bytes(&b->round);
 		ronde_ballots_touch(&l->ballots, b);
 		ronde_ballots_close(&l->ballots, b);
 	}
 	return true;
+}
+
+void ronde_leader_enqueue(struct ronde_leader *l, struct ronde_ballot *b)
+{
+	struct ronde_queue *q = b->set->queue;
+	if (!q->waiting)
+		DL_APPEND(l->waiting, q);
+	q->waiting = true;
+	if (b->disagreed) {
+		DL_APPEND(q->disagreed, b);
+		return;
+	}
+	if (!q->ready && l->context->config.batch_delay_us)
+		q->ready_since = ronde_seconds();
+	q->ready_bytes += ronde_desc_data_bytes(&b->round);
+	DL_APPEND(q->ready, b);
+}
+
+/* Every queue once; one that was served goes behind the others, so that lanes go round. */
+bool ronde_leader_decide(struct ronde_leader *l)
+{
+	struct ronde_queue *q = l->waiting, *last = q->prev, *next;
+	bool some = false;
+	for (;; q = next) {
+		bool served = false, end = q == last;
+		next = q->next;
+		while ((q->disagreed && decide_error(l, q)) || (q->ready && decide_data(l, q)))
+			served = true;
+		q->waiting = q->ready || q->disagreed;
+		if (served || !q->waiting)
+			DL_DELETE(l->waiting, q);
+		if (served && q->waiting)
+			DL_APPEND(l->waiting, q);
+		some |= served;
+		if (end)
+			return some;
+	}
 }

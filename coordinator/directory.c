@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/directory.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "collectives/status.h"
@@ -74,6 +75,13 @@ int ronde_directory_define(struct ronde_directory *d, struct ronde_slot_name slo
 	struct ronde_tensor *t = ronde_directory_add(d, key);
 	if (!t)
 		return ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for a cached tensor");
+	struct ronde_tensor *before = d->slots[slot.slot];
+	if (before && before != t) {
+		before->slot.slot = RONDE_NO_SLOT;
+		ronde_directory_drop(d, before);
+	}
+	/* Likewise, if this tensor had a slot that was evicted unseen. */
+	ronde_directory_evict(d, t->slot);
 	t->slot = slot;
 	t->desc = *desc;
 	d->slots[slot.slot] = t;
@@ -94,6 +102,17 @@ struct ronde_tensor *ronde_directory_evict(struct ronde_directory *d, struct ron
 		d->slots[slot.slot] = NULL;
 	}
 	return t;
+}
+
+void ronde_directory_forget_set(struct ronde_directory *d, uint32_t set)
+{
+	struct ronde_tensor *t, *next;
+	HASH_ITER (hh, d->tensors, t, next) {
+		if (t->key.head.set != set)
+			continue;
+		ronde_directory_evict(d, t->slot);
+		ronde_directory_drop(d, t);
+	}
 }
 
 void ronde_directory_add_unnamed(struct ronde_directory *d, struct ronde_request *r)
@@ -121,7 +140,9 @@ void ronde_directory_remove_unnamed(struct ronde_directory *d, struct ronde_requ
 
 void ronde_request_text(const struct ronde_request *r, char *text, size_t bytes)
 {
-	if (r->tensor)
+	if (r->control)
+		snprintf(text, bytes, "process sets");
+	else if (r->tensor)
 		ronde_key_text(&r->tensor->key, text, bytes);
 	else
 		ronde_key_head_text(&r->key, NULL, text, bytes);

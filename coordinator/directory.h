@@ -40,11 +40,16 @@ struct ronde_tensor *ronde_directory_add(struct ronde_directory *d, const struct
 /* Forgets the tensor if it has neither slot nor request. NULL is fine. */
 void ronde_directory_drop(struct ronde_directory *d, struct ronde_tensor *t);
 
-/* The schedule gave the tensor a slot. Errors: OUT_OF_MEMORY. */
+/*
+ * The schedule gave the tensor a slot. If another one has it, that was evicted by an entry of a set
+ * this rank is not in. Errors: OUT_OF_MEMORY.
+ */
 int ronde_directory_define(struct ronde_directory *d, struct ronde_slot_name slot,
 			   const struct ronde_key *key, const struct ronde_desc *desc);
 /* The schedule took the slot away: the tensor that had it, or NULL. The caller drops it. */
 struct ronde_tensor *ronde_directory_evict(struct ronde_directory *d, struct ronde_slot_name slot);
+/* The process set is gone, and no request of it is in flight: forgets its tensors. */
+void ronde_directory_forget_set(struct ronde_directory *d, uint32_t set);
 /* The tensor of a slot, or NULL if this generation of it is not known. */
 struct ronde_tensor *ronde_directory_at(struct ronde_directory *d, struct ronde_slot_name slot);
 

@@ -67,7 +67,7 @@ static enum ronde_parked level(const struct ronde_context *ctx)
 	enum ronde_schedule_state state = ctx->schedule.state;
 	if (atomic_load_explicit(&ctx->submissions.in_flight, memory_order_seq_cst) == 0 &&
 	    (state == RONDE_SCHEDULE_RUNNING || state == RONDE_SCHEDULE_ENDED))
-		return RONDE_AWAKE;
+		return ctx->leader && ctx->leader->others ? RONDE_PARKED_OTHERS : RONDE_AWAKE;
 	return ctx->leader ? RONDE_PARKED_ALL : RONDE_PARKED_ENTRY;
 }
 
@@ -76,7 +76,7 @@ static double sleep_limit(const struct ronde_context *ctx)
 {
 	if (ctx->schedule.state == RONDE_SCHEDULE_ABORTING)
 		return SHORT_SLEEP;
-	if (ctx->leader && ctx->leader->ready && ctx->config.batch_delay_us)
+	if (ctx->leader && ctx->leader->waiting && ctx->config.batch_delay_us)
 		return SHORT_SLEEP;
 	return -1;
 }

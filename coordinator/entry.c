@@ -100,6 +100,11 @@ static bool read_data(struct ronde_reader *r, const struct ronde_entry_limits *l
 	return head->path <= RONDE_PATH_STAGED;
 }
 
+static bool is_text(const struct ronde_entry_view *v)
+{
+	return v->payload && v->head->payload_bytes && v->payload[v->head->payload_bytes - 1] == 0;
+}
+
 /* What an entry with items holds behind its head. */
 static bool read_body(struct ronde_reader *r, const struct ronde_entry_limits *limits,
 		      struct ronde_entry_view *v)
@@ -108,18 +113,62 @@ static bool read_body(struct ronde_reader *r, const struct ronde_entry_limits *l
 	memcpy(&v->like, v->head->like, sizeof v->head->like);
 	struct ronde_desc scalar = v->like; /* its extents are the items' */
 	scalar.ndim = 0;
-	if (!ronde_desc_valid(&scalar) || v->like.ndim > RONDE_MAX_DIMS || v->like.root < 0 ||
-	    v->like.root >= limits->ranks)
+	if (!ronde_desc_valid(&scalar) || v->like.ndim > RONDE_MAX_DIMS ||
+	    v->like.set != limits->set || v->like.root < 0 || v->like.root >= limits->ranks)
 		return false;
 	if (!read_slots(r, limits, v) || !read_items(r, limits, v, &carried))
 		return false;
 	if (v->head->type == RONDE_ENTRY_DATA && !read_data(r, limits, v, carried))
 		return false;
 	v->payload = ronde_read(r, v->head->payload_bytes);
-	if (v->head->type == RONDE_ENTRY_ERROR)
-		return v->payload && v->head->payload_bytes &&
-		       v->payload[v->head->payload_bytes - 1] == 0;
+	return v->head->type != RONDE_ENTRY_ERROR || is_text(v);
+}
+
+static bool good_ranks(const struct ronde_entry_view *v, const struct ronde_entry_limits *limits)
+{
+	int32_t before = -1, rank;
+	if (v->head->payload_bytes != v->change->ranks * sizeof rank)
+		return false;
+	for (uint32_t i = 0; i < v->change->ranks; i++) {
+		memcpy(&rank, v->payload + i * sizeof rank, sizeof rank);
+		if (rank <= before || rank >= limits->ranks)
+			return false;
+		before = rank;
+	}
 	return true;
+}
+
+static bool read_change(struct ronde_reader *r, const struct ronde_entry_limits *limits,
+			struct ronde_entry_view *v)
+{
+	v->change = ronde_read(r, sizeof *v->change);
+	v->payload = ronde_read(r, v->head->payload_bytes);
+	if (!v->change || !v->payload || v->change->change > RONDE_SET_NO_MORE)
+		return false;
+	if (v->change->status)
+		return v->change->status < 0 && is_text(v);
+	if (v->change->ranks > (uint32_t)limits->ranks ||
+	    (v->change->change == RONDE_SET_NO_MORE) != (v->change->set == 0) ||
+	    (v->change->change == RONDE_SET_ADD) != (v->change->ranks > 0))
+		return false;
+	return good_ranks(v, limits);
+}
+
+static bool read_notice(struct ronde_reader *r, const struct ronde_entry_limits *limits,
+			struct ronde_entry_view *v)
+{
+	return v->head->evictions == 1 && v->head->definitions == 0 && read_slots(r, limits, v);
+}
+
+uint32_t ronde_entry_set(const void *record, size_t bytes)
+{
+	const struct ronde_entry *head = record;
+	struct ronde_desc like;
+	if (bytes < sizeof *head ||
+	    (head->type != RONDE_ENTRY_DATA && head->type != RONDE_ENTRY_ERROR))
+		return 0;
+	memcpy(&like, head->like, sizeof head->like);
+	return like.set;
 }
 
 bool ronde_entry_read(const void *record, size_t bytes, const struct ronde_entry_limits *limits,
@@ -133,7 +182,12 @@ bool ronde_entry_read(const void *record, size_t bytes, const struct ronde_entry
 	case RONDE_ENTRY_DATA:
 	case RONDE_ENTRY_ERROR:
 		return read_body(&r, limits, v) && !r.failed && r.at == r.end;
+	case RONDE_ENTRY_NOTICE:
+		return read_notice(&r, limits, v) && r.at == r.end;
+	case RONDE_ENTRY_SET:
+		return read_change(&r, limits, v) && r.at == r.end;
 	case RONDE_ENTRY_SHUTDOWN:
+	case RONDE_ENTRY_JOINED:
 		return r.at == r.end;
 	default:
 		return false;

@@ -11,8 +11,9 @@
 
 /* What numbers in an entry are bounded by. */
 struct ronde_entry_limits {
-	int members; /* of the set, on this node */
-	int ranks;   /* of the job */
+	uint32_t set; /* of the entry, see ronde_entry_set() */
+	int members;  /* of the set, on this node */
+	int ranks;    /* of the job */
 	uint32_t slots, lanes;
 	size_t chunk_bytes;
 };
@@ -25,7 +26,8 @@ struct ronde_entry_view {
 	struct ronde_reader definitions; /* at the first */
 	const struct ronde_item *items;
 	const struct ronde_location *locations; /* [items][members]; NULL unless ZERO_COPY */
-	const unsigned char *payload;           /* ERROR: a text with its zero */
+	const struct ronde_set_entry *change;   /* SET */
+	const unsigned char *payload;           /* ERROR, failed SET: a text with its zero */
 };
 
 /* A definition of a view. */
@@ -34,6 +36,9 @@ struct ronde_defined {
 	struct ronde_desc desc;
 	struct ronde_key key; /* of the tensor, or of the pattern */
 };
+
+/* The process set whose entry this is; 0 also for one of no set, and a damaged one. */
+uint32_t ronde_entry_set(const void *record, size_t bytes);
 
 /* False if the record is damaged. It starts at a multiple of 8. */
 bool ronde_entry_read(const void *record, size_t bytes, const struct ronde_entry_limits *limits,

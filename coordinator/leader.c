@@ -18,9 +18,9 @@ static int open_rings(struct ronde_leader *l, const struct ronde_arena *arena)
 	size_t n = arena->shape.local_size;
 	l->announce = calloc(n, sizeof *l->announce);
 	l->log = calloc(n, sizeof *l->log);
-	l->told = calloc(n, sizeof *l->told);
+	l->followers = calloc(n, sizeof *l->followers);
 	l->sources = calloc(n, sizeof *l->sources);
-	if (!l->announce || !l->log || !l->told || !l->sources)
+	if (!l->announce || !l->log || !l->followers || !l->sources)
 		return ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for the leader of %zu ranks",
 				   n);
 	for (size_t i = 0; i < n; i++) {
@@ -42,7 +42,11 @@ int ronde_leader_create(struct ronde_leader **leader, struct ronde_context *ctx)
 	l->closed_by = -1;
 	int status = open_rings(l, arena);
 	if (!status)
-		status = ronde_ballots_init(&l->ballots, ctx->world.n,
+		status = ronde_process_sets_init(&l->sets, ctx->node);
+	if (!status)
+		status = ronde_leader_add_queue(l, l->sets.world);
+	if (!status)
+		status = ronde_ballots_init(&l->ballots, ctx->node->local_size,
 					    (uint32_t)ctx->config.cache_capacity);
 	l->lanes = calloc(arena->shape.lanes, sizeof *l->lanes);
 	l->record_limit = ronde_ring_limit(arena->shape.ring_cells);
@@ -63,9 +67,14 @@ void ronde_leader_destroy(struct ronde_leader *l)
 		return;
 	if (l->ballots.slots)
 		ronde_ballots_finish(&l->ballots);
+	if (l->followers)
+		ronde_leader_forget_sets(l);
+	for (uint32_t i = 0; l->lanes && i < l->context->node->arena.shape.lanes; i++)
+		if (l->lanes[i].set)
+			ronde_process_set_release(l->lanes[i].set);
 	free(l->announce);
 	free(l->log);
-	free(l->told);
+	free(l->followers);
 	free(l->sources);
 	free(l->lanes);
 	free(l->record);
@@ -74,8 +83,7 @@ void ronde_leader_destroy(struct ronde_leader *l)
 
 /* ---- hearing ---- */
 
-/* The ballot an announcement votes on, and the description the vote gives; NULL if it is out of
- * date (no description either) or there is no memory. */
+/* The ballot an announcement votes on, and the description the vote gives. NULL: no memory. */
 static struct ronde_ballot *find_ballot(struct ronde_leader *l, struct ronde_heard *h,
 					const struct ronde_desc **desc,
 					struct ronde_ballot **pattern)
@@ -86,7 +94,7 @@ static struct ronde_ballot *find_ballot(struct ronde_leader *l, struct ronde_hea
 	}
 	struct ronde_ballot *by_slot = ronde_ballots_at(
 		&l->ballots, (struct ronde_slot_name){h->head.slot, h->head.generation});
-	if (!by_slot) /* evicted meanwhile: the rank will see that and announce again in full */
+	if (!by_slot)
 		return NULL;
 	*desc = &by_slot->desc;
 	if (!by_slot->is_pattern)
@@ -103,7 +111,9 @@ static bool is_possible(const struct ronde_leader *l, int local_rank, const stru
 			const struct ronde_heard *h)
 {
 	const struct ronde_context *ctx = l->context;
-	if (desc->set != ctx->world.id || desc->root < 0 || desc->root >= ctx->node->size)
+	const struct ronde_process_set *set = ronde_process_sets_find(&l->sets, desc->set);
+	if (!set || ronde_process_set_member(set, local_rank) < 0 || desc->root < 0 ||
+	    desc->root >= ctx->node->size)
 		return false;
 	bool gives = ronde_gives_payload(ctx, desc, ctx->node->ranks[local_rank]);
 	return h->head.payload_bytes == (gives ? ronde_desc_data_bytes(desc) : 0);
@@ -147,39 +157,61 @@ static int hear_tensor(struct ronde_leader *l, int local_rank, struct ronde_hear
 	struct ronde_ballot *pattern = NULL;
 	struct ronde_ballot *b = find_ballot(l, h, &desc, &pattern);
 	if (!b)
-		return desc ? no_memory() : RONDE_OK;
+		return no_memory();
 	if (!is_possible(l, local_rank, desc, h))
 		return RONDE_ERR_INTERNAL;
-	int member = ronde_process_set_member(&l->context->world, local_rank);
-	int status = count_vote(l, b, member, desc, h);
+	b->set = ronde_process_sets_find(&l->sets, desc->set);
+	int status = count_vote(l, b, ronde_process_set_member(b->set, local_rank), desc, h);
 	if (status)
 		return status;
 	if (pattern) { /* its slot may not be evicted before this vote is answered */
-		b->votes[member].pattern = pattern;
+		b->votes[ronde_process_set_member(b->set, local_rank)].pattern = pattern;
 		pattern->heard++;
 	}
-	if (b->heard < (uint32_t)l->ballots.members)
-		return RONDE_OK;
-	if (b->disagreed) {
-		DL_APPEND(l->disagreed, b);
-		return RONDE_OK;
-	}
-	if (!l->ready && l->context->config.batch_delay_us)
-		l->ready_since = ronde_seconds();
-	l->ready_bytes += ronde_desc_data_bytes(&b->round);
-	DL_APPEND(l->ready, b);
+	if (b->heard == (uint32_t)b->set->n)
+		ronde_leader_enqueue(l, b);
 	return RONDE_OK;
 }
+
+/*
+ * An announcement by a slot that has been evicted meanwhile, perhaps for a set that the rank is not
+ * in: it is told, and announces again in full. What it says later may depend on that one having
+ * been heard, so it is counted.
+ */
+static bool answer_stale(struct ronde_leader *l, int local_rank, const struct ronde_heard *h)
+{
+	struct ronde_slot_name slot = {h->head.slot, h->head.generation};
+	if (!ronde_leader_append_notice(l, local_rank, slot, h->head.ordinal))
+		return false;
+	l->followers[local_rank].owing++;
+	return true;
+}
+
+/* It cannot be heard before there is room for an answer. */
+#define NOT_NOW 1
 
 static int hear(struct ronde_leader *l, int local_rank, const void *record, size_t bytes)
 {
 	struct ronde_heard h;
 	if (!ronde_announcement_read(record, bytes, &h))
 		return RONDE_ERR_INTERNAL;
+	struct ronde_slot_name slot = {h.head.slot, h.head.generation};
+	bool stale = h.head.type == RONDE_ANNOUNCE_READY && !ronde_ballots_at(&l->ballots, slot);
+	if (stale && !answer_stale(l, local_rank, &h))
+		return NOT_NOW;
+	if (h.head.again) {
+		if (l->followers[local_rank].owing == 0)
+			return RONDE_ERR_INTERNAL;
+		l->followers[local_rank].owing--;
+	}
+	if (stale)
+		return RONDE_OK;
 	switch (h.head.type) {
 	case RONDE_ANNOUNCE_FULL:
 	case RONDE_ANNOUNCE_READY:
 		return hear_tensor(l, local_rank, &h);
+	case RONDE_ANNOUNCE_SET:
+		return ronde_leader_hear_wish(l, local_rank, &h);
 	case RONDE_ANNOUNCE_SHUTDOWN:
 		if (l->closed_by < 0)
 			l->closed_by = l->context->node->ranks[local_rank];
@@ -197,8 +229,10 @@ static bool hear_all(struct ronde_leader *l)
 		size_t bytes;
 		const void *record;
 		while (l->closed_by < 0 && (record = ronde_ring_peek(&l->announce[i], &bytes))) {
-			some = true;
 			int status = hear(l, i, record, bytes);
+			if (status == NOT_NOW)
+				break;
+			some = true;
 			if (status) {
 				l->closed = true; /* leads no more */
 				ronde_schedule_broken(l->context, status, "an announcement");
@@ -217,12 +251,14 @@ static bool hear_all(struct ronde_leader *l)
 static bool reclaim_lanes(struct ronde_leader *l)
 {
 	const struct ronde_arena *arena = &l->context->node->arena;
-	const struct ronde_process_set *set = &l->context->world;
 	bool some = false;
-	for (uint32_t i = 0; l->busy && i < arena->shape.lanes; i++) {
+	int busy = l->busy;
+	for (uint32_t i = 0; busy && i < arena->shape.lanes; i++) {
 		struct ronde_lane *lane = &l->lanes[i];
-		if (!lane->busy)
+		struct ronde_process_set *set = lane->set;
+		if (!set)
 			continue;
+		busy--;
 		uint64_t end = 0;
 		bool done = true;
 		for (int m = 0; m < set->n && done; m++) {
@@ -233,8 +269,11 @@ static bool reclaim_lanes(struct ronde_leader *l)
 		}
 		if (!done)
 			continue;
-		*lane = (struct ronde_lane){.busy = false, .base = end};
+		*lane = (struct ronde_lane){.base = end};
 		l->busy--;
+		if (set->queue && --set->queue->busy == 0)
+			l->idle_sets++;
+		ronde_process_set_release(set);
 		some = true;
 	}
 	return some;
@@ -252,7 +291,7 @@ bool ronde_leader_turn(struct ronde_leader *l)
 		return some || l->closed;
 	}
 	some |= reclaim_lanes(l);
-	while ((l->ready || l->disagreed) && ronde_leader_decide(l))
-		some = true;
-	return some;
+	if (l->waiting)
+		some |= ronde_leader_decide(l);
+	return some | ronde_leader_change_sets(l);
 }

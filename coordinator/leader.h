@@ -4,9 +4,13 @@
  * complete, and appends entries to the log. Its state is private to it; it runs inside the turns of
  * its rank's engine, under the engine lock.
  *
- *   leader.c   hears announcements, judges ballots
- *   decide.c   chooses what goes into the next entry, and when
- *   append.c   writes entries into the ranks' log rings
+ *   leader.c       hears announcements, judges ballots
+ *   leader_sets.c  changes of the process sets
+ *   decide.c       chooses what goes into the next entry, and when
+ *   append.c       writes entries into the ranks' log rings
+ *
+ * Every process set has a queue of its own. A set that cannot go on, because one of its ranks is
+ * stopped, holds up its own queue only.
  */
 #ifndef RONDE_LEADER_H
 #define RONDE_LEADER_H
@@ -18,27 +22,56 @@
 #define RONDE_ENTRY_ITEMS 2048
 
 struct ronde_lane {
-	bool busy;
-	uint64_t base; /* of the operation on it, or of the next one */
+	struct ronde_process_set *set; /* whose operation is on it, held; NULL: it is free */
+	uint64_t base;                 /* of the operation on it, or of the next one */
+};
+
+/* What is to be decided for a process set. */
+struct ronde_queue {
+	struct ronde_process_set *set;
+	struct ronde_ballot *ready;     /* complete tensors, in the order they became so */
+	struct ronde_ballot *disagreed; /* complete, and judged */
+	uint64_t ready_bytes;           /* of all of `ready` */
+	double ready_since;             /* when the first of `ready` came */
+	int busy;                       /* lanes in use */
+	bool waiting;                   /* it is in the leader's list */
+	struct ronde_queue *prev, *next;
+};
+
+/* A change of the process sets, as a rank has announced it. */
+struct ronde_wish {
+	enum ronde_set_change change;
+	uint32_t set;   /* REMOVE */
+	size_t n;       /* ADD: ranks */
+	int32_t *ranks; /* behind the struct */
+	struct ronde_wish *prev, *next;
+};
+
+/* What the leader knows about a rank of its node. */
+struct ronde_follower {
+	struct ronde_wish *wishes; /* in the order it made them */
+	uint32_t owing; /* notices sent to it that it has not answered by announcing again */
+	bool told;      /* its ring has the end */
 };
 
 struct ronde_leader {
 	struct ronde_context *context;
 	struct ronde_ring_consumer *announce; /* [local_size] */
 	struct ronde_ring_producer *log;      /* [local_size] */
+	struct ronde_follower *followers;     /* [local_size] */
+	struct ronde_process_sets sets;
 	struct ronde_ballots ballots;
-	struct ronde_ballot *ready;     /* complete tensors, in the order they became so */
-	struct ronde_ballot *disagreed; /* complete, and judged */
-	uint64_t ready_bytes;           /* of all of `ready` */
-	double ready_since;             /* when the first of `ready` came */
+	struct ronde_queue
+		*waiting; /* queues with something in them, the next to be served first */
 	struct ronde_lane *lanes;
 	int busy;              /* lanes in use */
+	int idle_sets;         /* sets with no lane in use */
+	int others;            /* sets this rank is not in */
 	uint64_t index;        /* of the next entry */
 	int closed_by;         /* rank that asked for the end, or -1 */
 	bool closed;           /* and the log says so */
 	unsigned char *record; /* an entry being made; ronde_ring_limit() bytes */
 	size_t record_limit;
-	bool *told;           /* [local_size] ranks whose ring has the end */
 	const void **sources; /* [local_size] scratch of a reduction */
 	/* The entry being made: its tensors, what it does to slots. */
 	struct ronde_ballot *batch[RONDE_ENTRY_ITEMS], *defined[RONDE_ENTRY_ITEMS];
@@ -56,6 +89,24 @@ bool ronde_leader_turn(struct ronde_leader *leader);
 
 /* Appends what can go now. True if it appended. */
 bool ronde_leader_decide(struct ronde_leader *leader);
+/* The tensor is complete. */
+void ronde_leader_enqueue(struct ronde_leader *leader, struct ronde_ballot *ballot);
+/* Its members on this node all have room for a record of so many bytes. */
+bool ronde_leader_room(struct ronde_leader *leader, const struct ronde_process_set *set,
+		       size_t bytes);
+
+/* Adds a set to the leader's table. Errors: OUT_OF_MEMORY. */
+int ronde_leader_add_set(struct ronde_leader *leader, const int32_t *ranks, size_t n,
+			 struct ronde_process_set **set);
+/* Makes a queue for a set of the leader's table. Errors: OUT_OF_MEMORY. */
+int ronde_leader_add_queue(struct ronde_leader *leader, struct ronde_process_set *set);
+/* A rank has announced a change of the process sets. Errors: OUT_OF_MEMORY; INTERNAL for a record
+ * that no rank writes. */
+int ronde_leader_hear_wish(struct ronde_leader *leader, int local_rank,
+			   const struct ronde_heard *heard);
+/* Makes the changes that all ranks have announced. True if it made one. */
+bool ronde_leader_change_sets(struct ronde_leader *leader);
+void ronde_leader_forget_sets(struct ronde_leader *leader);
 
 /* How the next entry executes. lane: -1 if it needs none. */
 struct ronde_decision {
@@ -68,6 +119,12 @@ struct ronde_decision {
 
 /* Writes the entry into every member's ring, where the caller has found room. */
 void ronde_leader_append(struct ronde_leader *leader, const struct ronde_decision *decision);
+/* Tells a rank that what it announced by this slot was not heard. False: no room; try again. */
+bool ronde_leader_append_notice(struct ronde_leader *leader, int local_rank,
+				struct ronde_slot_name slot, uint64_t ordinal);
+/* Appends how a change of the process sets came out; bytes: ranks or a text. There is room. */
+void ronde_leader_append_change(struct ronde_leader *leader, const struct ronde_set_entry *change,
+				const void *data, size_t bytes);
 /* Appends the end of the log. False: it did not fit everywhere; call again. */
 bool ronde_leader_append_shutdown(struct ronde_leader *leader);
 /* This rank is down: wakes those whose ring the end did not fit into, to see it in the arena. */
@@ -75,8 +132,7 @@ void ronde_leader_down(struct ronde_leader *leader);
 
 /* Upper bound of the bytes a tensor adds to an entry of that kind; and those of an entry without
  * tensors. */
-size_t ronde_leader_item_bytes(const struct ronde_leader *leader, const struct ronde_ballot *ballot,
-			       enum ronde_path path);
+size_t ronde_leader_item_bytes(const struct ronde_ballot *ballot, enum ronde_path path);
 size_t ronde_leader_head_bytes(void);
 
 #endif

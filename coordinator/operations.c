@@ -22,6 +22,8 @@ static void free_list(struct ronde_active *a)
 {
 	while (a) {
 		struct ronde_active *next = a->next;
+		if (a->set)
+			ronde_process_set_release(a->set);
 		free(a->requests);
 		free(a->pieces);
 		free(a->inputs);
@@ -61,7 +63,8 @@ static bool make_addresses(struct ronde_active *a, size_t count)
 	return a->addresses != 0;
 }
 
-struct ronde_active *ronde_active_new(struct ronde_context *ctx, size_t npieces)
+struct ronde_active *ronde_active_new(struct ronde_context *ctx, struct ronde_process_set *set,
+				      size_t npieces)
 {
 	struct ronde_schedule *s = &ctx->schedule;
 	struct ronde_active *a = s->spare;
@@ -72,14 +75,23 @@ struct ronde_active *ronde_active_new(struct ronde_context *ctx, size_t npieces)
 	if (!a)
 		goto no_memory;
 	a->context = ctx;
+	a->set = ronde_process_set_hold(set);
 	if (!npieces)
 		npieces = 1;
-	if (make_pieces(a, npieces) && make_addresses(a, npieces * (size_t)ctx->world.n))
+	if (make_pieces(a, npieces) && make_addresses(a, npieces * (size_t)set->n))
 		return a;
 	free_list(a);
 no_memory:
 	ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for an operation of %zu tensors", npieces);
 	return NULL;
+}
+
+void ronde_active_put(struct ronde_context *ctx, struct ronde_active *a)
+{
+	ronde_process_set_release(a->set);
+	a->set = NULL;
+	a->next = ctx->schedule.spare;
+	ctx->schedule.spare = a;
 }
 
 void ronde_active_start(struct ronde_context *ctx, struct ronde_active *a)
@@ -122,8 +134,7 @@ bool ronde_schedule_step(struct ronde_context *ctx)
 		if (!*at)
 			s->end = at;
 		complete(ctx, a);
-		a->next = s->spare;
-		s->spare = a;
+		ronde_active_put(ctx, a);
 	}
 	return some;
 }

@@ -1,23 +1,86 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A process set: the ranks that take part in an operation. Set 0 is all ranks. */
+/*
+ * Process sets: the ranks that take part in an operation. Set 0 is all ranks.
+ *
+ * A member's number is its place among the set's ranks in ascending order; reductions add up in the
+ * order of these numbers. Every rank has a table of all sets, also of those it is not in; the
+ * leader has one of its own, which is ahead of its rank's by what stands unread in the log. A table
+ * changes only by entries of the log, so in the same order everywhere, and numbers of sets are
+ * never used again.
+ */
 #ifndef RONDE_PROCESS_SET_H
 #define RONDE_PROCESS_SET_H
 
 #include "collectives/node.h"
+#include "collectives/operation.h"
+#include "coordinator/hash.h"
+
+struct ronde_queue;
 
 struct ronde_process_set {
+	UT_hash_handle hh;
 	uint32_t id;
-	int size;   /* members in the whole job */
-	int n;      /* members on this node */
-	int me;     /* this rank's number among them */
-	int *local; /* [n] their local ranks, ascending */
+	int size;       /* members in the whole job */
+	int *ranks;     /* [size] ascending */
+	int n;          /* members on this node */
+	int *local;     /* [n] their local ranks, ascending */
+	int *member;    /* [local_size] member number of a local rank, or -1 */
+	int me;         /* this rank's member number, or -1 */
+	int references; /* the table, and operations in flight; under the engine lock */
+
+	/* A rank's table; under the submit lock. */
+	uint64_t ordinals[RONDE_KIND_COUNT]; /* of unnamed tensors */
+	uint32_t removals;                   /* that this rank has asked for and not had answered */
+
+	struct ronde_queue *queue; /* the leader's table: what is to be decided for it */
 };
 
-/* Set 0 of a node. Errors: OUT_OF_MEMORY. */
-int ronde_process_set_global(struct ronde_process_set *set, const struct ronde_node *node);
-void ronde_process_set_finish(struct ronde_process_set *set);
+struct ronde_process_sets {
+	const struct ronde_node *node;
+	struct ronde_process_set *all; /* by id */
+	struct ronde_process_set *world;
+	uint32_t next; /* id */
+};
+
+/* A table with set 0 in it. Errors: OUT_OF_MEMORY. */
+int ronde_process_sets_init(struct ronde_process_sets *sets, const struct ronde_node *node);
+/* A table that is all zero was never made, and is fine. */
+void ronde_process_sets_finish(struct ronde_process_sets *sets);
+
+/* NULL: there is no set of that number. */
+struct ronde_process_set *ronde_process_sets_find(const struct ronde_process_sets *sets,
+						  uint32_t id);
+
+/* Whether ascending ranks can be added as a set. Errors: INVALID_ARGUMENT. */
+int ronde_process_sets_check(const struct ronde_process_sets *sets, const int32_t *ranks, size_t n);
+/* Adds the set of these ranks, which have been checked, under the next number. Errors:
+ * OUT_OF_MEMORY. */
+int ronde_process_sets_add(struct ronde_process_sets *sets, const int32_t *ranks, size_t n,
+			   struct ronde_process_set **set);
+/* Takes the set out of the table; it lives on as long as it is held. */
+void ronde_process_sets_remove(struct ronde_process_sets *sets, struct ronde_process_set *set);
+
+static inline struct ronde_process_set *ronde_process_set_hold(struct ronde_process_set *set)
+{
+	set->references++;
+	return set;
+}
+
+void ronde_process_set_release(struct ronde_process_set *set);
 
 /* Member number of a local rank, or -1. */
-int ronde_process_set_member(const struct ronde_process_set *set, int local_rank);
+static inline int ronde_process_set_member(const struct ronde_process_set *set, int local_rank)
+{
+	return set->member[local_rank];
+}
+
+/* True if that rank of the job is a member. */
+bool ronde_process_set_has(const struct ronde_process_set *set, int rank);
+
+/* "0-2, 5": how texts name ranks. Cut off if there is no room. */
+void ronde_process_set_text(const int32_t *ranks, size_t n, char *text, size_t bytes);
+
+/* qsort() */
+int ronde_process_set_compare(const void *a, const void *b);
 
 #endif

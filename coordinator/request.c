@@ -54,11 +54,12 @@ struct ronde_request *ronde_request_new(struct ronde_request_pool *pool)
 		pool->free = r->next;
 	else if (!(r = grow(pool)))
 		return NULL;
+	r->control = RONDE_CONTROL_NONE;
 	r->tensor = NULL;
 	r->gathered = NULL;
 	r->allocated = NULL;
 	r->hold_input = r->hold_output = false;
-	r->backlogged = r->answered = r->in_call = false;
+	r->again = r->backlogged = r->answered = r->in_call = false;
 	r->status = RONDE_OK;
 	r->message = NULL;
 	r->on_done = NULL;

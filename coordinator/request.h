@@ -28,10 +28,20 @@ enum ronde_request_state {
 	RONDE_REQUEST_DONE = 2
 };
 
+/* What a request is that concerns no tensor. */
+enum ronde_control {
+	RONDE_CONTROL_NONE = 0,
+	RONDE_CONTROL_SET, /* a change of the process sets */
+};
+
 struct ronde_request {
 	/* generation << 3 | claimed << 2 | ronde_request_state */
 	_Atomic uint64_t state;
 	uint32_t index;
+
+	enum ronde_control control;
+	enum ronde_set_change change; /* control SET: input has count ranks, output is an int */
+	uint32_t set;
 
 	struct ronde_tensor *tensor; /* named: its record in the directory */
 	struct ronde_key_head key;   /* unnamed: its identity, hashed by hh */
@@ -48,6 +58,7 @@ struct ronde_request {
 	void *allocated;              /* allgather: result's memory that is Ronde's until success */
 
 	struct ronde_slot_name announced; /* READY by this slot; slot NO_SLOT: in full */
+	bool again;                       /* its next announcement answers a notice */
 	bool backlogged;                  /* not yet announced: the ring was full */
 	bool answered;                    /* an entry has taken it */
 	bool in_call; /* its alloc is due or being called: not to be completed before */

@@ -8,19 +8,22 @@
 #include "collectives/status.h"
 #include "coordinator/ballot.h"
 #include "coordinator/context.h"
+#include "coordinator/control.h"
 #include "coordinator/entry.h"
 #include "coordinator/gathered.h"
 #include "coordinator/submit.h"
 
-static struct ronde_entry_limits limits_of(const struct ronde_context *ctx)
+static struct ronde_entry_limits limits_of(const struct ronde_context *ctx,
+					   const struct ronde_process_set *set)
 {
 	const struct ronde_arena_shape *shape = &ctx->node->arena.shape;
 	return (struct ronde_entry_limits){
-		.members = ctx->world.n,
+		.set = set->id,
+		.members = set->n,
 		.ranks = ctx->node->size,
 		.slots = ronde_ballots_slots((uint32_t)ctx->config.cache_capacity),
 		.lanes = shape->lanes,
-		.chunk_bytes = ronde_chunk_limit(shape->staging_bytes, ctx->world.n)};
+		.chunk_bytes = ronde_chunk_limit(shape->staging_bytes, set->n)};
 }
 
 /* ---- which requests an entry means; under the submit lock ---- */
@@ -73,27 +76,24 @@ static void apply_evictions(struct ronde_context *ctx, const struct ronde_entry_
 	ronde_count(&ctx->counters.evictions, p->head->evictions);
 }
 
-/* Whoever announced by an evicted slot and was not answered may not have been heard. */
-static void announce_again(struct ronde_context *ctx, const struct ronde_entry_view *p)
+/* What this rank announced by a slot was not heard, for the slot had been evicted. False: it has
+ * announced nothing by that slot. */
+static bool announce_again(struct ronde_context *ctx, const struct ronde_entry_view *p)
 {
-	for (struct ronde_request *r = ctx->submissions.pool.live; r && p->head->evictions;
-	     r = r->next_live)
-		for (uint32_t i = 0; i < p->head->evictions; i++)
-			if (!r->answered && !r->backlogged &&
-			    r->announced.slot == p->evictions[i].slot &&
-			    r->announced.generation == p->evictions[i].generation) {
-				ronde_submit_again(ctx, r);
-				break;
-			}
+	struct ronde_slot_name slot = p->evictions[0];
+	apply_evictions(ctx, p);
+	for (struct ronde_request *r = ctx->submissions.pool.live; r; r = r->next_live) {
+		if (r->control || r->answered || r->backlogged || r->announced.slot != slot.slot ||
+		    r->announced.generation != slot.generation ||
+		    (!r->tensor && r->key.ordinal != p->head->base))
+			continue;
+		ronde_submit_again(ctx, r);
+		return true;
+	}
+	return false;
 }
 
 /* ---- executing; under the submit lock ---- */
-
-static void put_back(struct ronde_context *ctx, struct ronde_active *a)
-{
-	a->next = ctx->schedule.spare;
-	ctx->schedule.spare = a;
-}
 
 static void complete_carried(struct ronde_context *ctx, const struct ronde_entry_view *p,
 			     struct ronde_request *const *requests)
@@ -113,10 +113,10 @@ static void complete_carried(struct ronde_context *ctx, const struct ronde_entry
 }
 
 /* This process's address of a place in a member's heap; what is not there was not asked for. */
-static unsigned char *at_heap(const struct ronde_context *ctx, int member, uint64_t offset)
+static unsigned char *at_heap(const struct ronde_context *ctx, const struct ronde_process_set *set,
+			      int member, uint64_t offset)
 {
-	return offset == RONDE_NOT_IN_HEAP ? NULL
-					   : ctx->node->heaps[ctx->world.local[member]] + offset;
+	return offset == RONDE_NOT_IN_HEAP ? NULL : ctx->node->heaps[set->local[member]] + offset;
 }
 
 static void fill_piece(struct ronde_context *ctx, struct ronde_active *a,
@@ -124,7 +124,7 @@ static void fill_piece(struct ronde_context *ctx, struct ronde_active *a,
 {
 	struct ronde_request *r = a->requests[i];
 	struct ronde_piece *piece = &a->pieces[i];
-	const int n = ctx->world.n;
+	const int n = a->set->n;
 	*piece = (struct ronde_piece){.input = r->input, .output = r->output, .count = r->count};
 	if (p->like.kind == RONDE_KIND_REDUCESCATTER) {
 		piece->rows = (uint64_t)r->desc.dims[0];
@@ -136,8 +136,8 @@ static void fill_piece(struct ronde_context *ctx, struct ronde_active *a,
 		return;
 	const struct ronde_location *at = p->locations + i * (size_t)n;
 	for (int m = 0; m < n; m++) {
-		a->inputs[i * (size_t)n + (size_t)m] = at_heap(ctx, m, at[m].input);
-		a->outputs[i * (size_t)n + (size_t)m] = at_heap(ctx, m, at[m].output);
+		a->inputs[i * (size_t)n + (size_t)m] = at_heap(ctx, a->set, m, at[m].input);
+		a->outputs[i * (size_t)n + (size_t)m] = at_heap(ctx, a->set, m, at[m].output);
 	}
 	piece->inputs = a->inputs + i * (size_t)n;
 	piece->outputs = a->outputs + i * (size_t)n;
@@ -147,6 +147,7 @@ static void fill_plan(struct ronde_context *ctx, struct ronde_active *a,
 		      const struct ronde_entry_view *p)
 {
 	const struct ronde_desc *like = &p->like;
+	const struct ronde_process_set *set = a->set;
 	struct ronde_plan *plan = &a->operation.plan;
 	*plan = (struct ronde_plan){.kind = (enum ronde_kind)like->kind,
 				    .path = (enum ronde_path)p->head->path,
@@ -154,21 +155,20 @@ static void fill_plan(struct ronde_context *ctx, struct ronde_active *a,
 				    .kernels = ctx->kernels,
 				    .lane = p->head->lane,
 				    .base = p->head->base,
-				    .n = ctx->world.n,
-				    .me = ctx->world.me,
-				    .members = ctx->world.local,
+				    .n = set->n,
+				    .me = set->me,
+				    .members = set->local,
 				    .element = ronde_dtype_bytes((ronde_dtype)like->dtype),
 				    .spec = {.dtype = (ronde_dtype)like->dtype,
 					     .reduction = (ronde_reduction)like->reduction,
 					     .prescale = like->prescale,
 					     .postscale = like->postscale,
-					     .divisor = ctx->world.size},
+					     .divisor = set->size},
 				    .chunk_bytes = p->head->chunk_bytes,
 				    .pieces = a->pieces,
 				    .npieces = p->head->items};
 	if (like->kind == RONDE_KIND_BROADCAST)
-		plan->root =
-			ronde_process_set_member(&ctx->world, ctx->node->local_of_rank[like->root]);
+		plan->root = ronde_process_set_member(set, ctx->node->local_of_rank[like->root]);
 	if (like->kind == RONDE_KIND_ALLGATHER) {
 		struct ronde_request *r = a->requests[0];
 		plan->rows = r->rows;
@@ -194,7 +194,7 @@ static void execute(struct ronde_context *ctx, const struct ronde_entry_view *p,
 	ronde_count(&ctx->counters.tensors, items);
 	if (p->head->path == RONDE_PATH_CARRIED) {
 		complete_carried(ctx, p, a->requests);
-		put_back(ctx, a);
+		ronde_active_put(ctx, a);
 		return;
 	}
 	for (uint32_t i = 0; i < items; i++) {
@@ -219,10 +219,12 @@ static bool is_meant(const struct ronde_request *r, const struct ronde_entry_vie
 }
 
 /* Errors, here and below: OUT_OF_MEMORY; INTERNAL for an entry that no leader writes. */
-static int take_items(struct ronde_context *ctx, const struct ronde_entry_view *p)
+static int take_items(struct ronde_context *ctx, struct ronde_process_set *set,
+		      const struct ronde_entry_view *p)
 {
 	uint32_t items = p->head->items, definitions = p->head->definitions;
-	struct ronde_active *a = ronde_active_new(ctx, items > definitions ? items : definitions);
+	struct ronde_active *a =
+		ronde_active_new(ctx, set, items > definitions ? items : definitions);
 	if (!a)
 		return RONDE_ERR_OUT_OF_MEMORY;
 	/* The definitions' tensors are wanted only until the requests are known: in the same
@@ -245,34 +247,58 @@ static int take_items(struct ronde_context *ctx, const struct ronde_entry_view *
 	for (uint32_t i = 0; i < items; i++)
 		ronde_submit_complete(ctx, a->requests[i], RONDE_ERR_MISMATCH,
 				      (const char *)p->payload);
-	put_back(ctx, a);
+	ronde_active_put(ctx, a);
 	return RONDE_OK;
 not_taken:
-	put_back(ctx, a);
+	ronde_active_put(ctx, a);
+	return status;
+}
+
+/* An entry with tensors, or a notice. */
+static int take_tensors(struct ronde_context *ctx, struct ronde_process_set *set,
+			const struct ronde_entry_view *p)
+{
+	struct ronde_submissions *s = &ctx->submissions;
+	int status;
+	pthread_mutex_lock(&s->lock);
+	if (p->head->type == RONDE_ENTRY_NOTICE) {
+		status = announce_again(ctx, p) ? RONDE_OK : RONDE_ERR_INTERNAL;
+	} else {
+		apply_evictions(ctx, p);
+		status = take_items(ctx, set, p);
+	}
+	pthread_mutex_unlock(&s->lock);
 	return status;
 }
 
 static int take_entry(struct ronde_context *ctx, const void *record, size_t bytes)
 {
-	struct ronde_submissions *s = &ctx->submissions;
 	struct ronde_entry_view p;
-	struct ronde_entry_limits limits = limits_of(ctx);
-	if (!ronde_entry_read(record, bytes, &limits, &p))
+	struct ronde_process_set *set =
+		ronde_process_sets_find(&ctx->sets, ronde_entry_set(record, bytes));
+	if (!set || set->me < 0)
 		return RONDE_ERR_INTERNAL;
-	if (p.head->index != ctx->schedule.consumed)
+	struct ronde_entry_limits limits = limits_of(ctx, set);
+	if (!ronde_entry_read(record, bytes, &limits, &p) || p.head->index < ctx->schedule.next)
 		return RONDE_ERR_INTERNAL;
-	ctx->schedule.consumed++;
-	if (p.head->type == RONDE_ENTRY_SHUTDOWN) {
+	ctx->schedule.next = p.head->index + 1;
+	int status = RONDE_ERR_INTERNAL;
+	switch ((enum ronde_entry_type)p.head->type) {
+	case RONDE_ENTRY_SHUTDOWN:
 		ctx->schedule.state = RONDE_SCHEDULE_DRAINING;
 		ctx->schedule.ended_by = p.head->root;
 		return RONDE_OK;
+	case RONDE_ENTRY_SET:
+		status = ronde_control_take(ctx, &p);
+		break;
+	case RONDE_ENTRY_DATA:
+	case RONDE_ENTRY_ERROR:
+	case RONDE_ENTRY_NOTICE:
+		status = take_tensors(ctx, set, &p);
+		break;
+	case RONDE_ENTRY_JOINED:
+		break;
 	}
-	pthread_mutex_lock(&s->lock);
-	apply_evictions(ctx, &p);
-	int status = take_items(ctx, &p);
-	if (!status)
-		announce_again(ctx, &p);
-	pthread_mutex_unlock(&s->lock);
 	ronde_engine_completed(ctx);
 	return status;
 }
@@ -291,7 +317,7 @@ bool ronde_schedule_consume(struct ronde_context *ctx)
 			break;
 		}
 		if (ronde_ring_consume(&ctx->schedule.log))
-			ronde_bell_touch(&ctx->node->arena, 0, RONDE_PARKED_ALL);
+			ronde_bell_touch(&ctx->node->arena, 0, RONDE_PARKED_OTHERS);
 	}
 	return some;
 }

@@ -12,6 +12,7 @@
 #include "coordinator/ring.h"
 
 struct ronde_context;
+struct ronde_process_set;
 
 /* An entry being executed, with room for its plan; kept for reuse when it is done. */
 struct ronde_active {
@@ -20,6 +21,7 @@ struct ronde_active {
 	uint64_t index; /* in the log */
 	struct ronde_context *context;
 	struct ronde_gathered_call gathered; /* allgather: asks the application for memory */
+	struct ronde_process_set *set;       /* held while it is in use */
 	struct ronde_request **requests;     /* [npieces] */
 	struct ronde_piece *pieces;
 	const void **inputs; /* [npieces][n] */
@@ -37,7 +39,7 @@ enum ronde_schedule_state {
 
 struct ronde_schedule {
 	struct ronde_ring_consumer log;
-	uint64_t consumed;                 /* entries */
+	uint64_t next;                     /* least index that the next entry can have */
 	struct ronde_active *first, **end; /* in log order */
 	struct ronde_active *spare;
 	enum ronde_schedule_state state;
@@ -65,7 +67,10 @@ bool ronde_schedule_look(struct ronde_context *context);
 /* ---- shared by the files of the schedule ---- */
 
 /* Fills an active from an entry's items. NULL: no memory (described). */
-struct ronde_active *ronde_active_new(struct ronde_context *context, size_t npieces);
+struct ronde_active *ronde_active_new(struct ronde_context *context, struct ronde_process_set *set,
+				      size_t npieces);
+/* It is not used any more. */
+void ronde_active_put(struct ronde_context *context, struct ronde_active *active);
 void ronde_active_start(struct ronde_context *context, struct ronde_active *active);
 /* This rank cannot follow what was said, INTERNAL, or has no memory for it, OUT_OF_MEMORY
  * (described): its runtime ends as after a loss, and it is lost to the others. */

@@ -5,6 +5,7 @@
 
 #include "collectives/status.h"
 #include "coordinator/application.h"
+#include "coordinator/control.h"
 
 bool ronde_rides(const struct ronde_context *ctx, const struct ronde_desc *desc)
 {
@@ -55,6 +56,8 @@ static void trace_announcement(struct ronde_context *ctx, const struct ronde_req
 
 static bool say(struct ronde_context *ctx, struct ronde_request *r)
 {
+	if (r->control)
+		return ronde_control_say(ctx, r);
 	struct ronde_submissions *s = &ctx->submissions;
 	struct ronde_slot_name slot = known_slot(s, r);
 	bool full = slot.slot == RONDE_NO_SLOT;
@@ -62,6 +65,7 @@ static bool say(struct ronde_context *ctx, struct ronde_request *r)
 	struct ronde_announcement head = {
 		.type = full ? RONDE_ANNOUNCE_FULL : RONDE_ANNOUNCE_READY,
 		.located = !payload && (r->hold_input || r->hold_output),
+		.again = r->again,
 		.name_bytes = full && r->tensor ? r->tensor->key.head.name_bytes : 0,
 		.payload_bytes = payload ? (uint32_t)r->bytes : 0,
 		.slot = slot.slot,
@@ -73,6 +77,7 @@ static bool say(struct ronde_context *ctx, struct ronde_request *r)
 	ronde_announcement_write(record, &head, &r->desc, r->tensor ? r->tensor->key.name : NULL,
 				 &r->location, r->input);
 	r->announced = slot;
+	r->again = false;
 	ronde_ring_publish(&s->ring);
 	if (ronde_log_shows(ctx->log, RONDE_LOG_TRACE))
 		trace_announcement(ctx, r, full);
@@ -104,11 +109,15 @@ static bool say_shutdown(struct ronde_submissions *s)
 	return true;
 }
 
-/* Whoever leads this node should look at the rings. */
-static void call_leader(struct ronde_context *ctx)
+/*
+ * Whoever leads this node should look at the rings. What the leader's rank has a part in can wait
+ * until that rank has work in flight, for it cannot be complete before.
+ */
+static void call_leader(struct ronde_context *ctx, bool has_part)
 {
 	if (!ctx->leader)
-		ronde_bell_touch(&ctx->node->arena, 0, RONDE_PARKED_ALL);
+		ronde_bell_touch(&ctx->node->arena, 0,
+				 has_part ? RONDE_PARKED_ALL : RONDE_PARKED_OTHERS);
 	else
 		ronde_engine_poke(ctx);
 }
@@ -137,17 +146,18 @@ bool ronde_submit_flush(struct ronde_context *ctx)
 	if (some && ending) /* a leader that is idle is not parked for announcements */
 		ronde_bell_ring(&ctx->node->arena, 0);
 	else if (some && !ctx->leader)
-		ronde_bell_touch(&ctx->node->arena, 0, RONDE_PARKED_ALL);
+		ronde_bell_touch(&ctx->node->arena, 0, RONDE_PARKED_OTHERS);
 	return some;
 }
 
 void ronde_submit_again(struct ronde_context *ctx, struct ronde_request *r)
 {
+	r->again = true;
 	announce(ctx, r);
 	if (r->backlogged)
 		atomic_store_explicit(&ctx->engine.backlogged, true, memory_order_seq_cst);
-	else if (!ctx->leader)
-		ronde_bell_touch(&ctx->node->arena, 0, RONDE_PARKED_ALL);
+	if (!ctx->leader)
+		ronde_bell_touch(&ctx->node->arena, 0, RONDE_PARKED_OTHERS);
 }
 
 /* ---- submitting ---- */
@@ -196,8 +206,8 @@ static int duplicate(const struct ronde_submission *sub)
 }
 
 /* Enters the request into the directory. */
-static int enter(struct ronde_submissions *s, const struct ronde_submission *sub,
-		 struct ronde_request **request)
+static int enter(struct ronde_submissions *s, struct ronde_process_set *set,
+		 const struct ronde_submission *sub, struct ronde_request **request)
 {
 	struct ronde_tensor *t = NULL;
 	if (sub->name) {
@@ -222,7 +232,7 @@ static int enter(struct ronde_submissions *s, const struct ronde_submission *sub
 	} else {
 		struct ronde_key key;
 		ronde_key_set(&key, (enum ronde_kind)sub->desc.kind, sub->desc.set, NULL, 0,
-			      s->ordinals[sub->desc.kind]++);
+			      set->ordinals[sub->desc.kind]++);
 		r->key = key.head;
 		ronde_directory_add_unnamed(&s->directory, r);
 	}
@@ -230,13 +240,61 @@ static int enter(struct ronde_submissions *s, const struct ronde_submission *sub
 	return RONDE_OK;
 }
 
+int ronde_submit_find_set(struct ronde_context *ctx, uint32_t id, struct ronde_process_set **found)
+{
+	struct ronde_process_set *set = ronde_process_sets_find(&ctx->sets, id);
+	if (!set)
+		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
+				   "process set %d does not exist; 0 is the set of all ranks",
+				   (int)id);
+	if (set->me < 0) {
+		char ranks[500];
+		ronde_process_set_text(set->ranks, (size_t)set->size, ranks, sizeof ranks);
+		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
+				   "rank %d is not in process set %u (ranks %s)", ctx->node->rank,
+				   id, ranks);
+	}
+	if (id && set->removals)
+		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
+				   "process set %u is being removed by this rank", id);
+	*found = set;
+	return RONDE_OK;
+}
+
+void ronde_submit_announce(struct ronde_context *ctx, struct ronde_request *r, bool will_wait)
+{
+	const struct ronde_process_set *set =
+		ronde_process_sets_find(&ctx->sets, r->control ? 0 : r->desc.set);
+	bool has_part = ronde_process_set_member(set, 0) >= 0;
+	ronde_engine_expect(ctx, will_wait);
+	announce(ctx, r);
+	bool backlogged = r->backlogged;
+	if (backlogged)
+		atomic_store_explicit(&ctx->engine.backlogged, true, memory_order_seq_cst);
+	pthread_mutex_unlock(&ctx->submissions.lock);
+
+	if (backlogged) {
+		ronde_engine_poke(ctx);
+		if (!ctx->leader) /* to make room */
+			ronde_bell_touch(&ctx->node->arena, 0, RONDE_PARKED_OTHERS);
+	} else if (ctx->leader && will_wait) {
+		ronde_engine_poke_helper(ctx);
+	} else {
+		call_leader(ctx, has_part);
+	}
+}
+
 int ronde_submit(struct ronde_context *ctx, const struct ronde_submission *sub,
 		 ronde_handle *handle)
 {
 	struct ronde_submissions *s = &ctx->submissions;
+	struct ronde_process_set *set = NULL;
 	struct ronde_request *r = NULL;
 	pthread_mutex_lock(&s->lock);
-	int status = s->ended ? ronde_error(s->ended, "%s", s->ended_text) : enter(s, sub, &r);
+	int status = s->ended ? ronde_error(s->ended, "%s", s->ended_text)
+			      : ronde_submit_find_set(ctx, sub->desc.set, &set);
+	if (!status)
+		status = enter(s, set, sub, &r);
 	if (status) {
 		pthread_mutex_unlock(&s->lock);
 		return status;
@@ -252,19 +310,7 @@ int ronde_submit(struct ronde_context *ctx, const struct ronde_submission *sub,
 	hold_memory(ctx, r);
 	ronde_count(&ctx->counters.submitted, 1);
 	*handle = ronde_request_handle(r);
-	ronde_engine_expect(ctx, sub->will_wait);
-	announce(ctx, r);
-	bool backlogged = r->backlogged;
-	if (backlogged)
-		atomic_store_explicit(&ctx->engine.backlogged, true, memory_order_seq_cst);
-	pthread_mutex_unlock(&s->lock);
-
-	if (backlogged)
-		ronde_engine_poke(ctx);
-	else if (ctx->leader && sub->will_wait)
-		ronde_engine_poke_helper(ctx);
-	else
-		call_leader(ctx);
+	ronde_submit_announce(ctx, r, sub->will_wait);
 	return RONDE_OK;
 }
 
@@ -300,17 +346,21 @@ void ronde_submit_complete(struct ronde_context *ctx, struct ronde_request *r, i
 		t->request = NULL;
 		r->tensor = NULL;
 		ronde_directory_drop(&s->directory, t);
-	} else {
+	} else if (!r->control) {
 		ronde_directory_remove_unnamed(&s->directory, r);
 	}
-	release_memory(ctx, r);
 	if (status && r->allocated) {
 		free(r->allocated);
 		r->gathered->data = NULL;
 	}
-	ronde_count(&ctx->counters.completed, 1);
-	if (status)
-		ronde_count(&ctx->counters.errors, 1);
+	if (r->control) {
+		free((void *)r->input);
+	} else {
+		release_memory(ctx, r);
+		ronde_count(&ctx->counters.completed, 1);
+		if (status)
+			ronde_count(&ctx->counters.errors, 1);
+	}
 	if (r->on_done)
 		ronde_engine_call_back(ctx, r);
 	ronde_request_finish(&s->pool, r);

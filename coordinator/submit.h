@@ -27,6 +27,13 @@ struct ronde_submission {
 int ronde_submit(struct ronde_context *context, const struct ronde_submission *submission,
 		 ronde_handle *handle);
 
+/*
+ * The process set as an operation of this rank needs it: it exists, this rank is in it and has not
+ * asked for its removal. Errors: INVALID_ARGUMENT. Under the submit lock, but for set 0.
+ */
+int ronde_submit_find_set(struct ronde_context *context, uint32_t id,
+			  struct ronde_process_set **set);
+
 /* Waits until the request is done, releases it and returns its status, with the text described. */
 int ronde_submit_wait(struct ronde_context *context, ronde_handle handle);
 
@@ -47,11 +54,15 @@ bool ronde_rides(const struct ronde_context *context, const struct ronde_desc *d
 bool ronde_gives_payload(const struct ronde_context *context, const struct ronde_desc *desc,
 			 int rank);
 
+/* Announces a new request and sees that it is heard. Under the submit lock, which it drops. */
+void ronde_submit_announce(struct ronde_context *context, struct ronde_request *request,
+			   bool will_wait);
+
 /* ---- for the engine; under the submit lock where it says so ---- */
 
 /* Announces what the ring had no room for. Takes the lock. True if there was something. */
 bool ronde_submit_flush(struct ronde_context *context);
-/* Announces again, in full, what was announced by a slot that has been evicted. Under the lock. */
+/* Announces again, in full, what was announced by a slot that had been evicted. Under the lock. */
 void ronde_submit_again(struct ronde_context *context, struct ronde_request *request);
 /* The request is done. Under the lock. text NULL: the status's own. */
 void ronde_submit_complete(struct ronde_context *context, struct ronde_request *request, int status,

@@ -77,6 +77,8 @@ enum ronde_announcement_type {
 	RONDE_ANNOUNCE_FULL = 1,     /* head, description, name, [locations], payload */
 	RONDE_ANNOUNCE_READY = 2,    /* head, [locations], payload */
 	RONDE_ANNOUNCE_SHUTDOWN = 3, /* head */
+	RONDE_ANNOUNCE_SET = 4,      /* head with slot and generation, ranks as payload */
+	RONDE_ANNOUNCE_JOIN = 5,     /* head */
 };
 
 /* Offsets of this rank's tensor in its heap. */
@@ -88,15 +90,23 @@ struct ronde_location {
 /* The head of every announcement; with the ring's 8 bytes and 32 of payload it fills one cell. */
 struct ronde_announcement {
 	uint8_t type;
-	uint8_t located;        /* a struct ronde_location follows */
+	uint8_t located : 1;    /* a struct ronde_location follows */
+	uint8_t again : 1;      /* the answer to an eviction notice */
 	uint16_t name_bytes;    /* FULL, named */
 	uint32_t payload_bytes; /* the tensor's data, if it rides along */
-	uint32_t slot;          /* READY */
-	uint32_t generation;    /* READY */
+	uint32_t slot;          /* READY; SET: enum ronde_set_change */
+	uint32_t generation;    /* READY; SET, REMOVE: the set */
 	uint64_t ordinal;       /* unnamed: which one */
 };
 
 _Static_assert(sizeof(struct ronde_announcement) == 24, "eight floats ride in one cell");
+
+/* A change of the process sets. All ranks have to make the same ones in the same order. */
+enum ronde_set_change {
+	RONDE_SET_ADD = 0,    /* payload: int32_t, ascending */
+	RONDE_SET_REMOVE = 1, /* no payload */
+	RONDE_SET_NO_MORE = 2 /* no payload: these were the sets given to ronde_init() */
+};
 
 /* An announcement taken apart. Pointers lead into the record. */
 struct ronde_heard {
@@ -123,6 +133,9 @@ enum ronde_entry_type {
 	RONDE_ENTRY_DATA = 1,     /* execute the items */
 	RONDE_ENTRY_ERROR = 2,    /* the items fail with the text */
 	RONDE_ENTRY_SHUTDOWN = 3, /* the runtime ends; `root` is the rank that asked first */
+	RONDE_ENTRY_NOTICE = 4,   /* one eviction: what was announced by that slot was not heard */
+	RONDE_ENTRY_SET = 5,      /* a struct ronde_set_entry follows, then ranks or a text */
+	RONDE_ENTRY_JOINED = 6,   /* all ranks have joined; `root` was the last */
 };
 
 #define RONDE_NO_SLOT UINT32_MAX
@@ -138,14 +151,22 @@ struct ronde_entry {
 	uint16_t evictions;
 	uint32_t definitions;
 	uint32_t items;
-	uint32_t payload_bytes; /* CARRIED: results; ERROR: the text */
+	uint32_t payload_bytes; /* CARRIED: results; ERROR: the text; SET: ranks or a text */
 	uint64_t index;         /* in the log */
 	int32_t root;
 	int32_t lane;
-	uint64_t base; /* see struct ronde_plan */
+	uint64_t base; /* see struct ronde_plan; NOTICE: the ordinal */
 	uint64_t chunk_bytes;
 	/* The first item's description without its extents: fused tensors differ in shape only. */
 	unsigned char like[offsetof(struct ronde_desc, dims)];
+};
+
+/* How a change of the process sets came out. */
+struct ronde_set_entry {
+	int32_t status;  /* not OK: nothing changed, and the payload is a text */
+	uint32_t change; /* enum ronde_set_change */
+	uint32_t set;    /* its number */
+	uint32_t ranks;  /* ADD: how many, in the payload */
 };
 
 /* A tensor that gets a slot, or (NO_SLOT) is named in this entry only. Then: description, name. */

@@ -81,20 +81,30 @@ static int check_options(const struct ronde_arguments *a)
 	if (o->size < RONDE_OPTIONS_1)
 		return ronde_arguments_error(
 			a, "the options' size is %zu; start from RONDE_OPTIONS_INIT", o->size);
-	if (o->process_set != 0)
-		return ronde_arguments_error(
-			a, "process set %d does not exist; 0 is the set of all ranks",
-			o->process_set);
 	if (!isfinite(o->prescale) || !isfinite(o->postscale))
 		return ronde_arguments_error(a, "prescale %g and postscale %g must be finite",
 					     o->prescale, o->postscale);
 	return RONDE_OK;
 }
 
-int ronde_arguments_check(const struct ronde_context *ctx, const struct ronde_arguments *a,
+static int check_set(struct ronde_context *ctx, const struct ronde_arguments *a, int root)
+{
+	struct ronde_process_set *set;
+	int id = a->options ? a->options->process_set : 0;
+	if (id == 0)
+		return RONDE_OK;
+	pthread_mutex_lock(&ctx->submissions.lock);
+	int status = ronde_submit_find_set(ctx, (uint32_t)id, &set);
+	if (!status && root >= 0 && !ronde_process_set_has(set, root))
+		status = ronde_error(RONDE_ERR_INVALID_ARGUMENT, "root %d is not in process set %d",
+				     root, id);
+	pthread_mutex_unlock(&ctx->submissions.lock);
+	return status ? ronde_arguments_error(a, "%s", ronde_error_message()) : RONDE_OK;
+}
+
+int ronde_arguments_check(struct ronde_context *ctx, const struct ronde_arguments *a,
 			  enum ronde_kind kind, struct ronde_submission *s)
 {
-	(void)ctx;
 	memset(s, 0, sizeof *s);
 	s->desc.kind = (uint8_t)kind;
 	int status = check_name(a);
@@ -102,10 +112,13 @@ int ronde_arguments_check(const struct ronde_context *ctx, const struct ronde_ar
 		status = check_type(a);
 	if (!status)
 		status = check_options(a);
+	if (!status)
+		status = check_set(ctx, a, -1);
 	if (status)
 		return status;
 	s->name = a->name;
 	s->count = (uint64_t)a->count;
+	s->desc.set = a->options ? (uint32_t)a->options->process_set : 0;
 	s->desc.dtype = (uint8_t)a->dtype;
 	s->desc.prescale = a->options ? a->options->prescale : 1.0;
 	s->desc.postscale = a->options ? a->options->postscale : 1.0;
@@ -120,10 +133,10 @@ int ronde_arguments_memory(const struct ronde_arguments *a, const char *what, co
 				     a->count);
 }
 
-int ronde_arguments_root(const struct ronde_context *ctx, const struct ronde_arguments *a, int root)
+int ronde_arguments_root(struct ronde_context *ctx, const struct ronde_arguments *a, int root)
 {
 	if (root >= 0 && root < ctx->node->size)
-		return RONDE_OK;
+		return check_set(ctx, a, root);
 	return ronde_arguments_error(a, "root %d is not a rank; allowed is 0 to %d", root,
 				     ctx->node->size - 1);
 }

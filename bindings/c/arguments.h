@@ -21,17 +21,16 @@ struct ronde_arguments {
 
 /* Checks name, count, type, shape, scales and process set and fills the submission's name and
  * description. */
-int ronde_arguments_check(const struct ronde_context *context,
-			  const struct ronde_arguments *arguments, enum ronde_kind kind,
-			  struct ronde_submission *submission);
+int ronde_arguments_check(struct ronde_context *context, const struct ronde_arguments *arguments,
+			  enum ronde_kind kind, struct ronde_submission *submission);
 
 /* A pointer that an operation on count elements needs. */
 int ronde_arguments_memory(const struct ronde_arguments *arguments, const char *what,
 			   const void *memory);
 
 /* Rank in the job, and in the process set. */
-int ronde_arguments_root(const struct ronde_context *context,
-			 const struct ronde_arguments *arguments, int root);
+int ronde_arguments_root(struct ronde_context *context, const struct ronde_arguments *arguments,
+			 int root);
 
 /* Reduction of an operation that reduces. */
 int ronde_arguments_reduction(const struct ronde_arguments *arguments, ronde_reduction reduction);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "bindings/c/process_sets.h"
 #include "collectives/bootstrap/wait.h"
 #include "collectives/status.h"
 #include "coordinator/application.h"
@@ -195,11 +196,19 @@ static void install_hooks(void)
 
 static int check_options(const ronde_init_options *options)
 {
-	if (options && options->size < INIT_OPTIONS_1)
+	if (!options)
+		return RONDE_OK;
+	if (options->size < INIT_OPTIONS_1)
 		return ronde_error(
 			RONDE_ERR_INVALID_ARGUMENT,
 			"ronde_init: the options' size is %zu; start from RONDE_INIT_OPTIONS_INIT",
 			options->size);
+	for (size_t i = 0; i < options->process_set_count; i++)
+		if (!options->process_sets ||
+		    (!options->process_sets[i].ranks && options->process_sets[i].count))
+			return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
+					   "ronde_init: the ranks of process set %zu are NULL",
+					   i + 1);
 	return RONDE_OK;
 }
 
@@ -244,6 +253,11 @@ static int start(const ronde_init_options *options)
 	status = ronde_context_create(&context, bootstrap, &config, &state.log, heap);
 	if (status)
 		return status;
+	status = ronde_process_sets_begin(context, options);
+	if (status) {
+		ronde_context_destroy(context);
+		return status;
+	}
 	install_hooks();
 	open_context(context);
 	return RONDE_OK;

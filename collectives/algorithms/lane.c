@@ -26,9 +26,9 @@ enum ronde_progress ronde_lane_leave(const struct ronde_plan *plan, uint64_t ste
 	atomic_store_explicit(&ronde_member_cell(plan, plan->me)->left, plan->base + steps,
 			      memory_order_seq_cst);
 	ronde_lane_wake(plan);
-	/* The leader as leader: if it is a member it has been woken for less than this already. */
+	/* The leader as leader: another set may wait for the lane. */
 	if (plan->members[plan->me] != 0)
-		ronde_bell_touch(plan->arena, 0, RONDE_PARKED_ALL);
+		ronde_bell_touch(plan->arena, 0, RONDE_PARKED_OTHERS);
 	return RONDE_PROGRESS_DONE;
 }
 

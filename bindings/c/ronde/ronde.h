@@ -142,6 +142,12 @@ RONDE_API const char *ronde_reduction_name(ronde_reduction reduction);
 
 /* ---- starting and stopping ---------------------------------------------------------------- */
 
+/** A list of ranks, in any order. */
+typedef struct ronde_ranks {
+	const int *ranks; /**< count numbers of ranks */
+	size_t count;     /**< of the ranks */
+} ronde_ranks;
+
 /** Options of ronde_init(). Start from RONDE_INIT_OPTIONS_INIT. */
 typedef struct ronde_init_options {
 	size_t size; /**< sizeof(ronde_init_options), so that the struct can grow */
@@ -150,12 +156,15 @@ typedef struct ronde_init_options {
 	 * ..., NULL} of configuration names (docs/reference "Configuration") and values.
 	 */
 	const char *const *settings;
+	const struct ronde_ranks
+		*process_sets;    /**< sets to begin with; they get numbers from 1 on */
+	size_t process_set_count; /**< structs in process_sets */
 } ronde_init_options;
 
 /** Defaults of ::ronde_init_options. */
 #define RONDE_INIT_OPTIONS_INIT                                                                    \
 	{                                                                                          \
-		sizeof(ronde_init_options), NULL                                                   \
+		sizeof(ronde_init_options), NULL, NULL, 0                                          \
 	}
 
 /**
@@ -164,7 +173,8 @@ typedef struct ronde_init_options {
  * Does nothing when already initialised. May be called again after ronde_shutdown().
  * @param options NULL for defaults and environment
  * Errors: CONFIGURATION, LAUNCHER, OUT_OF_MEMORY, VERSION, SYSTEM, PEER_LOST, INVALID_ARGUMENT;
- * BUSY, as of ronde_shutdown(), if an earlier life has ended but is not left.
+ * MISMATCH (ranks gave different process sets); BUSY, as of ronde_shutdown(), if an earlier life
+ * has ended but is not left.
  */
 RONDE_API int ronde_init(const ronde_init_options *options);
 
@@ -197,6 +207,61 @@ RONDE_API int ronde_cross_rank(void);
 RONDE_API int ronde_cross_size(void);
 /** 1 if all nodes have equally many ranks, else 0. */
 RONDE_API int ronde_is_homogeneous(void);
+
+/* ---- process sets ------------------------------------------------------------------------- */
+
+/*
+ * A process set is a number of ranks that take part in operations among themselves: every operation
+ * has one in its options, 0 being all ranks. Members are numbered by their place among the set's
+ * ranks in ascending order. A tensor is known by operation, set and name, so names of different
+ * sets do not clash. Sets may overlap; their operations may be submitted in any order on each rank.
+ * A rank that is stopped or late holds up the sets it is in, and no others, with one exception:
+ * local rank 0 of a node orders all operations there.
+ */
+
+/**
+ * Makes a process set of these ranks. Collective over *all* ranks, which give the same ranks, in
+ * any order; blocks. Other operations may be in flight.
+ * @param ranks numbers of ranks, in any order
+ * @param count how many, at least 1
+ * @param set   out: the set's number; numbers are never used again
+ * Errors, all of them on all ranks: INVALID_ARGUMENT (no rank, a rank twice or out of range, a set
+ * of the same ranks exists), MISMATCH (ranks gave different ones, or removed a set instead),
+ * NOT_INITIALIZED, OUT_OF_MEMORY, SHUTDOWN, PEER_LOST.
+ */
+RONDE_API int ronde_process_set_add(const int *ranks, size_t count, int *set);
+
+/**
+ * Removes a process set. Collective over all ranks; blocks. From the call on this rank can submit
+ * nothing to the set. What all of its ranks submitted before they called this completes first;
+ * what only some of them did fails there with MISMATCH. Errors, on all ranks: INVALID_ARGUMENT (0,
+ * or there is no such set), and as ronde_process_set_add().
+ */
+RONDE_API int ronde_process_set_remove(int set);
+
+/* Questions about a set: a number, or INVALID_ARGUMENT (there is no such set) or NOT_INITIALIZED.
+ */
+
+/** Number of ranks in the set. */
+RONDE_API int ronde_process_set_size(int set);
+/** This rank's number among them, from 0; INVALID_ARGUMENT also if it is not one of them. */
+RONDE_API int ronde_process_set_rank(int set);
+/** 1 if this rank is in the set, else 0. */
+RONDE_API int ronde_process_set_included(int set);
+
+/**
+ * The set's ranks, ascending.
+ * @param ranks out: the first `room` of them; may be NULL if room is 0
+ * @return how many there are
+ */
+RONDE_API int ronde_process_set_ranks(int set, int *ranks, size_t room);
+
+/**
+ * Numbers of all process sets, ascending, 0 among them.
+ * @param sets out: the first `room` of them; may be NULL if room is 0
+ * @return how many there are
+ */
+RONDE_API int ronde_process_set_ids(int *sets, size_t room);
 
 /* ---- memory ------------------------------------------------------------------------------- */
 
@@ -250,7 +315,7 @@ RONDE_API int ronde_handle_on_done(ronde_handle handle, ronde_done_fn fn, void *
 /** Options common to all operations. Start from RONDE_OPTIONS_INIT. */
 typedef struct ronde_options {
 	size_t size;     /**< sizeof(ronde_options) */
-	int process_set; /**< 0: all ranks */
+	int process_set; /**< 0: all ranks; see ronde_process_set_add() */
 	int ndim;        /**< number of dimensions in shape; 0 with shape NULL: one dimension */
 	const int64_t *shape; /**< ndim extents whose product is count; NULL: {count} */
 	double prescale;      /**< allreduce, reducescatter: multiplies every input */
