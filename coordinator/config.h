@@ -56,7 +56,8 @@
 	X(staging_bytes, SIZE, JOB, NULL, "4M", RANGE(64 << 10, 1 << 30),                          \
 	  "Shared memory of one lane, through which tensors of ordinary memory travel.")           \
 	X(lanes, INT, JOB, NULL, "8", RANGE(1, 64),                                                \
-	  "Operations of a node that can be in flight at once. Each has staging_bytes.")           \
+	  "Operations of a node that can be in flight at once. Each has staging_bytes. A stopped " \
+	  "rank holds up other sets than its own only if there are more than half as many sets.")  \
 	X(ring_bytes, SIZE, JOB, NULL, "256K", POWER_OF_TWO(16 << 10, 1 << 28),                    \
 	  "Shared memory of each of a rank's two message rings.")                                  \
 	X(heap_reserve_bytes, SIZE, RANK, NULL, "64G", RANGE(1 << 20, 16.0 * (1ull << 40)),        \

@@ -37,19 +37,19 @@ static bool in_heap(const struct ronde_leader *l, const struct ronde_ballot *b)
 		return b->votes[root].location.input != RONDE_NOT_IN_HEAP;
 	}
 	case RONDE_KIND_ALLREDUCE:
-		for (int i = 0; i < l->ballots.members; i++)
+		for (int i = 0; i < b->set->n; i++)
 			if (b->votes[i].location.input == RONDE_NOT_IN_HEAP ||
 			    b->votes[i].location.output == RONDE_NOT_IN_HEAP)
 				return false;
 		return true;
 	case RONDE_KIND_ALLGATHER:
-		for (int i = 0; i < l->ballots.members; i++)
+		for (int i = 0; i < b->set->n; i++)
 			if (b->votes[i].location.input == RONDE_NOT_IN_HEAP)
 				return false;
 		return true;
 	case RONDE_KIND_REDUCESCATTER:
 		/* A result at the start of an input overwrites what other ranks read there. */
-		for (int i = 0; i < l->ballots.members; i++)
+		for (int i = 0; i < b->set->n; i++)
 			if (b->votes[i].location.input == RONDE_NOT_IN_HEAP ||
 			    (i > 0 && b->votes[i].location.output == b->votes[i].location.input))
 				return false;

@@ -179,12 +179,13 @@ static void hold_memory(struct ronde_context *ctx, struct ronde_request *r)
 	}
 }
 
-static struct ronde_share result_of(const struct ronde_context *ctx, const struct ronde_request *r)
+static struct ronde_share result_of(const struct ronde_process_set *set,
+				    const struct ronde_request *r)
 {
 	if (r->desc.kind != RONDE_KIND_REDUCESCATTER)
 		return (struct ronde_share){0, r->bytes};
 	return ronde_share_bytes((uint64_t)r->desc.dims[0], ronde_desc_row_bytes(&r->desc),
-				 ctx->world.size, ctx->world.me);
+				 set->size, set->me);
 }
 
 static void release_memory(struct ronde_context *ctx, struct ronde_request *r)
@@ -304,7 +305,7 @@ int ronde_submit(struct ronde_context *ctx, const struct ronde_submission *sub,
 	r->output = sub->output;
 	r->count = sub->count;
 	r->bytes = sub->count * ronde_dtype_bytes((ronde_dtype)sub->desc.dtype);
-	r->result = result_of(ctx, r);
+	r->result = result_of(set, r);
 	r->gathered = sub->gathered;
 	r->rows = sub->rows;
 	hold_memory(ctx, r);

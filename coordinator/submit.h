@@ -17,6 +17,7 @@ struct ronde_submission {
 	uint64_t count;           /* my elements */
 	int64_t rows;             /* allgather: my rows */
 	ronde_gathered *gathered; /* allgather */
+	int members, me;          /* of the set, for checks of arguments */
 	bool will_wait; /* the caller waits next: nobody has to be woken to make progress */
 };
 

@@ -87,14 +87,20 @@ static int check_options(const struct ronde_arguments *a)
 	return RONDE_OK;
 }
 
-static int check_set(struct ronde_context *ctx, const struct ronde_arguments *a, int root)
+/* The set exists and this rank, and a root (-1: there is none), are in it. */
+static int check_set(struct ronde_context *ctx, const struct ronde_arguments *a, int root,
+		     struct ronde_submission *s)
 {
-	struct ronde_process_set *set;
+	struct ronde_process_set *set = ctx->sets.world;
 	int id = a->options ? a->options->process_set : 0;
+	s->members = set->size;
+	s->me = set->me;
 	if (id == 0)
 		return RONDE_OK;
 	pthread_mutex_lock(&ctx->submissions.lock);
 	int status = ronde_submit_find_set(ctx, (uint32_t)id, &set);
+	s->members = set->size;
+	s->me = set->me;
 	if (!status && root >= 0 && !ronde_process_set_has(set, root))
 		status = ronde_error(RONDE_ERR_INVALID_ARGUMENT, "root %d is not in process set %d",
 				     root, id);
@@ -113,7 +119,7 @@ int ronde_arguments_check(struct ronde_context *ctx, const struct ronde_argument
 	if (!status)
 		status = check_options(a);
 	if (!status)
-		status = check_set(ctx, a, -1);
+		status = check_set(ctx, a, -1, s);
 	if (status)
 		return status;
 	s->name = a->name;
@@ -133,10 +139,11 @@ int ronde_arguments_memory(const struct ronde_arguments *a, const char *what, co
 				     a->count);
 }
 
-int ronde_arguments_root(struct ronde_context *ctx, const struct ronde_arguments *a, int root)
+int ronde_arguments_root(struct ronde_context *ctx, const struct ronde_arguments *a, int root,
+			 struct ronde_submission *s)
 {
 	if (root >= 0 && root < ctx->node->size)
-		return check_set(ctx, a, root);
+		return check_set(ctx, a, root, s);
 	return ronde_arguments_error(a, "root %d is not a rank; allowed is 0 to %d", root,
 				     ctx->node->size - 1);
 }

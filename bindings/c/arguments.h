@@ -30,7 +30,7 @@ int ronde_arguments_memory(const struct ronde_arguments *arguments, const char *
 
 /* Rank in the job, and in the process set. */
 int ronde_arguments_root(struct ronde_context *context, const struct ronde_arguments *arguments,
-			 int root);
+			 int root, struct ronde_submission *submission);
 
 /* Reduction of an operation that reduces. */
 int ronde_arguments_reduction(const struct ronde_arguments *arguments, ronde_reduction reduction);

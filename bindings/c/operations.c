@@ -118,7 +118,7 @@ static int broadcast(const struct ronde_arguments *a, const void *input, void *o
 	bool am_root = root == ctx->node->rank;
 	int status = ronde_arguments_check(ctx, a, RONDE_KIND_BROADCAST, &s);
 	if (!status)
-		status = ronde_arguments_root(ctx, a, root);
+		status = ronde_arguments_root(ctx, a, root, &s);
 	if (!status && am_root)
 		status = ronde_arguments_memory(a, "root's input", input);
 	if (!status)

@@ -6,6 +6,7 @@
 
 #include "bindings/c/default.h"
 #include "collectives/status.h"
+#include "coordinator/application.h"
 #include "coordinator/control.h"
 
 /* ---- changes ---- */
@@ -14,6 +15,8 @@ static int change_sets(struct ronde_context *ctx, enum ronde_set_change change, 
 		       size_t count, int set, int *result)
 {
 	ronde_handle handle;
+	if (ronde_application_is_called())
+		return ronde_application_refuse("a change of the process sets");
 	int status = ronde_control_change_sets(ctx, change, ranks, count, (uint32_t)set, result,
 					       &handle);
 	return status ? status : ronde_submit_wait(ctx, handle);

@@ -25,12 +25,11 @@ int ronde_reducescatter_rows(int64_t rows, int members, int member, int64_t *fir
 }
 
 /* The output: there, and nowhere in the input but at its start or where the own rows are. */
-static int check_output(const struct ronde_context *ctx, const struct ronde_arguments *a,
-			const struct ronde_submission *s, const void *input, const void *output)
+static int check_output(const struct ronde_arguments *a, const struct ronde_submission *s,
+			const void *input, const void *output)
 {
-	struct ronde_share mine =
-		ronde_share_bytes((uint64_t)s->desc.dims[0], ronde_desc_row_bytes(&s->desc),
-				  ctx->world.size, ctx->world.me);
+	struct ronde_share mine = ronde_share_bytes(
+		(uint64_t)s->desc.dims[0], ronde_desc_row_bytes(&s->desc), s->members, s->me);
 	uintptr_t in = (uintptr_t)input, out = (uintptr_t)output;
 	if (mine.count == 0)
 		return RONDE_OK;
@@ -73,7 +72,7 @@ static int reducescatter(const char *function, const char *name, const void *inp
 	if (!status)
 		status = ronde_arguments_memory(&a, "input", input);
 	if (!status)
-		status = check_output(ctx, &a, &s, input, output);
+		status = check_output(&a, &s, input, output);
 	s.desc.reduction = (uint8_t)reduction;
 	s.input = input;
 	s.output = output;
