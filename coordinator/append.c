@@ -138,7 +138,7 @@ static void reduce_carried(struct ronde_leader *l, struct ronde_ballot *b, unsig
 	for (int m = 0; m < b->set->n; m++)
 		sources[m] = b->payloads + stride * (size_t)m;
 	if (desc->reduction == RONDE_ADASUM) {
-		ronde_adasum_alone(ctx->kernels, spec.dtype, l->ballots.members, sources,
+		ronde_adasum_alone(ctx->kernels, spec.dtype, b->set->n, sources,
 				   ronde_desc_count(desc), spec.prescale * spec.postscale, result);
 		return;
 	}
