@@ -5,6 +5,7 @@
 #   build  compiles the library and the examples, and starts ranks
 #   data   data sets and libraries that the examples train with
 #   test   everything tests/run.sh calls
+#   cross  builds for aarch64 and runs that (tests/run.sh --all)
 #   fresh  a minimal Debian in a folder (.ci/fresh.sh)
 
 # Seams for tests/checks/setup.sh.
@@ -38,6 +39,9 @@ setup_packages()
 		test)
 			printf '%s\n' check mpich libmpich-dev g++ gfortran cmake clang clang-format \
 				clang-tidy libclang-rt-14-dev binutils shellcheck doxygen python3 mandoc gdb
+			;;
+		cross)
+			printf '%s\n' gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
 			;;
 		fresh)
 			printf '%s\n' debootstrap util-linux

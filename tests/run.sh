@@ -80,7 +80,7 @@ build()
 	fi
 }
 
-setup_install build data test
+setup_install build data test ${RONDE_TEST_LONG:+cross}
 setup_tools
 setup_mpirun
 

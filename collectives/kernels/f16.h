@@ -35,7 +35,7 @@ static inline void f16_store(void *p, f16_vector x)
 	_mm_storeu_si128(p, _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 
-#elif defined(__aarch64__)
+#elif defined(__aarch64__) && !defined(RONDE_NO_F16)
 #include <arm_neon.h>
 #define F16_LANES 4
 typedef float32x4_t f16_vector;

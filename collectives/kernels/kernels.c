@@ -40,6 +40,8 @@ static const struct ronde_kernels *const sets[] = {
 #ifdef __x86_64__
 	&ronde_kernels_avx512,
 	&ronde_kernels_avx2,
+#elif defined(__aarch64__)
+	&ronde_kernels_neon,
 #endif
 	&ronde_kernels_c,
 };
@@ -48,6 +50,8 @@ static bool (*const runs_here[])(void) = {
 #ifdef __x86_64__
 	has_avx512,
 	has_avx2,
+#elif defined(__aarch64__)
+	always,
 #endif
 	always,
 };

@@ -30,7 +30,7 @@ struct ronde_reduce_spec {
 };
 
 struct ronde_kernels {
-	const char *name; /* "c", "avx2", "avx512" */
+	const char *name; /* "c", "avx2", "avx512", "neon" */
 
 	/*
 	 * For every i < count: r = reduction of sources[0][i] … sources[nsource-1][i] in the fixed
@@ -53,8 +53,8 @@ struct ronde_kernels {
 };
 
 /*
- * The best set this processor has; at most `cap` if that is "c", "avx2", "avx512" ("neon" where
- * there is one), NULL or "": no cap. Returns NULL, with the error described, if cap names no known
+ * The best set this processor has; at most `cap` if that is "c", "avx2", "avx512" ("c", "neon" on
+ * aarch64), NULL or "": no cap. Returns NULL, with the error described, if cap names no known
  * set or one this processor lacks.
  */
 const struct ronde_kernels *ronde_kernels_select(const char *cap);

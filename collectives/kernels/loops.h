@@ -44,7 +44,8 @@ struct ronde_loops {
 
 /* The sets there are; each is one compilation of set.c. */
 struct ronde_kernels;
-extern const struct ronde_kernels ronde_kernels_c, ronde_kernels_avx2, ronde_kernels_avx512;
+extern const struct ronde_kernels ronde_kernels_c, ronde_kernels_avx2, ronde_kernels_avx512,
+	ronde_kernels_neon;
 
 /* The bodies of a set's functions (kernels.h has their contracts), given its loops. */
 struct ronde_reduce_spec;
