@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "bindings/c/process_sets.h"
@@ -194,8 +195,10 @@ static void install_hooks(void)
 /* The options' size in the first version. */
 #define INIT_OPTIONS_1 (offsetof(ronde_init_options, settings) + sizeof(const char *const *))
 
-static int check_options(const ronde_init_options *options)
+/* Fills `all` with the defaults and what the caller's struct, maybe of an older version, says. */
+static int read_options(ronde_init_options *all, const ronde_init_options *options)
 {
+	*all = (ronde_init_options)RONDE_INIT_OPTIONS_INIT;
 	if (!options)
 		return RONDE_OK;
 	if (options->size < INIT_OPTIONS_1)
@@ -203,9 +206,10 @@ static int check_options(const ronde_init_options *options)
 			RONDE_ERR_INVALID_ARGUMENT,
 			"ronde_init: the options' size is %zu; start from RONDE_INIT_OPTIONS_INIT",
 			options->size);
-	for (size_t i = 0; i < options->process_set_count; i++)
-		if (!options->process_sets ||
-		    (!options->process_sets[i].ranks && options->process_sets[i].count))
+	memcpy(all, options, options->size < sizeof *all ? options->size : sizeof *all);
+	for (size_t i = 0; i < all->process_set_count; i++)
+		if (!all->process_sets ||
+		    (!all->process_sets[i].ranks && all->process_sets[i].count))
 			return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
 					   "ronde_init: the ranks of process set %zu are NULL",
 					   i + 1);
@@ -219,18 +223,19 @@ static void on_finalizing(void *arg)
 	ronde_shutdown();
 }
 
-static int start(const ronde_init_options *options)
+static int start(const ronde_init_options *given)
 {
+	ronde_init_options options;
 	struct ronde_config config;
 	struct ronde_bootstrap *bootstrap;
 	struct ronde_context *context;
-	int status = check_options(options);
+	int status = read_options(&options, given);
 	if (!status)
-		status = ronde_config_load(&config, options ? options->settings : NULL);
+		status = ronde_config_load(&config, options.settings);
 	if (status)
 		return status;
 	struct ronde_heap *heap;
-	status = get_heap(options ? options->settings : NULL, &heap);
+	status = get_heap(options.settings, &heap);
 	if (status)
 		return status;
 	if (config.origin[RONDE_CONFIG_heap_reserve_bytes] == RONDE_CONFIG_FROM_SETTINGS &&
@@ -253,7 +258,7 @@ static int start(const ronde_init_options *options)
 	status = ronde_context_create(&context, bootstrap, &config, &state.log, heap);
 	if (status)
 		return status;
-	status = ronde_process_sets_begin(context, options);
+	status = ronde_process_sets_begin(context, &options);
 	if (status) {
 		ronde_context_destroy(context);
 		return status;

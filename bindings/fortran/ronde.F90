@@ -156,6 +156,9 @@ module ronde
   public :: ronde_init, ronde_shutdown, ronde_is_initialized
   public :: ronde_rank, ronde_size, ronde_local_rank, ronde_local_size
   public :: ronde_cross_rank, ronde_cross_size, ronde_is_homogeneous
+  public :: ronde_process_set_add, ronde_process_set_remove, ronde_process_set_size
+  public :: ronde_process_set_rank, ronde_process_set_included, ronde_process_set_ranks
+  public :: ronde_process_set_ids
   public :: ronde_alloc, ronde_free, ronde_test, ronde_wait
   public :: ronde_allreduce, ronde_allreduce_async, ronde_broadcast, ronde_broadcast_async
   public :: ronde_reducescatter, ronde_reducescatter_async, ronde_share
@@ -335,6 +338,58 @@ contains
     call finish(c_get_counters(counters), status)
   end subroutine
 
+  ! ---- process sets ----
+
+  subroutine ronde_process_set_add(ranks, set, status)
+    integer(c_int), intent(in) :: ranks(:)
+    integer(c_int), intent(inout) :: set
+    integer(c_int), optional, intent(out) :: status
+    call finish(c_process_set_add(ranks, size(ranks, kind=c_size_t), set), status)
+  end subroutine
+
+  subroutine ronde_process_set_remove(set, status)
+    integer(c_int), intent(in) :: set
+    integer(c_int), optional, intent(out) :: status
+    call finish(c_process_set_remove(set), status)
+  end subroutine
+
+  ! Questions about a set: a number, or a negative status.
+
+  integer function ronde_process_set_size(set)
+    integer(c_int), intent(in) :: set
+    ronde_process_set_size = c_process_set_size(set)
+  end function
+
+  integer function ronde_process_set_rank(set)
+    integer(c_int), intent(in) :: set
+    ronde_process_set_rank = c_process_set_rank(set)
+  end function
+
+  logical function ronde_process_set_included(set)
+    integer(c_int), intent(in) :: set
+    ronde_process_set_included = c_process_set_included(set) == 1
+  end function
+
+  ! The set's ranks, ascending; of no elements if there is no such set.
+  function ronde_process_set_ranks(set) result(ranks)
+    integer(c_int), intent(in) :: set
+    integer(c_int), allocatable :: ranks(:)
+    integer(c_int) :: number
+
+    allocate (ranks(max(c_process_set_size(set), 0)))
+    number = c_process_set_ranks(set, ranks, size(ranks, kind=c_size_t))
+  end function
+
+  ! Numbers of all sets. Another thread may add one meanwhile: then it is not among them.
+  function ronde_process_set_ids() result(sets)
+    integer(c_int), allocatable :: sets(:)
+    integer(c_int) :: none(1), number
+
+    allocate (sets(max(c_process_set_ids(none, 0_c_size_t), 0)))
+    number = c_process_set_ids(sets, size(sets, kind=c_size_t))
+    if (number < size(sets)) sets = sets(:max(number, 0))
+  end function
+
   ! ---- memory ----
 
   function allocate_bytes(extents, dtype, status) result(start)
@@ -481,25 +536,29 @@ contains
   end subroutine
 
   ! Of n columns (extent of the last dimension), those that this rank gets of a reducescatter.
-  integer function ronde_share(n)
+  integer function ronde_share(n, process_set)
     integer, intent(in) :: n
+    integer, optional, intent(in) :: process_set
     integer(c_int64_t) :: first, count
     integer(c_int) :: code
+    integer :: set
 
-    code = c_reducescatter_rows(int(n, c_int64_t), c_size(), c_rank(), first, count)
+    set = 0
+    if (present(process_set)) set = process_set
+    code = c_reducescatter_rows(int(n, c_int64_t), c_process_set_size(set), &
+      c_process_set_rank(set), first, count)
     ronde_share = code
     if (code == RONDE_OK) ronde_share = int(count)
   end function
 
-  ! The size of a process set's share is not known here.
   logical function share_fits(from, to, process_set)
     type(tensor), intent(in) :: from, to
     integer, optional, intent(in) :: process_set
     integer :: columns
 
     share_fits = .true.
-    if (present(process_set) .or. size(from%shape) == 0) return
-    columns = ronde_share(int(from%shape(1)))
+    if (size(from%shape) == 0) return
+    columns = ronde_share(int(from%shape(1)), process_set)
     if (columns < 0) return ! C has words for that
     share_fits = product(to%shape) == columns*product(from%shape(2:))
   end function

@@ -76,6 +76,13 @@ module ronde_c
   type, bind(c) :: c_init_options
     integer(c_size_t) :: size = 0
     type(c_ptr) :: settings = c_null_ptr
+    type(c_ptr) :: process_sets = c_null_ptr
+    integer(c_size_t) :: process_set_count = 0
+  end type
+
+  type, bind(c) :: c_ranks
+    type(c_ptr) :: ranks = c_null_ptr
+    integer(c_size_t) :: count = 0
   end type
 
   type, bind(c) :: c_options
@@ -225,6 +232,55 @@ module ronde_c
     function c_is_homogeneous() bind(c, name="ronde_is_homogeneous") result(yes)
       import :: c_int
       integer(c_int) :: yes
+    end function
+
+    function c_process_set_add(ranks, count, set) bind(c, name="ronde_process_set_add") &
+        result(status)
+      import :: c_int, c_size_t
+      integer(c_int), intent(in) :: ranks(*)
+      integer(c_size_t), value :: count
+      integer(c_int), intent(inout) :: set
+      integer(c_int) :: status
+    end function
+
+    function c_process_set_remove(set) bind(c, name="ronde_process_set_remove") result(status)
+      import :: c_int
+      integer(c_int), value :: set
+      integer(c_int) :: status
+    end function
+
+    function c_process_set_size(set) bind(c, name="ronde_process_set_size") result(number)
+      import :: c_int
+      integer(c_int), value :: set
+      integer(c_int) :: number
+    end function
+
+    function c_process_set_rank(set) bind(c, name="ronde_process_set_rank") result(number)
+      import :: c_int
+      integer(c_int), value :: set
+      integer(c_int) :: number
+    end function
+
+    function c_process_set_included(set) bind(c, name="ronde_process_set_included") result(yes)
+      import :: c_int
+      integer(c_int), value :: set
+      integer(c_int) :: yes
+    end function
+
+    function c_process_set_ranks(set, ranks, room) bind(c, name="ronde_process_set_ranks") &
+        result(number)
+      import :: c_int, c_size_t
+      integer(c_int), value :: set
+      integer(c_int), intent(inout) :: ranks(*)
+      integer(c_size_t), value :: room
+      integer(c_int) :: number
+    end function
+
+    function c_process_set_ids(sets, room) bind(c, name="ronde_process_set_ids") result(number)
+      import :: c_int, c_size_t
+      integer(c_int), intent(inout) :: sets(*)
+      integer(c_size_t), value :: room
+      integer(c_int) :: number
     end function
 
     function c_alloc(bytes) bind(c, name="ronde_alloc") result(memory)

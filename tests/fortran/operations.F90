@@ -42,6 +42,7 @@ program operations
   call try_real64()
   call try_bool()
   call options()
+  call process_sets()
   call texts()
   call optimizer()
   call ronde_shutdown()
@@ -105,6 +106,23 @@ contains
     if (rank /= 0) call ronde_allreduce("shapes", x, RONDE_SUM, status=status)
     call expect(status == RONDE_ERR_MISMATCH .and. index(ronde_error_message(), "[1,2]") > 0 &
       .and. index(ronde_error_message(), '"shapes"') > 0, "mismatch")
+  end subroutine
+
+  subroutine process_sets()
+    integer(c_int) :: set, status
+    real(c_double), target :: x
+    if (ranks < 3) return
+    call ronde_process_set_add([2, 0], set)
+    call expect(ronde_process_set_included(set) .eqv. rank /= 1, "set included")
+    call expect(ronde_process_set_size(set) == 2 .and. all(ronde_process_set_ranks(set) == [0, 2]) &
+      .and. all(ronde_process_set_ids() == [0, set]), "set")
+    x = rank + 1
+    if (rank /= 1) call ronde_allreduce("set", x, RONDE_SUM, process_set=set)
+    call expect(abs(x - merge(2, 4, rank == 1)) < 1e-12, "sum of a set")
+    if (rank == 2) call expect(ronde_process_set_rank(set) == 1 .and. ronde_share(3, set) == 1, "share")
+    call ronde_process_set_remove(set)
+    call ronde_process_set_remove(set, status)
+    call expect(status == RONDE_ERR_INVALID_ARGUMENT, "removed twice")
   end subroutine
 
   subroutine texts()
