@@ -29,6 +29,7 @@ enum ronde_kind {
 	RONDE_KIND_ALLGATHER = 2,
 	RONDE_KIND_BARRIER = 3,
 	RONDE_KIND_REDUCESCATTER = 4,
+	RONDE_KIND_ALLTOALL = 5,
 	RONDE_KIND_COUNT
 };
 
@@ -42,12 +43,13 @@ enum ronde_path {
 /* One tensor of a plan. Addresses are this process's. */
 struct ronde_piece {
 	const void *input; /* mine (broadcast: NULL except on the root) */
-	void *output;      /* mine (allgather: NULL; see allocate) */
-	uint64_t count;    /* elements (allgather: mine; reducescatter: of the largest share) */
-	uint64_t rows;     /* reducescatter: of every input; see share.h */
-	size_t row_bytes;  /* reducescatter: of one row */
-	/* ZERO_COPY: [n], everybody's in member order. Broadcast: only inputs[root]. Allgather and
-	 * reducescatter: inputs. */
+	void *output;      /* mine (allgather, alltoall: NULL; see allocate) */
+	uint64_t count; /* elements (allgather, alltoall: mine; reducescatter: of the largest share)
+			 */
+	uint64_t rows;  /* reducescatter: of every input; see share.h */
+	size_t row_bytes; /* reducescatter: of one row */
+	/* ZERO_COPY: [n], everybody's in member order. Broadcast: only inputs[root]. Allgather,
+	 * reducescatter, alltoall: inputs. */
 	const void *const *inputs;
 	void *const *outputs; /* allreduce only */
 };
@@ -69,15 +71,19 @@ struct ronde_plan {
 	struct ronde_piece *pieces;
 	size_t npieces;
 	/*
-	 * Allgather: rows[n] of all members are known. False: the memory is not there yet, ask
-	 * again in a later step (the rank's own bell rings when it is). Else *memory is for the
-	 * result, or NULL: the rank goes on serving the others and the operation ends with the
-	 * status that was set. Does not block.
+	 * Allgather and alltoall: the rows[n] of all members, or from them, are known. False: the
+	 * memory is not there yet, ask again in a later step (the rank's own bell rings when it
+	 * is). Else *memory is for the result, or NULL: the rank goes on serving the others and the
+	 * operation ends with the status that was set. Does not block.
 	 */
 	bool (*allocate)(void *arg, const int64_t *rows, void **memory, int *status);
 	void *allocate_arg;
 	int64_t rows;     /* allgather: my rows */
-	size_t row_bytes; /* allgather: bytes of one row */
+	size_t row_bytes; /* allgather, alltoall: bytes of one row */
+	/* Alltoall, [n]: my rows for each member; room for what each has for me, and for where that
+	 * begins in its input (in rows). */
+	const int64_t *splits;
+	int64_t *received, *begins;
 };
 
 enum ronde_progress {

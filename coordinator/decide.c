@@ -43,6 +43,7 @@ static bool in_heap(const struct ronde_leader *l, const struct ronde_ballot *b)
 				return false;
 		return true;
 	case RONDE_KIND_ALLGATHER:
+	case RONDE_KIND_ALLTOALL:
 		for (int i = 0; i < b->set->n; i++)
 			if (b->votes[i].location.input == RONDE_NOT_IN_HEAP)
 				return false;
@@ -69,11 +70,11 @@ static enum ronde_path path_of(const struct ronde_leader *l, const struct ronde_
 							     : RONDE_PATH_STAGED;
 }
 
-/* Allgathers have sizes that differ per rank, an adasum has coefficients of its own: they go alone.
- */
+/* What has sizes that differ per rank goes alone, and so does an adasum, with coefficients of its
+ * own. */
 static bool can_fuse(const struct ronde_desc *a, const struct ronde_desc *b)
 {
-	return a->kind == b->kind && a->kind != RONDE_KIND_ALLGATHER &&
+	return a->kind == b->kind && !ronde_kind_has_own_rows((enum ronde_kind)a->kind) &&
 	       a->reduction != RONDE_ADASUM && a->dtype == b->dtype &&
 	       a->reduction == b->reduction && a->root == b->root && a->set == b->set &&
 	       a->prescale == b->prescale && a->postscale == b->postscale;

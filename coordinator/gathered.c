@@ -78,23 +78,29 @@ static int fail(struct ronde_request *r, int status, const char *format, ...)
 	return status;
 }
 
-/* Rows of nothing can be any number: the same error on all ranks. */
+static const char *kind_of(const struct ronde_request *r)
+{
+	return ronde_kind_name((enum ronde_kind)r->desc.kind);
+}
+
+/* Rows of nothing can be any number. */
 static int add_up(const struct ronde_plan *plan, const int64_t *rows, struct ronde_request *r,
 		  int64_t *total, size_t *bytes)
 {
 	*total = 0;
 	for (int i = 0; i < plan->n; i++)
 		if (__builtin_add_overflow(*total, rows[i], total))
-			return fail(r, RONDE_ERR_INVALID_ARGUMENT,
-				    "the allgather's result has more than %" PRId64
-				    " rows: the ranks' first extents, %" PRId64
-				    " on this one, add up to too many",
-				    INT64_MAX, plan->rows);
+			return fail(
+				r, RONDE_ERR_INVALID_ARGUMENT,
+				"the %s's result has more than %" PRId64
+				" rows: the ranks' %s, %" PRId64 " on this one, add up to too many",
+				kind_of(r), INT64_MAX,
+				r->splits ? "rows for this rank" : "first extents", rows[plan->me]);
 	if (__builtin_mul_overflow((size_t)*total, plan->row_bytes, bytes) || *bytes > INT64_MAX)
 		return fail(r, RONDE_ERR_INVALID_ARGUMENT,
-			    "the allgather's result, %" PRId64
+			    "the %s's result, %" PRId64
 			    " rows of %zu bytes, is more than memory can have",
-			    *total, plan->row_bytes);
+			    kind_of(r), *total, plan->row_bytes);
 	return RONDE_OK;
 }
 
@@ -137,16 +143,16 @@ bool ronde_gathered_allocate(void *arg, const int64_t *rows, void **memory, int 
 	*status = add_up(plan, rows, r, &total, &bytes);
 	if (!*status && !asked && out->data && out->capacity_bytes < bytes)
 		*status = fail(r, RONDE_ERR_TRUNCATED,
-			       "the allgather's result has %zu bytes (%" PRId64
+			       "the %s's result has %zu bytes (%" PRId64
 			       " rows of %zu), the memory given for it %zu",
-			       bytes, total, plan->row_bytes, out->capacity_bytes);
+			       kind_of(r), bytes, total, plan->row_bytes, out->capacity_bytes);
 	if (*status)
 		return true;
 	if (!find_memory(a, bytes, memory))
 		return false;
 	if (!*memory) {
 		*status = fail(r, RONDE_ERR_OUT_OF_MEMORY,
-			       "no memory for the allgather's result of %zu bytes", bytes);
+			       "no memory for the %s's result of %zu bytes", kind_of(r), bytes);
 		return true;
 	}
 	out->data = *memory;

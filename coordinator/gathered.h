@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The memory for an allgather's result, whose size is known only while the operation runs: given
- * with the request, from malloc(), or from a function of the application. That one is called by the
- * coordinator thread while the operation's steps go on asking.
+ * The memory for an allgather's or alltoall's result, whose size is known only while the operation
+ * runs: given with the request, from malloc(), or from a function of the application. That one is
+ * called by the coordinator thread while the operation's steps go on asking.
  */
 #ifndef RONDE_GATHERED_H
 #define RONDE_GATHERED_H

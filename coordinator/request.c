@@ -21,6 +21,7 @@ void ronde_request_pool_finish(struct ronde_request_pool *pool)
 		struct ronde_request *chunk =
 			atomic_load(&pool->chunks[i / RONDE_REQUESTS_PER_CHUNK]);
 		free(chunk[i % RONDE_REQUESTS_PER_CHUNK].message);
+		free(chunk[i % RONDE_REQUESTS_PER_CHUNK].splits);
 	}
 	for (int i = 0; i < RONDE_REQUEST_CHUNKS; i++)
 		free(atomic_load(&pool->chunks[i]));
@@ -57,6 +58,7 @@ struct ronde_request *ronde_request_new(struct ronde_request_pool *pool)
 	r->control = RONDE_CONTROL_NONE;
 	r->tensor = NULL;
 	r->gathered = NULL;
+	r->splits = NULL;
 	r->allocated = NULL;
 	r->hold_input = r->hold_output = false;
 	r->again = r->backlogged = r->answered = r->in_call = false;
@@ -101,6 +103,8 @@ void ronde_request_release(struct ronde_request_pool *pool, struct ronde_request
 	atomic_store_explicit(&r->state, state >> STATE_BITS << STATE_BITS, memory_order_release);
 	free(r->message);
 	r->message = NULL;
+	free(r->splits);
+	r->splits = NULL;
 	r->next = pool->free;
 	pool->free = r;
 }

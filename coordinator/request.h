@@ -53,8 +53,9 @@ struct ronde_request {
 	struct ronde_share result;
 	struct ronde_location location;
 	bool hold_input, hold_output; /* heap allocations held for it */
-	ronde_gathered *gathered;     /* allgather */
+	ronde_gathered *gathered;     /* allgather, alltoall */
 	int64_t rows;                 /* allgather: mine */
+	int64_t *splits;              /* alltoall: [3 × members], see ronde_plan */
 	void *allocated;              /* allgather: result's memory that is Ronde's until success */
 
 	struct ronde_slot_name announced; /* READY by this slot; slot NO_SLOT: in full */

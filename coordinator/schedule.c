@@ -169,9 +169,14 @@ static void fill_plan(struct ronde_context *ctx, struct ronde_active *a,
 				    .npieces = p->head->items};
 	if (like->kind == RONDE_KIND_BROADCAST)
 		plan->root = ronde_process_set_member(set, ctx->node->local_of_rank[like->root]);
-	if (like->kind == RONDE_KIND_ALLGATHER) {
+	if (ronde_kind_has_own_rows((enum ronde_kind)like->kind)) {
 		struct ronde_request *r = a->requests[0];
 		plan->rows = r->rows;
+		if (r->splits) {
+			plan->splits = r->splits;
+			plan->received = r->splits + set->size;
+			plan->begins = plan->received + set->size;
+		}
 		plan->row_bytes = ronde_desc_row_bytes(&r->desc);
 		plan->allocate = ronde_gathered_allocate;
 		plan->allocate_arg = a;

@@ -11,7 +11,7 @@ bool ronde_rides(const struct ronde_context *ctx, const struct ronde_desc *desc)
 {
 	if (desc->kind == RONDE_KIND_BARRIER)
 		return true;
-	if (desc->kind == RONDE_KIND_ALLGATHER)
+	if (ronde_kind_has_own_rows((enum ronde_kind)desc->kind))
 		return false;
 	uint64_t bytes = ronde_desc_data_bytes(desc);
 	uint64_t most = (uint64_t)ctx->config.carry_bytes / (uint64_t)ctx->node->local_size;
@@ -179,6 +179,24 @@ static void hold_memory(struct ronde_context *ctx, struct ronde_request *r)
 	}
 }
 
+/*
+ * An alltoall's splits, a copy for the request, with room behind them for what the others say.
+ * *splits stays NULL for other operations.
+ */
+static int copy_splits(const struct ronde_process_set *set, const struct ronde_submission *sub,
+		       int64_t **splits)
+{
+	size_t n = (size_t)set->size;
+	if (sub->desc.kind != RONDE_KIND_ALLTOALL)
+		return RONDE_OK;
+	if (!(*splits = calloc(3 * n, sizeof **splits)))
+		return ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for the splits of %zu ranks",
+				   n);
+	for (size_t m = 0; m < n; m++)
+		(*splits)[m] = sub->splits ? sub->splits[m] : sub->rows / (int64_t)n;
+	return RONDE_OK;
+}
+
 static struct ronde_share result_of(const struct ronde_process_set *set,
 				    const struct ronde_request *r)
 {
@@ -291,16 +309,21 @@ int ronde_submit(struct ronde_context *ctx, const struct ronde_submission *sub,
 	struct ronde_submissions *s = &ctx->submissions;
 	struct ronde_process_set *set = NULL;
 	struct ronde_request *r = NULL;
+	int64_t *splits = NULL;
 	pthread_mutex_lock(&s->lock);
 	int status = s->ended ? ronde_error(s->ended, "%s", s->ended_text)
 			      : ronde_submit_find_set(ctx, sub->desc.set, &set);
 	if (!status)
+		status = copy_splits(set, sub, &splits);
+	if (!status)
 		status = enter(s, set, sub, &r);
 	if (status) {
 		pthread_mutex_unlock(&s->lock);
+		free(splits);
 		return status;
 	}
 	r->desc = sub->desc;
+	r->splits = splits;
 	r->input = sub->input;
 	r->output = sub->output;
 	r->count = sub->count;

@@ -15,8 +15,9 @@ struct ronde_submission {
 	const void *input;
 	void *output;
 	uint64_t count;           /* my elements */
-	int64_t rows;             /* allgather: my rows */
-	ronde_gathered *gathered; /* allgather */
+	int64_t rows;             /* allgather, alltoall: my rows */
+	ronde_gathered *gathered; /* allgather, alltoall */
+	const int64_t *splits;    /* alltoall: rows for each member, or NULL: as many for each */
 	int members, me;          /* of the set, for checks of arguments */
 	bool will_wait; /* the caller waits next: nobody has to be woken to make progress */
 };

@@ -49,7 +49,7 @@ void ronde_desc_shape_text(const struct ronde_desc *d, char *text, size_t bytes)
 {
 	size_t n = (size_t)snprintf(text, bytes, "%s[", ronde_dtype_name((ronde_dtype)d->dtype));
 	for (int i = 0; i < d->ndim && n < bytes; i++) {
-		if (i == 0 && d->kind == RONDE_KIND_ALLGATHER)
+		if (i == 0 && ronde_kind_has_own_rows((enum ronde_kind)d->kind))
 			n += (size_t)snprintf(text + n, bytes - n, "*");
 		else
 			n += (size_t)snprintf(text + n, bytes - n, "%s%" PRId64, i ? "," : "",
@@ -72,6 +72,8 @@ const char *ronde_kind_name(enum ronde_kind kind)
 		return "barrier";
 	case RONDE_KIND_REDUCESCATTER:
 		return "reducescatter";
+	case RONDE_KIND_ALLTOALL:
+		return "alltoall";
 	case RONDE_KIND_COUNT:
 		break;
 	}

@@ -25,7 +25,7 @@ struct ronde_desc {
 	uint32_t set; /* process set */
 	uint32_t pad;
 	double prescale, postscale;
-	int64_t dims[RONDE_MAX_DIMS]; /* allgather: dims[0] is 0, for it may differ */
+	int64_t dims[RONDE_MAX_DIMS]; /* allgather, alltoall: dims[0] is 0, for it may differ */
 };
 
 static inline size_t ronde_desc_bytes(const struct ronde_desc *d)
@@ -47,6 +47,12 @@ bool ronde_desc_valid(const struct ronde_desc *d);
 /* "float32[64,32]". At most RONDE_SHAPE_TEXT bytes. */
 #define RONDE_SHAPE_TEXT 400
 void ronde_desc_shape_text(const struct ronde_desc *d, char *text, size_t bytes);
+
+/* True for operations whose number of rows is each rank's own: dims[0] is no part of them. */
+static inline bool ronde_kind_has_own_rows(enum ronde_kind kind)
+{
+	return kind == RONDE_KIND_ALLGATHER || kind == RONDE_KIND_ALLTOALL;
+}
 
 /* "allreduce", … */
 const char *ronde_kind_name(enum ronde_kind kind);

@@ -143,6 +143,39 @@ static void make_allgather_job(struct job *job, uint64_t *seed)
 		job->outputs[m] = make_buffer(total, seed);
 }
 
+/* counts[0]: bytes of a rank's input, about; some of it stays unsent. */
+static void make_alltoall_job(struct job *job, uint64_t *seed)
+{
+	size_t n = (size_t)job->plan.n, row = 1 + below(seed, 100);
+	job->plan.row_bytes = row;
+	job->in_place = false;
+	if (below(seed, 4) == 0)
+		job->broke = (int)below(seed, n);
+	for (size_t m = 0; m < n; m++) {
+		uint64_t left = job->counts[0] / row + 1;
+		for (size_t to = 0; to < n; to++) {
+			int64_t rows = below(seed, 4) ? (int64_t)below(seed, left) : 0;
+			job->splits[m][to] = rows;
+			job->rows[to] += rows;
+			left -= (uint64_t)rows;
+		}
+		job->inputs[m] = make_buffer(job->counts[0], seed);
+		fill(job->inputs[m].data, job->counts[0], RONDE_UINT8, seed);
+	}
+	for (size_t to = 0; to < n; to++) {
+		size_t bytes = (size_t)job->rows[to] * row, at = 0;
+		job->outputs[to] = make_buffer(bytes, seed);
+		job->expected[to] = make_buffer(bytes, seed);
+		for (size_t m = 0; m < n; m++) {
+			size_t before = 0, here = (size_t)job->splits[m][to] * row;
+			for (size_t k = 0; k < to; k++)
+				before += (size_t)job->splits[m][k] * row;
+			memcpy(job->expected[to].data + at, job->inputs[m].data + before, here);
+			at += here;
+		}
+	}
+}
+
 /* The members, lane, kind, path, spec and counts are given. */
 static void make_job(const struct world *w, struct job *job, uint64_t *seed)
 {
@@ -163,12 +196,14 @@ static void make_job(const struct world *w, struct job *job, uint64_t *seed)
 	}
 	job->inputs = calloc(job->plan.npieces * n + 1, sizeof *job->inputs);
 	job->outputs = calloc(job->plan.npieces * n + 1, sizeof *job->outputs);
-	job->expected = calloc(job->plan.npieces + 1, sizeof *job->expected);
+	job->expected = calloc(job->plan.npieces + n, sizeof *job->expected);
 	job->columns = calloc(job->plan.npieces + 1, sizeof *job->columns);
 	if (job->plan.kind == RONDE_KIND_REDUCESCATTER)
 		make_rows(job, seed);
 	if (job->plan.kind == RONDE_KIND_ALLGATHER)
 		make_allgather_job(job, seed);
+	else if (job->plan.kind == RONDE_KIND_ALLTOALL)
+		make_alltoall_job(job, seed);
 	else
 		make_reduction_job(job, seed);
 }
@@ -188,7 +223,7 @@ static int run_script(struct world *w, uint64_t seed)
 			good &= free_buffer(&job->inputs[i]);
 			good &= free_buffer(&job->outputs[i]);
 		}
-		for (size_t p = 0; p < job->plan.npieces; p++)
+		for (size_t p = 0; p < job->plan.npieces + n; p++)
 			free_buffer(&job->expected[p]);
 		free(job->inputs);
 		free(job->outputs);

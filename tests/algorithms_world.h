@@ -43,14 +43,15 @@ struct job {
 	bool at_start; /* reducescatter in place: not where the own rows are */
 	int broke;     /* allgather: the member without memory, or -1 */
 	uint64_t *counts;
-	uint64_t *columns;       /* reducescatter: elements of a row of each piece */
-	struct buffer *inputs;   /* [piece * n + member] */
-	struct buffer *outputs;  /* likewise; empty if in place */
-	struct buffer *expected; /* [piece] */
-	int64_t rows[MAX_RANKS];
-	bool wrong[MAX_RANKS];     /* result or status */
-	_Atomic uint64_t end;      /* what the first member to end it left behind */
-	uint64_t ended[MAX_RANKS]; /* what each member's left said */
+	uint64_t *columns;                    /* reducescatter: elements of a row of each piece */
+	struct buffer *inputs;                /* [piece * n + member] */
+	struct buffer *outputs;               /* likewise; empty if in place */
+	struct buffer *expected;              /* [piece]; alltoall: [member] */
+	int64_t rows[MAX_RANKS];              /* allgather: of each; alltoall: of each result */
+	int64_t splits[MAX_RANKS][MAX_RANKS]; /* alltoall: from, to */
+	bool wrong[MAX_RANKS];                /* result or status */
+	_Atomic uint64_t end;                 /* what the first member to end it left behind */
+	uint64_t ended[MAX_RANKS];            /* what each member's left said */
 };
 
 struct world {
@@ -82,6 +83,7 @@ struct lane_view {
 	struct ronde_piece *pieces;
 	const void **in;
 	void **out;
+	int64_t received[2 * MAX_RANKS];
 	struct job *of;
 };
 
@@ -115,8 +117,9 @@ static bool give_result(void *arg, const int64_t *rows, void **memory, int *stat
 	struct job *job = v->of;
 	const struct ronde_plan *plan = &v->operation->plan;
 	int me = plan->me;
+	bool splits = job->plan.kind == RONDE_KIND_ALLTOALL;
 	for (int m = 0; m < job->plan.n; m++)
-		job->wrong[me] |= rows[m] != job->rows[m];
+		job->wrong[me] |= rows[m] != (splits ? job->splits[m][me] : job->rows[m]);
 	if (v->asked++ < v->job % 3) { /* not at once */
 		ronde_bell_ring(plan->arena, plan->members[me]);
 		return false;
@@ -131,6 +134,8 @@ static struct ronde_share share_of(const struct job *job, size_t piece, int memb
 {
 	size_t element = job->plan.element;
 	uint64_t columns = job->columns[piece];
+	if (job->plan.kind == RONDE_KIND_ALLTOALL)
+		return (struct ronde_share){0, job->expected[member].bytes};
 	if (job->plan.kind != RONDE_KIND_REDUCESCATTER)
 		return (struct ronde_share){0, job->expected[piece].bytes};
 	return ronde_share_bytes(columns ? job->counts[piece] / columns : 0, columns * element,
@@ -185,6 +190,9 @@ static void start_job(struct rank *r, struct lane_view *v, int me)
 	v->operation->plan.base = v->base;
 	v->operation->plan.me = me;
 	v->operation->plan.rows = job->rows[me];
+	v->operation->plan.splits = job->splits[me];
+	v->operation->plan.received = v->received;
+	v->operation->plan.begins = v->received + n;
 	v->operation->plan.pieces = v->pieces;
 	v->operation->plan.allocate = give_result;
 	v->operation->plan.allocate_arg = v;
@@ -210,10 +218,11 @@ static void end_job(struct rank *r, struct lane_view *v, int me)
 		struct buffer *in = &job->inputs[p * n + (size_t)me];
 		struct buffer *out = job->in_place ? in : &job->outputs[p * n + (size_t)me];
 		struct ronde_share share = share_of(job, p, me);
+		bool own = job->plan.kind == RONDE_KIND_ALLTOALL;
+		const unsigned char *expected = job->expected[own ? (size_t)me : p].data;
 		if (want == RONDE_OK && share.count)
-			job->wrong[me] |=
-				memcmp(result_place(job, p, me),
-				       job->expected[p].data + share.first, share.count) != 0;
+			job->wrong[me] |= memcmp(result_place(job, p, me), expected + share.first,
+						 share.count) != 0;
 		memset(in->data, 0x5a, in->bytes);
 		memset(out->data, 0x5a, out->bytes);
 	}

@@ -36,7 +36,7 @@ static void random_counts(struct job *job, size_t bytes, uint64_t *seed)
 	size_t pieces = 1 + below(seed, most[below(seed, 3)]);
 	if (job->plan.kind == RONDE_KIND_BARRIER)
 		pieces = 0;
-	if (job->plan.kind == RONDE_KIND_ALLGATHER)
+	if (job->plan.kind == RONDE_KIND_ALLGATHER || job->plan.kind == RONDE_KIND_ALLTOALL)
 		pieces = 1;
 	job->plan.npieces = pieces;
 	job->counts = calloc(pieces + 1, sizeof *job->counts);

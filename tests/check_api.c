@@ -67,6 +67,10 @@ static void every_function_needs_init(void)
 	needs_init("ronde_reducescatter_async",
 		   ronde_reducescatter_async("x", in, out, shape, 1, RONDE_FLOAT32, RONDE_SUM, NULL,
 					     &handle));
+	needs_init("ronde_alltoall",
+		   ronde_alltoall("x", in, shape, 1, RONDE_FLOAT32, NULL, 0, &gathered));
+	needs_init("ronde_alltoall_async", ronde_alltoall_async("x", in, shape, 1, RONDE_FLOAT32,
+								NULL, 0, &gathered, NULL, &handle));
 	needs_init("ronde_barrier", ronde_barrier());
 	needs_init("ronde_barrier_async", ronde_barrier_async(NULL, &handle));
 	needs_init("ronde_test", ronde_test(1, &done));
@@ -392,6 +396,67 @@ static void reducescatter_arguments(int rank, int size, const void *arg)
 	memset(out, 0, sizeof out);
 }
 
+/* ---- alltoall ---- */
+
+#undef T
+#define T "ronde_alltoall_async: tensor \"t\": "
+#define SEND(shape, splits, nsplits)                                                               \
+	ronde_alltoall_async("t", in, shape, 2, RONDE_FLOAT32, splits, nsplits, &g, &o, &handle)
+
+static void alltoall_arguments(int rank, int size, const void *arg)
+{
+	(void)arg;
+	ronde_options o = RONDE_OPTIONS_INIT;
+	ronde_gathered g = {.data = out, .capacity_bytes = sizeof out};
+	int64_t shape[] = {3, 2}, even[] = {2 * size, 2}, received[2];
+	int64_t all[] = {size == 1 ? 3 : 1, 2}, more[] = {4, 0}, negative[] = {-1, 4};
+	int64_t fewer[] = {1, 1};
+	char text[300];
+	refused(ronde_alltoall("t", in, shape, 0, RONDE_FLOAT32, NULL, 0, &g),
+		"ronde_alltoall: tensor \"t\": an alltoall needs a shape of 1 to 16 extents, none "
+		"of them negative; shape is given and ndim 0");
+	refused(ronde_alltoall_async("t", NULL, shape, 2, RONDE_FLOAT32, all, size, &g, NULL,
+				     &handle),
+		T "the input is NULL, but the count is 6");
+	refused(ronde_alltoall_async("t", in, shape, 2, RONDE_FLOAT32, all, size, NULL, NULL,
+				     &handle),
+		T "output is NULL");
+	refused(ronde_alltoall_async("t", in, shape, 2, RONDE_FLOAT32, all, size, &g, NULL, NULL),
+		"ronde_alltoall_async: handle is NULL");
+	refused(SEND(shape, NULL, 2), T "splits is NULL, but their number is 2");
+	if (size == 2)
+		refused(SEND(shape, NULL, 0),
+			T "3 rows cannot be split evenly over 2 members; give splits");
+	snprintf(text, sizeof text, T "there are 5 splits for %d members", size);
+	refused(SEND(shape, all, 5), text);
+	refused(SEND(shape, negative, size), T "split 0 is negative: -1");
+	refused(SEND(shape, more, size), T "the splits take more than the 3 rows there are");
+	snprintf(text, sizeof text,
+		 T "the splits take only %d of 3 rows; to send fewer on purpose set "
+		   "options.partial_splits",
+		 size);
+	refused(SEND(shape, fewer, size), text);
+	o.process_set = 2;
+	refused(SEND(shape, all, size),
+		T "process set 2 does not exist; 0 is the set of all ranks");
+	o = (ronde_options)RONDE_OPTIONS_INIT;
+	o.partial_splits = 1;
+	for (int i = 0; i < 16; i++)
+		in[i] = (float)(100 * rank + i);
+	g.rows_per_rank = received;
+	require_ok(SEND(shape, fewer, size));
+	require_ok(ronde_wait(handle));
+	handle = 0;
+	for (int m = 0; m < size; m++)
+		require(received[m] == 1 && out[2 * m] == (float)(100 * m + 2 * rank),
+			"row of rank %d", m);
+	require_ok(ronde_alltoall(NULL, in, even, 2, RONDE_FLOAT32, NULL, 0, &g));
+	require(g.rows == 2 * size && out[4 * size - 1] == (float)(100 * (size - 1) + 4 * rank + 3),
+		"the last of %lld rows", (long long)g.rows);
+	memset(in, 0, sizeof in);
+	memset(out, 0, sizeof out);
+}
+
 /* ---- the rest ---- */
 
 static void barrier_and_handles(int rank, int size, const void *arg)
@@ -437,10 +502,10 @@ static void barrier_and_handles(int rank, int size, const void *arg)
 	refused(ronde_get_counters(&counters), "ronde_get_counters: the struct's size is not set");
 }
 
-static const fork_ranks_fn bodies[] = {allreduce_names_and_types, allreduce_memory,
-				       allreduce_options,         allreduce_shapes,
-				       broadcast_arguments,       allgather_arguments,
-				       reducescatter_arguments,   barrier_and_handles};
+static const fork_ranks_fn bodies[] = {
+	allreduce_names_and_types, allreduce_memory,    allreduce_options,
+	allreduce_shapes,          broadcast_arguments, allgather_arguments,
+	reducescatter_arguments,   alltoall_arguments,  barrier_and_handles};
 #define BODIES ((int)(sizeof bodies / sizeof *bodies))
 
 START_TEST(refusals)

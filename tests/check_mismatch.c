@@ -10,6 +10,8 @@
 
 /* What a rank of the odd ones gives instead. */
 enum odd {
+	SPLIT_TYPE,
+	SPLIT_SHAPE,
 	TYPE,
 	SHAPE,
 	DIMS,
@@ -47,10 +49,10 @@ static struct ronde_submission submission(const struct plan *p, int rank, const 
 	if (p->odd == ROOT) {
 		s.desc.kind = RONDE_KIND_BROADCAST;
 		s.desc.reduction = 0;
-	} else if (p->odd == ROWS_SHAPE) {
+	} else if (p->odd == ROWS_SHAPE || p->odd == SPLIT_TYPE || p->odd == SPLIT_SHAPE) {
 		static _Thread_local ronde_gathered out;
 		out = (ronde_gathered){0};
-		s.desc.kind = RONDE_KIND_ALLGATHER;
+		s.desc.kind = p->odd == ROWS_SHAPE ? RONDE_KIND_ALLGATHER : RONDE_KIND_ALLTOALL;
 		s.desc.reduction = 0;
 		s.desc.dims[0] = 0;
 		s.rows = 64;
@@ -82,6 +84,10 @@ static struct ronde_submission submission(const struct plan *p, int rank, const 
 	case ROOT:
 		s.desc.root = 1;
 		break;
+	case SPLIT_TYPE:
+		s.desc.dtype = RONDE_UINT32;
+		break;
+	case SPLIT_SHAPE:
 	case ROWS_SHAPE:
 		s.desc.dims[1] = 16;
 		s.rows = 128;
@@ -161,6 +167,12 @@ static const struct {
 	 "rank 0 submitted prescale 1 and postscale 1, rank 1 submitted prescale 1 and postscale "
 	 "0.25"},
 	{3, 2, ROOT, "ranks 0, 2 submitted root rank 0, rank 1 submitted root rank 1"},
+	{2, 1, SPLIT_TYPE,
+	 "rank 0 submitted uint32[*,32], rank 1 submitted float32[*,32]; all ranks must give the "
+	 "same to one alltoall"},
+	{4, 6, SPLIT_SHAPE,
+	 "ranks 0, 3 submitted float32[*,32], ranks 1-2 submitted float32[*,16]; all ranks must "
+	 "give the same to one alltoall"},
 	{3, 2, SCATTER_ROWS,
 	 "ranks 0, 2 submitted float32[64,32], rank 1 submitted float32[63,32]; all ranks must "
 	 "give the same to one reducescatter"},

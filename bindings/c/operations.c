@@ -30,8 +30,7 @@ int ronde_operation_no_handle(const char *function)
 	return ronde_error(RONDE_ERR_INVALID_ARGUMENT, "%s: handle is NULL", function);
 }
 
-/* Of an operation that has no other options. The size is checked with the arguments. */
-static void take_set(ronde_options *plain, const ronde_options *options)
+void ronde_operation_take_set(ronde_options *plain, const ronde_options *options)
 {
 	plain->size = options->size;
 	if (options->size >= RONDE_OPTIONS_1)
@@ -157,7 +156,7 @@ static int allgather(const char *function, const char *name, const void *input,
 	struct ronde_submission s;
 	ronde_options plain = RONDE_OPTIONS_INIT;
 	if (options)
-		take_set(&plain, options);
+		ronde_operation_take_set(&plain, options);
 	struct ronde_arguments a = {function, name, 0, dtype, &plain};
 	struct ronde_context *ctx = ronde_default_enter(function);
 	if (!ctx)
@@ -201,7 +200,7 @@ static int barrier(const char *function, const ronde_options *options, ronde_han
 	struct ronde_submission s;
 	ronde_options plain = RONDE_OPTIONS_INIT; /* shape and scales are no part of a barrier */
 	if (options)
-		take_set(&plain, options);
+		ronde_operation_take_set(&plain, options);
 	struct ronde_arguments a = {function, NULL, 0, RONDE_UINT8, &plain};
 	struct ronde_context *ctx = ronde_default_enter(function);
 	if (!ctx)

@@ -9,6 +9,10 @@
 int ronde_operation_finish(struct ronde_context *context, int status,
 			   struct ronde_submission *submission, ronde_handle *handle);
 
+/* Copies size and process set, for an operation that has no other options common to all. The size
+ * is checked with the arguments. */
+void ronde_operation_take_set(ronde_options *plain, const ronde_options *options);
+
 /* Describes that the asynchronous `function` was given no handle. Returns INVALID_ARGUMENT. */
 int ronde_operation_no_handle(const char *function);
 

@@ -44,6 +44,12 @@ enum ronde_progress ronde_reducescatter_zero_copy_step(struct ronde_operation *o
 void ronde_reducescatter_staged_start(struct ronde_operation *operation);
 enum ronde_progress ronde_reducescatter_staged_step(struct ronde_operation *operation);
 
+void ronde_alltoall_zero_copy_start(struct ronde_operation *operation);
+enum ronde_progress ronde_alltoall_zero_copy_step(struct ronde_operation *operation);
+
+void ronde_alltoall_staged_start(struct ronde_operation *operation);
+enum ronde_progress ronde_alltoall_staged_step(struct ronde_operation *operation);
+
 void ronde_barrier_start(struct ronde_operation *operation);
 enum ronde_progress ronde_barrier_step(struct ronde_operation *operation);
 

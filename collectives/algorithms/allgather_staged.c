@@ -51,7 +51,7 @@ void ronde_allgather_staged_start(struct ronde_operation *operation)
 static bool begin(struct ronde_operation *operation, struct staged_state *state)
 {
 	const struct ronde_plan *plan = &operation->plan;
-	if (!ronde_gather_allocate(operation, &state->result))
+	if (!ronde_gather_allocate(operation, ronde_staging_rows(plan), &state->result))
 		return false;
 	for (int m = 0; m < plan->n; m++) {
 		uint64_t chunks = ronde_chunk_count(ronde_gather_bytes(plan, m), plan->chunk_bytes);

@@ -11,8 +11,6 @@
  *   rank 2   result . b c . → . b c d → a b c d  unpacked = 8 (the others likewise)
  *   all      see 8, 8, 8, 8                      left     = 9
  */
-#include <string.h>
-
 #include "collectives/algorithms/algorithms.h"
 #include "collectives/algorithms/gather.h"
 #include "collectives/algorithms/lane.h"
@@ -22,8 +20,7 @@ enum gather_phase { ANNOUNCE, ALLOCATE, COPY, CLOSE };
 struct zero_copy_state {
 	enum gather_phase phase;
 	unsigned char *result;
-	int copied;  /* members whose rows are in the result */
-	uint64_t at; /* bytes of the next one's that are */
+	struct ronde_gather_copy copy;
 };
 RONDE_STATE_FITS(zero_copy_state);
 
@@ -32,29 +29,10 @@ void ronde_allgather_zero_copy_start(struct ronde_operation *operation)
 	*RONDE_STATE(operation, zero_copy_state) = (struct zero_copy_state){.phase = ANNOUNCE};
 }
 
-/* Copies some of the current member's rows. */
-static void copy_rows(const struct ronde_plan *plan, struct zero_copy_state *state, size_t *budget)
+static struct ronde_source source(const struct ronde_plan *plan, int member)
 {
-	int member = (plan->me + state->copied) % plan->n;
-	uint64_t bytes = ronde_gather_bytes(plan, member);
-	uint64_t before = 0;
-	for (int m = 0; m < member; m++)
-		before += ronde_gather_bytes(plan, m);
-
-	size_t now = (size_t)(bytes - state->at < *budget ? bytes - state->at : *budget);
-	if (now) {
-		const unsigned char *from =
-			(const unsigned char *)plan->pieces[0].inputs[member] + state->at;
-		unsigned char *to = state->result + before + state->at;
-		if (from != to)
-			memcpy(to, from, now);
-	}
-	state->at += now;
-	ronde_spend(budget, now);
-	if (state->at == bytes) {
-		state->copied++;
-		state->at = 0;
-	}
+	return (struct ronde_source){plan->pieces[0].inputs[member],
+				     ronde_gather_bytes(plan, member)};
 }
 
 enum ronde_progress ronde_allgather_zero_copy_step(struct ronde_operation *operation)
@@ -70,16 +48,13 @@ enum ronde_progress ronde_allgather_zero_copy_step(struct ronde_operation *opera
 		return RONDE_PROGRESS_SOME;
 	case ALLOCATE:
 		if (!ronde_gather_announced(plan) ||
-		    !ronde_gather_allocate(operation, &state->result))
+		    !ronde_gather_allocate(operation, ronde_staging_rows(plan), &state->result))
 			return RONDE_PROGRESS_NONE;
-		if (!state->result)
-			state->copied = plan->n;
 		state->phase = COPY;
 		return RONDE_PROGRESS_SOME;
 	case COPY:
-		while (state->copied < plan->n && budget)
-			copy_rows(plan, state, &budget);
-		if (state->copied == plan->n) {
+		if (!state->result ||
+		    ronde_gather_copied(plan, &state->copy, source, state->result, &budget)) {
 			ronde_lane_publish(plan, RONDE_UNPACKED, 1);
 			state->phase = CLOSE;
 		}

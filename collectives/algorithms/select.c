@@ -83,6 +83,16 @@ static bool is_reducescatter_staged(const struct ronde_plan *plan)
 	return is(plan, RONDE_KIND_REDUCESCATTER, RONDE_PATH_STAGED);
 }
 
+static bool is_alltoall_zero_copy(const struct ronde_plan *plan)
+{
+	return is(plan, RONDE_KIND_ALLTOALL, RONDE_PATH_ZERO_COPY);
+}
+
+static bool is_alltoall_staged(const struct ronde_plan *plan)
+{
+	return is(plan, RONDE_KIND_ALLTOALL, RONDE_PATH_STAGED);
+}
+
 static bool is_barrier(const struct ronde_plan *plan)
 {
 	return plan->kind == RONDE_KIND_BARRIER;
@@ -129,6 +139,12 @@ static const struct ronde_algorithm *const table[] = {
 	ROW("reducescatter-staged", "everybody's rows through staging, chunks pipelined",
 	    is_reducescatter_staged,
 	    ronde_reducescatter_staged_start, ronde_reducescatter_staged_step),
+	ROW("alltoall-zero-copy", "each rank copies its rows from all heaps",
+	    is_alltoall_zero_copy,
+	    ronde_alltoall_zero_copy_start, ronde_alltoall_zero_copy_step),
+	ROW("alltoall-staged", "everybody's rows through staging, chunks pipelined",
+	    is_alltoall_staged,
+	    ronde_alltoall_staged_start, ronde_alltoall_staged_step),
 	ROW("barrier", "everybody says that it has come",
 	    is_barrier,
 	    ronde_barrier_start, ronde_barrier_step),

@@ -320,12 +320,15 @@ typedef struct ronde_options {
 	const int64_t *shape; /**< ndim extents whose product is count; NULL: {count} */
 	double prescale;      /**< allreduce, reducescatter: multiplies every input */
 	double postscale;     /**< allreduce, reducescatter: multiplies the result */
+	/** alltoall: 0: splits that do not take all rows are an error; else: the rest stays unsent
+	 */
+	int partial_splits;
 } ronde_options;
 
 /** Defaults of ::ronde_options: all ranks, one dimension, no scaling. */
 #define RONDE_OPTIONS_INIT                                                                         \
 	{                                                                                          \
-		sizeof(ronde_options), 0, 0, NULL, 1.0, 1.0                                        \
+		sizeof(ronde_options), 0, 0, NULL, 1.0, 1.0, 0                                     \
 	}
 
 /**
@@ -362,18 +365,19 @@ RONDE_API int ronde_broadcast_async(const char *name, const void *input, void *o
 				    const ronde_options *options, ronde_handle *handle);
 
 /**
- * Gives the memory for an allgather's result, whose size is known only once all ranks have spoken.
- * Called at most once, before the operation completes, on the coordinator thread with no lock held;
- * not any more once the runtime has ended or the process is in exit(). It may call what a function
- * of ronde_handle_on_done() may. While it runs, operations make progress only in threads that wait.
+ * Gives the memory for an allgather's or alltoall's result, whose size is known only once all ranks
+ * have spoken. Called at most once, before the operation completes, on the coordinator thread with
+ * no lock held; not any more once the runtime has ended or the process is in exit(). It may call
+ * what a function of ronde_handle_on_done() may. While it runs, operations make progress only in
+ * threads that wait.
  * @return memory for `bytes` bytes, or NULL: the operation fails with RONDE_ERR_OUT_OF_MEMORY
  */
 typedef void *(*ronde_output_fn)(size_t bytes, void *arg);
 
 /**
- * Where an allgather puts its result. Start from {0}. It must live until the operation completes.
- * When the operation fails, memory that alloc gave stays in data, for the caller to free; memory of
- * malloc() is freed, and data is NULL.
+ * Where an allgather or alltoall puts its result. Start from {0}. It must live until the operation
+ * completes. When the operation fails, memory that alloc gave stays in data, for the caller to
+ * free; memory of malloc() is freed, and data is NULL.
  */
 typedef struct ronde_gathered {
 	void *data;            /**< in: memory, or NULL: malloc() (or alloc); out: the result */
@@ -382,7 +386,8 @@ typedef struct ronde_gathered {
 		alloc;   /**< in: used if data is NULL; NULL: malloc(), for the caller to free() */
 	void *alloc_arg; /**< in: passed to alloc */
 	int64_t rows;    /**< out: first extent of the result */
-	int64_t *rows_per_rank; /**< in: NULL or an array of one int64_t per member; out: filled */
+	int64_t *rows_per_rank; /**< in: NULL or an array of one int64_t per member; out: rows
+				   from each */
 } ronde_gathered;
 
 /**
@@ -399,6 +404,34 @@ RONDE_API int ronde_allgather(const char *name, const void *input, const int64_t
 RONDE_API int ronde_allgather_async(const char *name, const void *input, const int64_t *shape,
 				    int ndim, ronde_dtype dtype, ronde_gathered *output,
 				    const ronde_options *options, ronde_handle *handle);
+
+/**
+ * Sends rows of each rank's tensor to each: the first splits[0] to the set's first member, the next
+ * splits[1] to the second, … Every rank gets, in rank order, what all have for it; output's
+ * rows_per_rank are the received splits. First extents and splits may differ between ranks (0 is
+ * fine), the other extents must agree. Blocks.
+ * @param name    at most RONDE_MAX_NAME bytes; NULL: matched by order
+ * @param input   all rows: as many elements as shape says; may be NULL if that is 0
+ * @param shape   ndim extents, ndim ≥ 1; the first is the number of rows
+ * @param ndim    1 to RONDE_MAX_DIMS
+ * @param dtype   any type
+ * @param splits  rows for each member, ≥ 0, in all as many as there are (or see
+ * ronde_options.partial_splits); read before the function returns. NULL: as many for each, the
+ * number of rows being divisible by that of members
+ * @param nsplits number of splits: that of the set's members; 0 with splits NULL
+ * @param output  the result; data that is given may not overlap the input
+ * Errors: as ronde_allgather(); INVALID_ARGUMENT also for splits that do not fit.
+ */
+RONDE_API int ronde_alltoall(const char *name, const void *input, const int64_t *shape, int ndim,
+			     ronde_dtype dtype, const int64_t *splits, int nsplits,
+			     ronde_gathered *output);
+
+/** As ronde_alltoall(), with options (NULL: defaults; their shape and scales are ignored); returns
+ * at once and sets *handle. */
+RONDE_API int ronde_alltoall_async(const char *name, const void *input, const int64_t *shape,
+				   int ndim, ronde_dtype dtype, const int64_t *splits, int nsplits,
+				   ronde_gathered *output, const ronde_options *options,
+				   ronde_handle *handle);
 
 /**
  * The rows that member `member` of `members` gets of a reducescatter of `rows` rows: *count of them
