@@ -92,6 +92,7 @@ module ronde_c
     type(c_ptr) :: shape = c_null_ptr
     real(c_double) :: prescale = 1
     real(c_double) :: postscale = 1
+    integer(c_int) :: partial_splits = 0
   end type
 
   type, bind(c) :: c_gathered
@@ -373,6 +374,30 @@ module ronde_c
       type(c_ptr), value :: name, input
       integer(c_int64_t), intent(in) :: shape(*)
       integer(c_int), value :: ndim, dtype
+      type(c_gathered), intent(inout) :: output
+      type(c_options), intent(in), optional :: options
+      integer(c_int64_t), intent(out) :: handle
+      integer(c_int) :: status
+    end function
+
+    function c_alltoall(name, input, shape, ndim, dtype, splits, nsplits, output) &
+        bind(c, name="ronde_alltoall") result(status)
+      import :: c_gathered, c_int, c_int64_t, c_ptr
+      type(c_ptr), value :: name, input
+      integer(c_int64_t), intent(in) :: shape(*)
+      integer(c_int), value :: ndim, dtype, nsplits
+      integer(c_int64_t), intent(in), optional :: splits(*)
+      type(c_gathered), intent(inout) :: output
+      integer(c_int) :: status
+    end function
+
+    function c_alltoall_async(name, input, shape, ndim, dtype, splits, nsplits, output, options, &
+        handle) bind(c, name="ronde_alltoall_async") result(status)
+      import :: c_gathered, c_int, c_int64_t, c_options, c_ptr
+      type(c_ptr), value :: name, input
+      integer(c_int64_t), intent(in) :: shape(*)
+      integer(c_int), value :: ndim, dtype, nsplits
+      integer(c_int64_t), intent(in), optional :: splits(*)
       type(c_gathered), intent(inout) :: output
       type(c_options), intent(in), optional :: options
       integer(c_int64_t), intent(out) :: handle
