@@ -10,7 +10,7 @@ set -euo pipefail
 if [ "$(id -u)" = 0 ]; then
 	scratch=$(mktemp -d)
 	trap 'rm -rf "$scratch"' EXIT
-	project_files "*" | grep -v "^b[-a-z]*/meson-|^b/" | tar -cf - --files-from - | tar -C "$scratch" -xf -
+	project_files '*' | tar -cf - --files-from - | tar -C "$scratch" -xf -
 	chown -R nobody "$scratch"
 	cd "$scratch"
 	setpriv --reuid nobody --regid nogroup --clear-groups env -i HOME="$scratch" PATH=/usr/bin:/bin \
