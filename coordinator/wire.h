@@ -92,6 +92,7 @@ struct ronde_announcement {
 	uint8_t type;
 	uint8_t located : 1;    /* a struct ronde_location follows */
 	uint8_t again : 1;      /* the answer to an eviction notice */
+	uint8_t unused : 6;     /* 0 */
 	uint16_t name_bytes;    /* FULL, named */
 	uint32_t payload_bytes; /* the tensor's data, if it rides along */
 	uint32_t slot;          /* READY; SET: enum ronde_set_change */

@@ -245,6 +245,14 @@ END_TEST
 
 /* ---- what it is for ---- */
 
+static bool equal(const float *x, const float *y, int count)
+{
+	int i = 0;
+	while (i < count && x[i] == y[i])
+		i++;
+	return i == count;
+}
+
 static void meanings(struct rank *r)
 {
 	enum { N = 300 };
@@ -253,7 +261,7 @@ static void meanings(struct rank *r)
 	for (int i = 0; i < N; i++)
 		x[i] = (float)(i % 13) - 6;
 	must(allreduce(r, "same", x, y, N, RONDE_FLOAT32, RONDE_ADASUM), "same");
-	ck_assert_msg(memcmp(x, y, sizeof x) == 0, "the adasum of equal vectors is another one");
+	ck_assert_msg(equal(x, y, N), "the adasum of equal vectors is another one");
 	/* Vectors that have nothing in common: their sum. */
 	for (int i = 0; i < N; i++)
 		x[i] = i % r->size == r->rank ? (float)i : 0;
@@ -263,7 +271,7 @@ static void meanings(struct rank *r)
 	/* Nothing but zeros. */
 	memset(x, 0, sizeof x);
 	must(allreduce(r, "zeros", x, y, N, RONDE_FLOAT32, RONDE_ADASUM), "zeros");
-	ck_assert_msg(memcmp(x, y, sizeof x) == 0, "zeros do not stay");
+	ck_assert_msg(equal(x, y, N), "zeros do not stay");
 	/* Two at a time they cancel out: 1.5 x - 1.5 x. */
 	for (int i = 0; i < N; i++)
 		x[i] = (float)(r->rank % 2 ? -i : i);
