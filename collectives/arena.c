@@ -5,10 +5,12 @@
 #include <linux/futex.h>
 #include <math.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "collectives/bootstrap/wait.h"
 #include "collectives/status.h"
 
 /* Sections that different ranks write start on pages of their own, so that first touch places them.
@@ -49,6 +51,8 @@ void ronde_arena_format(void *memory, const struct ronde_arena_shape *shape)
 	header->version = RONDE_ARENA_VERSION;
 	header->bytes = ronde_arena_bytes(shape);
 	header->shape = *shape;
+	if (getrandom(&header->run, sizeof header->run, GRND_NONBLOCK) < 0)
+		header->run = ronde_nanoseconds() ^ (uint64_t)getpid() << 40;
 	header->magic = RONDE_ARENA_MAGIC;
 }
 

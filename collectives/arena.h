@@ -33,6 +33,7 @@ struct ronde_arena_header {
 	uint32_t version;
 	uint32_t pad;
 	uint64_t bytes;
+	uint64_t run; /* a random number: no other run of the runtime has it */
 	struct ronde_arena_shape shape;
 	/* First rank known to be gone: 0, or its global rank + 1, by compare-and-swap, so that all
 	 * blame the same. */
@@ -40,6 +41,8 @@ struct ronde_arena_header {
 	/* The rank that shut the runtime down, + 1: for ranks whose log ring the entry did not fit
 	 * into. */
 	_Atomic uint32_t closed;
+	/* The leader wants to hear when ranks became ready: it records a timeline. */
+	_Atomic uint32_t timed;
 };
 
 /* How far a rank's life has got, as it says itself. A killed rank says nothing more. */

@@ -16,6 +16,7 @@
 
 #include "collectives/arena.h"
 #include "collectives/kernels/kernels.h"
+#include "collectives/phase.h"
 
 #define RONDE_STEP_BYTES ((size_t)256 << 10)
 
@@ -78,8 +79,9 @@ struct ronde_plan {
 	 */
 	bool (*allocate)(void *arg, const int64_t *rows, void **memory, int *status);
 	void *allocate_arg;
-	int64_t rows;     /* allgather: my rows */
-	size_t row_bytes; /* allgather, alltoall: bytes of one row */
+	struct ronde_phases *phases; /* where times are noted, or NULL */
+	int64_t rows;                /* allgather: my rows */
+	size_t row_bytes;            /* allgather, alltoall: bytes of one row */
 	/* Alltoall, [n]: my rows for each member; room for what each has for me, and for where that
 	 * begins in its input (in rows). */
 	const int64_t *splits;

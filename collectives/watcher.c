@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -10,6 +9,7 @@
 
 #include "collectives/node_private.h"
 #include "collectives/status.h"
+#include "collectives/thread.h"
 
 struct ronde_watcher {
 	struct ronde_node *node;
@@ -52,19 +52,13 @@ static void *watch(void *arg)
 	}
 }
 
-/* The application's signals are the business of the application's threads. */
 static int start_thread(struct ronde_watcher *w)
 {
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int error = pthread_create(&w->thread, NULL, watch, w);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	int error = ronde_thread_create(&w->thread, "ronde-watcher", watch, w);
 	if (error)
 		return ronde_error(RONDE_ERR_SYSTEM,
 				   "no thread for noticing the death of other ranks: %s",
 				   strerror(error));
-	pthread_setname_np(w->thread, "ronde-watcher");
 	w->running = true;
 	return RONDE_OK;
 }

@@ -225,6 +225,10 @@ void ronde_leader_append(struct ronde_leader *l, const struct ronde_decision *d)
 	}
 	for (int m = 0; m < set->n; m++)
 		send(l, set->local[m], (size_t)(w.at - l->record));
+	for (int i = 0; i < d->nbatch; i++)
+		ronde_timeline_decided(l->context, set, l->batch[i], head->index,
+				       d->type == RONDE_ENTRY_ERROR ? RONDE_ERR_MISMATCH
+								    : RONDE_OK);
 }
 
 bool ronde_leader_append_notice(struct ronde_leader *l, int local_rank, struct ronde_slot_name slot,

@@ -19,6 +19,7 @@
 struct ronde_vote {
 	bool heard;
 	struct ronde_location location;
+	uint64_t ready_ns;            /* when the member was ready, or 0: nobody records that */
 	struct ronde_desc *other;     /* its description, if it is not the round's; else NULL */
 	struct ronde_ballot *pattern; /* unnamed: whose slot it came by, or NULL */
 };

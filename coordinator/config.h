@@ -75,6 +75,16 @@
 	X(zero_copy, BOOL, JOB, NULL, "yes", ANY,                                                  \
 	  "Whether operations on memory of ronde_alloc() work straight on it. no: they copy, as "  \
 	  "for ordinary memory.")                                                                  \
+	X(timeline, TEXT, RANK, "HOROVOD_TIMELINE", "", ANY,                                       \
+	  "File that a timeline of all operations is written to, see docs/timeline.md; empty or "  \
+	  "DYNAMIC: none before ronde_timeline_start(). %r stands for the rank, %h for the host, " \
+	  "%% for a percent sign.")                                                                \
+	X(timeline_ranks, CHOICE, RANK, NULL, "0", ONE_OF("0|all"),                                \
+	  "Which ranks write a timeline: rank 0, or all, each to a file of its own.")              \
+	X(timeline_mark_cycles, BOOL, RANK, "HOROVOD_TIMELINE_MARK_CYCLES", "no", ANY,             \
+	  "Whether the timeline has a mark for each time that the engine takes entries.")          \
+	X(timeline_buffer_bytes, SIZE, RANK, NULL, "4M", POWER_OF_TWO(256 << 10, 1 << 30),         \
+	  "Memory for what waits to be written to the timeline; what does not fit is dropped.")    \
 	X(test_no_memfd, BOOL, RANK, NULL, "no", ANY,                                              \
 	  "For tests: share memory as on kernels without memfd_create().")                         \
 	X(test_no_pidfd, BOOL, JOB, NULL, "no", ANY,                                               \

@@ -127,6 +127,8 @@ static int start(struct ronde_context *ctx, const struct ronde_config *config)
 	if (!status)
 		status = ronde_engine_init(&ctx->engine, (int)config->spin, cores);
 	if (!status)
+		status = ronde_timeline_init(&ctx->timeline);
+	if (!status)
 		status = open_rings(ctx);
 	if (!status)
 		status = ronde_watcher_start(&ctx->watcher, ctx->node, ronde_context_lost, ctx);
@@ -158,12 +160,14 @@ static int start(struct ronde_context *ctx, const struct ronde_config *config)
 static void release(struct ronde_context *ctx, bool clean)
 {
 	ronde_engine_join(ctx);
+	ronde_timeline_close(ctx);
 	ronde_watcher_stop(ctx->watcher);
 	ronde_leader_destroy(ctx->leader);
 	ronde_schedule_finish(&ctx->schedule);
 	ronde_request_pool_finish(&ctx->submissions.pool);
 	ronde_directory_finish(&ctx->submissions.directory);
 	ronde_process_sets_finish(&ctx->sets);
+	ronde_timeline_finish(&ctx->timeline);
 	ronde_engine_finish(&ctx->engine);
 	ronde_node_close(ctx->node);
 	if (ctx->bootstrap)
@@ -263,6 +267,7 @@ void ronde_context_leave(struct ronde_context *ctx)
 	atomic_compare_exchange_strong(&ctx->node->arena.ranks[ctx->node->local_rank].life,
 				       &running, RONDE_LIFE_EXITING);
 	ronde_context_give_up(ctx);
+	ronde_timeline_close(ctx);
 }
 
 void ronde_context_lost(int rank, void *context)

@@ -89,7 +89,7 @@ bool ronde_control_say(struct ronde_context *ctx, const struct ronde_request *r)
 	void *record = ronde_ring_reserve(ring, ronde_announcement_bytes(&head, NULL));
 	if (!record)
 		return false;
-	ronde_announcement_write(record, &head, NULL, NULL, NULL, r->input);
+	ronde_announcement_write(record, &head, NULL, NULL, NULL, 0, r->input);
 	ronde_ring_publish(ring);
 	return true;
 }

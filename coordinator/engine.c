@@ -3,7 +3,6 @@
 
 #include <linux/futex.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -11,6 +10,7 @@
 
 #include "collectives/bootstrap/wait.h"
 #include "collectives/status.h"
+#include "collectives/thread.h"
 #include "coordinator/context.h"
 #include "coordinator/floating.h"
 #include "coordinator/leader.h"
@@ -402,11 +402,7 @@ void ronde_engine_finish(struct ronde_engine *e)
 int ronde_engine_start(struct ronde_context *ctx)
 {
 	struct ronde_engine *e = &ctx->engine;
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int error = pthread_create(&e->thread, NULL, coordinator_thread, ctx);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	int error = ronde_thread_create(&e->thread, "ronde", coordinator_thread, ctx);
 	if (error)
 		return ronde_error(RONDE_ERR_SYSTEM, "cannot start the coordinator thread: %s",
 				   strerror(error));

@@ -135,6 +135,7 @@ static int count_vote(struct ronde_leader *l, struct ronde_ballot *b, int member
 		b->round = *desc;
 	vote->heard = true;
 	vote->location = h->location;
+	vote->ready_ns = h->ready_ns;
 	if (!ronde_desc_equal(&b->round, desc)) {
 		b->disagreed = true;
 		if (!(vote->other = malloc(sizeof *vote->other)))

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "collectives/status.h"
+#include "coordinator/path.h"
 
 /* Longest message and longest line with prefix and indentation; longer ones end in "…". */
 #define MESSAGE_BYTES 8192
@@ -26,44 +27,11 @@ const char *ronde_log_level_name(int level)
 	return level >= 0 && level < (int)(sizeof names / sizeof *names) ? names[level] : "?";
 }
 
-/* Replaces %r, %h and %% in the pattern. */
-static int expand_path(char *path, size_t bytes, const char *pattern, int rank, const char *host)
-{
-	size_t used = 0;
-	for (const char *p = pattern; *p; p++) {
-		char number[16], one[2] = {*p, 0};
-		const char *part = one;
-		if (*p == '%') {
-			snprintf(number, sizeof number, "%d", rank);
-			p++;
-			if (*p == 'r')
-				part = number;
-			else if (*p == 'h')
-				part = host;
-			else if (*p != '%')
-				return ronde_error(
-					RONDE_ERR_CONFIGURATION,
-					"RONDE_LOG_FILE is \"%s\": a %% may only be followed by r "
-					"(rank), h (host) or another %%",
-					pattern);
-		}
-		size_t length = strlen(part);
-		if (used + length >= bytes)
-			return ronde_error(
-				RONDE_ERR_CONFIGURATION,
-				"RONDE_LOG_FILE is \"%s\": the path is longer than %zu bytes",
-				pattern, bytes - 1);
-		memcpy(path + used, part, length);
-		used += length;
-	}
-	path[used] = 0;
-	return RONDE_OK;
-}
-
 static int open_file(struct ronde_log *log, const char *pattern)
 {
 	char path[PATH_MAX];
-	int status = expand_path(path, sizeof path, pattern, log->rank, log->host);
+	int status = ronde_path_expand(path, sizeof path, pattern, log->rank, log->host,
+				       "RONDE_LOG_FILE", RONDE_ERR_CONFIGURATION);
 	if (status != RONDE_OK)
 		return status;
 	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);

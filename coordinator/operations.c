@@ -107,6 +107,7 @@ void ronde_active_start(struct ronde_context *ctx, struct ronde_active *a)
 
 static void complete(struct ronde_context *ctx, struct ronde_active *a)
 {
+	ronde_timeline_executed(ctx, a, a->operation.status);
 	pthread_mutex_lock(&ctx->submissions.lock);
 	for (size_t i = 0; i < a->operation.plan.npieces; i++) {
 		struct ronde_request *r = a->requests[i];
@@ -126,6 +127,8 @@ bool ronde_schedule_step(struct ronde_context *ctx)
 		struct ronde_active *a = *at;
 		enum ronde_progress progress = a->operation.algorithm->step(&a->operation);
 		some |= progress != RONDE_PROGRESS_NONE;
+		if (progress == RONDE_PROGRESS_NONE)
+			ronde_phase_enter(a->operation.plan.phases, RONDE_PHASE_WAIT);
 		if (progress != RONDE_PROGRESS_DONE) {
 			at = &a->next;
 			continue;
@@ -150,6 +153,7 @@ static void set_life(struct ronde_context *ctx, enum ronde_life life)
 static void end(struct ronde_context *ctx, int status, const char *text)
 {
 	ctx->schedule.state = RONDE_SCHEDULE_ENDED;
+	ronde_timeline_end(ctx, status);
 	ronde_submit_end(ctx, status, text);
 	ronde_engine_completed(ctx);
 	atomic_store_explicit(&ctx->schedule.ended, true, memory_order_release);

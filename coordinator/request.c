@@ -59,6 +59,7 @@ struct ronde_request *ronde_request_new(struct ronde_request_pool *pool)
 	r->tensor = NULL;
 	r->gathered = NULL;
 	r->splits = NULL;
+	r->ready_ns = 0;
 	r->allocated = NULL;
 	r->hold_input = r->hold_output = false;
 	r->again = r->backlogged = r->answered = r->in_call = false;

@@ -56,6 +56,7 @@ struct ronde_request {
 	ronde_gathered *gathered;     /* allgather, alltoall */
 	int64_t rows;                 /* allgather: mine */
 	int64_t *splits;              /* alltoall: [3 × members], see ronde_plan */
+	uint64_t ready_ns;            /* when it was submitted, or 0: nobody records that */
 	void *allocated;              /* allgather: result's memory that is Ronde's until success */
 
 	struct ronde_slot_name announced; /* READY by this slot; slot NO_SLOT: in full */

@@ -96,19 +96,21 @@ static bool announce_again(struct ronde_context *ctx, const struct ronde_entry_v
 /* ---- executing; under the submit lock ---- */
 
 static void complete_carried(struct ronde_context *ctx, const struct ronde_entry_view *p,
-			     struct ronde_request *const *requests)
+			     const struct ronde_active *a)
 {
 	const unsigned char *result = p->payload;
 	for (uint32_t i = 0; i < p->head->items; i++) {
-		struct ronde_request *r = requests[i];
+		struct ronde_request *r = a->requests[i];
 		if (r->bytes && p->like.kind != RONDE_KIND_BARRIER) {
 			if (r->result.count)
 				memcpy(r->output, result + r->result.first, r->result.count);
 			result += ronde_wire_pad(r->bytes);
 		}
 		ronde_count(&ctx->counters.bytes, r->bytes);
-		ronde_submit_complete(ctx, r, RONDE_OK, NULL);
 	}
+	ronde_timeline_executed(ctx, a, RONDE_OK);
+	for (uint32_t i = 0; i < p->head->items; i++)
+		ronde_submit_complete(ctx, a->requests[i], RONDE_OK, NULL);
 	ronde_count(&ctx->counters.entries_carried, 1);
 }
 
@@ -165,6 +167,7 @@ static void fill_plan(struct ronde_context *ctx, struct ronde_active *a,
 					     .postscale = like->postscale,
 					     .divisor = set->size},
 				    .chunk_bytes = p->head->chunk_bytes,
+				    .phases = plan->phases,
 				    .pieces = a->pieces,
 				    .npieces = p->head->items};
 	if (like->kind == RONDE_KIND_BROADCAST)
@@ -197,8 +200,12 @@ static void execute(struct ronde_context *ctx, const struct ronde_entry_view *p,
 		  (unsigned long long)p->head->chunk_bytes);
 	ronde_count(&ctx->counters.entries, 1);
 	ronde_count(&ctx->counters.tensors, items);
+	a->index = p->head->index;
+	a->operation.plan.path = (enum ronde_path)p->head->path;
+	a->operation.plan.npieces = items;
+	a->operation.plan.phases = ronde_timeline_begin(ctx, &a->phases);
 	if (p->head->path == RONDE_PATH_CARRIED) {
-		complete_carried(ctx, p, a->requests);
+		complete_carried(ctx, p, a);
 		ronde_active_put(ctx, a);
 		return;
 	}
@@ -210,7 +217,6 @@ static void execute(struct ronde_context *ctx, const struct ronde_entry_view *p,
 							  : &ctx->counters.entries_staged,
 		    1);
 	fill_plan(ctx, a, p);
-	a->index = p->head->index;
 	ronde_active_start(ctx, a);
 }
 
@@ -244,6 +250,9 @@ static int take_items(struct ronde_context *ctx, struct ronde_process_set *set,
 		if (!a->requests[i] || !is_meant(a->requests[i], p, &p->items[i]))
 			goto not_taken;
 		a->requests[i]->answered = true;
+		ronde_timeline_answered(ctx, a->requests[i], p->head->index,
+					p->head->type == RONDE_ENTRY_DATA ? RONDE_OK
+									  : RONDE_ERR_MISMATCH);
 	}
 	if (p->head->type == RONDE_ENTRY_DATA) {
 		execute(ctx, p, a);
@@ -315,6 +324,8 @@ bool ronde_schedule_consume(struct ronde_context *ctx)
 	const void *record;
 	while (ctx->schedule.state == RONDE_SCHEDULE_RUNNING &&
 	       (record = ronde_ring_peek(&ctx->schedule.log, &bytes))) {
+		if (!some)
+			ronde_timeline_cycle(ctx);
 		some = true;
 		int status = take_entry(ctx, record, bytes);
 		if (status) {

@@ -18,7 +18,8 @@ struct ronde_process_set;
 struct ronde_active {
 	struct ronde_operation operation;
 	struct ronde_active *next;
-	uint64_t index; /* in the log */
+	uint64_t index;             /* in the log */
+	struct ronde_phases phases; /* what it spends its time with, if somebody records that */
 	struct ronde_context *context;
 	struct ronde_gathered_call gathered; /* allgather: asks the application for memory */
 	struct ronde_process_set *set;       /* held while it is in use */

@@ -66,6 +66,7 @@ static bool say(struct ronde_context *ctx, struct ronde_request *r)
 		.type = full ? RONDE_ANNOUNCE_FULL : RONDE_ANNOUNCE_READY,
 		.located = !payload && (r->hold_input || r->hold_output),
 		.again = r->again,
+		.timed = r->ready_ns != 0,
 		.name_bytes = full && r->tensor ? r->tensor->key.head.name_bytes : 0,
 		.payload_bytes = payload ? (uint32_t)r->bytes : 0,
 		.slot = slot.slot,
@@ -75,7 +76,7 @@ static bool say(struct ronde_context *ctx, struct ronde_request *r)
 	if (!record)
 		return false;
 	ronde_announcement_write(record, &head, &r->desc, r->tensor ? r->tensor->key.name : NULL,
-				 &r->location, r->input);
+				 &r->location, r->ready_ns, r->input);
 	r->announced = slot;
 	r->again = false;
 	ronde_ring_publish(&s->ring);
@@ -103,7 +104,7 @@ static bool say_shutdown(struct ronde_submissions *s)
 	void *record = ronde_ring_reserve(&s->ring, ronde_announcement_bytes(&head, NULL));
 	if (!record)
 		return false;
-	ronde_announcement_write(record, &head, NULL, NULL, NULL, NULL);
+	ronde_announcement_write(record, &head, NULL, NULL, NULL, 0, NULL);
 	ronde_ring_publish(&s->ring);
 	s->shutdown_said = true;
 	return true;
@@ -322,6 +323,7 @@ int ronde_submit(struct ronde_context *ctx, const struct ronde_submission *sub,
 		free(splits);
 		return status;
 	}
+	r->ready_ns = ronde_timeline_ready(ctx);
 	r->desc = sub->desc;
 	r->splits = splits;
 	r->input = sub->input;
@@ -362,6 +364,8 @@ void ronde_submit_complete(struct ronde_context *ctx, struct ronde_request *r, i
 		ronde_request_text(r, name, sizeof name);
 		ronde_log(ctx->log, TRACE, "completed \"%s\": %s", name, ronde_status_name(status));
 	}
+	if (!r->answered)
+		ronde_timeline_answered(ctx, r, RONDE_TIMELINE_NO_ENTRY, status);
 	r->status = status;
 	if (status && text)
 		r->message = strdup(text);

@@ -9,12 +9,15 @@ size_t ronde_announcement_bytes(const struct ronde_announcement *head,
 		bytes += ronde_desc_bytes(desc) + ronde_wire_pad(head->name_bytes);
 	if (head->located)
 		bytes += sizeof(struct ronde_location);
+	if (head->timed)
+		bytes += sizeof(uint64_t);
 	return bytes + ronde_wire_pad(head->payload_bytes);
 }
 
 void ronde_announcement_write(void *record, const struct ronde_announcement *head,
 			      const struct ronde_desc *desc, const char *name,
-			      const struct ronde_location *location, const void *payload)
+			      const struct ronde_location *location, uint64_t ready_ns,
+			      const void *payload)
 {
 	struct ronde_writer w = {
 		record, (unsigned char *)record + ronde_announcement_bytes(head, desc), false};
@@ -25,6 +28,8 @@ void ronde_announcement_write(void *record, const struct ronde_announcement *hea
 	}
 	if (head->located)
 		ronde_write(&w, location, sizeof *location);
+	if (head->timed)
+		ronde_write(&w, &ready_ns, sizeof ready_ns);
 	ronde_write(&w, payload, head->payload_bytes);
 }
 
@@ -67,6 +72,12 @@ bool ronde_announcement_read(const void *record, size_t bytes, struct ronde_hear
 		const void *location = ronde_read(&r, sizeof heard->location);
 		if (location)
 			memcpy(&heard->location, location, sizeof heard->location);
+	}
+	heard->ready_ns = 0;
+	if (heard->head.timed) {
+		const void *ready = ronde_read(&r, sizeof heard->ready_ns);
+		if (ready)
+			memcpy(&heard->ready_ns, ready, sizeof heard->ready_ns);
 	}
 	heard->payload = ronde_read(&r, heard->head.payload_bytes);
 	return !r.failed && r.at == r.end;

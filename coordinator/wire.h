@@ -74,8 +74,8 @@ bool ronde_desc_read(struct ronde_reader *r, struct ronde_desc *desc);
 /* ---- announcements ---- */
 
 enum ronde_announcement_type {
-	RONDE_ANNOUNCE_FULL = 1,     /* head, description, name, [locations], payload */
-	RONDE_ANNOUNCE_READY = 2,    /* head, [locations], payload */
+	RONDE_ANNOUNCE_FULL = 1,     /* head, description, name, [locations], [time], payload */
+	RONDE_ANNOUNCE_READY = 2,    /* head, [locations], [time], payload */
 	RONDE_ANNOUNCE_SHUTDOWN = 3, /* head */
 	RONDE_ANNOUNCE_SET = 4,      /* head with slot and generation, ranks as payload */
 	RONDE_ANNOUNCE_JOIN = 5,     /* head */
@@ -92,7 +92,8 @@ struct ronde_announcement {
 	uint8_t type;
 	uint8_t located : 1;    /* a struct ronde_location follows */
 	uint8_t again : 1;      /* the answer to an eviction notice */
-	uint8_t unused : 6;     /* 0 */
+	uint8_t timed : 1;      /* then the time at which the rank was ready */
+	uint8_t unused : 5;     /* 0 */
 	uint16_t name_bytes;    /* FULL, named */
 	uint32_t payload_bytes; /* the tensor's data, if it rides along */
 	uint32_t slot;          /* READY; SET: enum ronde_set_change */
@@ -115,16 +116,19 @@ struct ronde_heard {
 	struct ronde_desc desc; /* FULL */
 	struct ronde_key key;   /* FULL */
 	struct ronde_location location;
+	uint64_t ready_ns; /* 0: not said */
 	const unsigned char *payload;
 };
 
 /* Bytes of the record that ronde_announcement_write() writes. */
 size_t ronde_announcement_bytes(const struct ronde_announcement *head,
 				const struct ronde_desc *desc);
-/* desc and name only for FULL, location only if located, payload only if payload_bytes. */
+/* desc and name only for FULL, location only if located, ready_ns only if timed, payload only if
+ * payload_bytes. */
 void ronde_announcement_write(void *record, const struct ronde_announcement *head,
 			      const struct ronde_desc *desc, const char *name,
-			      const struct ronde_location *location, const void *payload);
+			      const struct ronde_location *location, uint64_t ready_ns,
+			      const void *payload);
 /* False if the record is damaged. */
 bool ronde_announcement_read(const void *record, size_t bytes, struct ronde_heard *heard);
 

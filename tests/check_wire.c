@@ -11,6 +11,7 @@ struct said {
 	struct ronde_desc desc;
 	char name[RONDE_MAX_NAME + 1];
 	struct ronde_location location;
+	uint64_t ready_ns;
 	unsigned char payload[4096];
 };
 
@@ -19,7 +20,8 @@ static size_t random_announcement(unsigned *seed, struct said *s, unsigned char 
 	bool full = below(seed, 2);
 	s->head = (struct ronde_announcement){
 		.type = full ? RONDE_ANNOUNCE_FULL : RONDE_ANNOUNCE_READY,
-		.located = (uint8_t)below(seed, 2),
+		.located = below(seed, 2) & 1,
+		.timed = below(seed, 2) & 1,
 		.payload_bytes = below(seed, 2) ? (uint32_t)below(seed, sizeof s->payload) : 0,
 		.slot = (uint32_t)rand_r(seed),
 		.generation = (uint32_t)rand_r(seed)};
@@ -29,9 +31,11 @@ static size_t random_announcement(unsigned *seed, struct said *s, unsigned char 
 	else
 		s->head.ordinal = below(seed, UINT64_MAX);
 	s->location = (struct ronde_location){below(seed, UINT64_MAX), below(seed, UINT64_MAX)};
+	s->ready_ns = 1 + below(seed, UINT64_MAX - 1);
 	random_bytes(seed, s->payload, s->head.payload_bytes);
 	size_t bytes = ronde_announcement_bytes(&s->head, &s->desc);
-	ronde_announcement_write(record, &s->head, &s->desc, s->name, &s->location, s->payload);
+	ronde_announcement_write(record, &s->head, &s->desc, s->name, &s->location, s->ready_ns,
+				 s->payload);
 	return bytes;
 }
 
@@ -44,6 +48,8 @@ static const char *compare(const struct said *s, const struct ronde_heard *h)
 		return "head";
 	if (memcmp(location, &h->location, sizeof *location) != 0)
 		return "location";
+	if (h->ready_ns != (s->head.timed ? s->ready_ns : 0))
+		return "time";
 	if (memcmp(s->payload, h->payload, s->head.payload_bytes) != 0)
 		return "payload";
 	if (s->head.type != RONDE_ANNOUNCE_FULL)
@@ -108,7 +114,7 @@ START_TEST(long_names)
 	memset(name, 'n', sizeof name);
 	for (uint16_t n = RONDE_MAX_NAME - 1; n < RONDE_MAX_NAME + 3; n++) {
 		struct ronde_announcement head = {.type = RONDE_ANNOUNCE_FULL, .name_bytes = n};
-		ronde_announcement_write(record, &head, &desc, name, NULL, NULL);
+		ronde_announcement_write(record, &head, &desc, name, NULL, 0, NULL);
 		bool taken =
 			ronde_announcement_read(record, ronde_announcement_bytes(&head, &desc), &h);
 		ck_assert_int_eq(taken, n <= RONDE_MAX_NAME);
@@ -151,10 +157,10 @@ START_TEST(descriptions_refused)
 	bad[4].dims[1] = INT64_C(1) << 41; /* 2^64 bytes */
 	bad[5].dims[1] = INT64_C(1) << 40; /* 2^63 bytes */
 	struct ronde_heard h;
-	ronde_announcement_write(record, &head, &good, NULL, NULL, NULL);
+	ronde_announcement_write(record, &head, &good, NULL, NULL, 0, NULL);
 	ck_assert(ronde_announcement_read(record, ronde_announcement_bytes(&head, &good), &h));
 	for (int i = 0; i < 6; i++) {
-		ronde_announcement_write(record, &head, &bad[i], NULL, NULL, NULL);
+		ronde_announcement_write(record, &head, &bad[i], NULL, NULL, 0, NULL);
 		ck_assert_msg(!ronde_announcement_read(
 				      record, ronde_announcement_bytes(&head, &bad[i]), &h),
 			      "description %d", i);

@@ -25,6 +25,7 @@ static struct {
 	_Atomic uint32_t inside;  /* functions that use the context; CLOSED: no more may */
 	struct ronde_context *context;
 	struct ronde_log log; /* for ever: its function may be set before, between and after */
+	int lives;            /* contexts started */
 	bool hooked;          /* exit and fork handlers are installed */
 	_Atomic bool forked;  /* this is a child of the process that initialised */
 	pthread_mutex_t heap_lock;
@@ -263,6 +264,7 @@ static int start(const ronde_init_options *given)
 		ronde_context_destroy(context);
 		return status;
 	}
+	ronde_timeline_configure(context, ++state.lives);
 	install_hooks();
 	open_context(context);
 	return RONDE_OK;

@@ -163,7 +163,7 @@ module ronde
   public :: ronde_allreduce, ronde_allreduce_async, ronde_broadcast, ronde_broadcast_async
   public :: ronde_reducescatter, ronde_reducescatter_async, ronde_share
   public :: ronde_allgather, ronde_barrier, ronde_barrier_async, ronde_broadcast_text
-  public :: ronde_get_counters, c_counters
+  public :: ronde_get_counters, c_counters, ronde_timeline_start, ronde_timeline_stop
   public :: RONDE_OK, RONDE_ERR_NOT_INITIALIZED, RONDE_ERR_INVALID_ARGUMENT, &
     RONDE_ERR_UNKNOWN_HANDLE, RONDE_ERR_DUPLICATE_NAME, RONDE_ERR_MISMATCH, RONDE_ERR_SHUTDOWN, &
     RONDE_ERR_PEER_LOST, RONDE_ERR_OUT_OF_MEMORY, RONDE_ERR_CONFIGURATION, RONDE_ERR_LAUNCHER, &
@@ -389,6 +389,25 @@ contains
     number = c_process_set_ids(sets, size(sets, kind=c_size_t))
     if (number < size(sets)) sets = sets(:max(number, 0))
   end function
+
+  subroutine ronde_timeline_start(path, all_ranks, mark_cycles, status)
+    character(*), intent(in) :: path
+    logical, optional, intent(in) :: all_ranks, mark_cycles
+    integer(c_int), optional, intent(out) :: status
+    type(c_timeline_options), target :: options
+    character(kind=c_char), target :: text(len(path) + 1)
+
+    text = with_zero(path)
+    options%size = c_sizeof(options)
+    if (present(all_ranks)) options%all_ranks = merge(1, 0, all_ranks)
+    if (present(mark_cycles)) options%mark_cycles = merge(1, 0, mark_cycles)
+    call finish(c_timeline_start(c_loc(text), c_loc(options)), status)
+  end subroutine
+
+  subroutine ronde_timeline_stop(status)
+    integer(c_int), optional, intent(out) :: status
+    call finish(c_timeline_stop(), status)
+  end subroutine
 
   ! ---- memory ----
 

@@ -122,6 +122,12 @@ module ronde_c
     type(c_ptr) :: name = c_null_ptr
   end type
 
+  type, bind(c) :: c_timeline_options
+    integer(c_size_t) :: size = 0
+    integer(c_int) :: all_ranks = 0
+    integer(c_int) :: mark_cycles = 0
+  end type
+
   type, bind(c) :: c_counters
     integer(c_size_t) :: size = 0
     integer(c_int64_t) :: submitted = 0
@@ -513,6 +519,19 @@ module ronde_c
     function c_get_counters(counters) bind(c, name="ronde_get_counters") result(status)
       import :: c_counters, c_int
       type(c_counters), intent(inout) :: counters
+      integer(c_int) :: status
+    end function
+
+    ! options: of c_timeline_options, or c_null_ptr
+    function c_timeline_start(path, options) bind(c, name="ronde_timeline_start") result(status)
+      import :: c_int, c_ptr
+      type(c_ptr), value :: path
+      type(c_ptr), value :: options
+      integer(c_int) :: status
+    end function
+
+    function c_timeline_stop() bind(c, name="ronde_timeline_stop") result(status)
+      import :: c_int
       integer(c_int) :: status
     end function
 

@@ -124,6 +124,7 @@ static bool pack(const struct ronde_plan *plan, struct staged_state *state, size
 	    !ronde_lane_all_reached(plan, RONDE_UNPACKED, g + 1 - RONDE_STAGING_SLOTS))
 		return false;
 
+	ronde_phase_enter(plan->phases, RONDE_PHASE_PACK);
 	const unsigned char *input = plan->pieces[0].input;
 	uint64_t first = first_block(state, g), end = end_block(state, g);
 	while ((at->block = next_block(plan, at->block, end, false)) < end && *budget) {
@@ -189,6 +190,7 @@ static bool work(const struct ronde_plan *plan, struct staged_state *state, size
 	if (pass && first == 0 && at->block == 0 && !begin_pass(plan, state, pass))
 		return false;
 
+	ronde_phase_enter(plan->phases, RONDE_PHASE_REDUCE);
 	while ((at->block = next_block(plan, at->block, end, true)) < end && *budget) {
 		work_block(plan, state, g, at->block);
 		ronde_spend(budget, block_bytes(plan) * (size_t)plan->n);
@@ -220,6 +222,7 @@ static bool unpack(const struct ronde_plan *plan, struct staged_state *state, si
 		int from = owner(plan, at->block);
 		if (!ronde_lane_reached(plan, from, RONDE_REDUCED, at->g + 1))
 			return worked;
+		ronde_phase_enter(plan->phases, RONDE_PHASE_UNPACK);
 		memcpy(output + at->block * block_bytes(plan),
 		       area(plan, g, from) + (at->block - first) * block_bytes(plan),
 		       block_count(plan, at->block) * plan->element);

@@ -86,6 +86,7 @@ enum ronde_progress ronde_adasum_zero_copy_step(struct ronde_operation *operatio
 
 	switch (state->phase) {
 	case BEGIN_PASS:
+		ronde_phase_enter(plan->phases, RONDE_PHASE_REDUCE);
 		state->block = (uint64_t)plan->me;
 		if (state->level < levels)
 			memset(ronde_adasum_sums(plan, plan->me, state->level), 0,

@@ -87,6 +87,7 @@ static bool pack(const struct ronde_plan *plan, struct staged_state *state, size
 	    !ronde_lane_all_reached(plan, RONDE_UNPACKED, k + 1 - RONDE_STAGING_SLOTS))
 		return false;
 
+	ronde_phase_enter(plan->phases, RONDE_PHASE_PACK);
 	uint64_t left = chunk_bytes(plan, plan->me, k) - state->pack_at;
 	size_t now = (size_t)(left < *budget ? left : *budget);
 	memcpy(ronde_staging_area(plan, k, plan->me) + state->pack_at,
@@ -132,6 +133,7 @@ static bool unpack(const struct ronde_plan *plan, struct staged_state *state, si
 			from = (const unsigned char *)plan->pieces[0].input + at;
 		else if (!ronde_lane_reached(plan, m, RONDE_PACKED, k + 2))
 			return false;
+		ronde_phase_enter(plan->phases, RONDE_PHASE_UNPACK);
 		if (from != to)
 			memcpy(to, from, now);
 	}

@@ -53,6 +53,7 @@ enum ronde_progress ronde_allgather_zero_copy_step(struct ronde_operation *opera
 		state->phase = COPY;
 		return RONDE_PROGRESS_SOME;
 	case COPY:
+		ronde_phase_enter(plan->phases, RONDE_PHASE_COPY);
 		if (!state->result ||
 		    ronde_gather_copied(plan, &state->copy, source, state->result, &budget)) {
 			ronde_lane_publish(plan, RONDE_UNPACKED, 1);

@@ -50,6 +50,7 @@ static bool pack(const struct ronde_plan *plan, struct direct_state *state, size
 	    !ronde_lane_all_reached(plan, RONDE_UNPACKED, c + 1 - RONDE_STAGING_SLOTS))
 		return false;
 
+	ronde_phase_enter(plan->phases, RONDE_PHASE_PACK);
 	struct ronde_range chunk = ronde_layout_chunk(state->total, plan->chunk_bytes, c);
 	unsigned char *area = ronde_staging_area(plan, c, plan->me);
 	while (state->pack.at < chunk.end && *budget) {
@@ -84,6 +85,7 @@ static bool reduce(const struct ronde_plan *plan, struct direct_state *state, si
 	if (c == state->packed || !ronde_lane_all_reached(plan, RONDE_PACKED, c + 1))
 		return false;
 
+	ronde_phase_enter(plan->phases, RONDE_PHASE_REDUCE);
 	struct ronde_range chunk = ronde_layout_chunk(state->total, plan->chunk_bytes, c);
 	size_t ranks = (size_t)plan->n;
 	while (state->reduce.at < chunk.end && *budget) {

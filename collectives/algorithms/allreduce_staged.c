@@ -80,6 +80,7 @@ static bool pack(const struct ronde_plan *plan, struct staged_state *state, size
 	    !ronde_lane_all_reached(plan, RONDE_UNPACKED, c + 1 - RONDE_STAGING_SLOTS))
 		return false;
 
+	ronde_phase_enter(plan->phases, RONDE_PHASE_PACK);
 	struct ronde_range chunk = ronde_layout_chunk(state->total, plan->chunk_bytes, c);
 	struct ronde_range mine = ronde_slice(chunk, plan->n, plan->me);
 	unsigned char *area = ronde_staging_area(plan, c, plan->me);
@@ -127,6 +128,7 @@ static bool reduce(const struct ronde_plan *plan, struct staged_state *state, si
 	if (c == state->pack.chunk || !ronde_lane_all_reached(plan, RONDE_PACKED, c + 1))
 		return false;
 
+	ronde_phase_enter(plan->phases, RONDE_PHASE_REDUCE);
 	struct ronde_range chunk = ronde_layout_chunk(state->total, plan->chunk_bytes, c);
 	struct ronde_range mine = ronde_slice(chunk, plan->n, plan->me);
 	size_t ranks = (size_t)plan->n;
@@ -166,6 +168,7 @@ static bool unpack(const struct ronde_plan *plan, struct staged_state *state, si
 		}
 		if (!ronde_lane_reached(plan, owner, RONDE_REDUCED, c + 1))
 			return worked;
+		ronde_phase_enter(plan->phases, RONDE_PHASE_UNPACK);
 		struct ronde_span span = ronde_walk_next(&phase->walk, plan, slice.end, *budget);
 		memcpy((unsigned char *)span.piece->output + span.offset,
 		       ronde_staging_area(plan, c, owner) + (at - chunk.begin), span.bytes);

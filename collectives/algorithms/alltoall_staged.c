@@ -138,6 +138,7 @@ static bool pack(const struct ronde_plan *plan, struct staged_state *state, size
 	    !ronde_lane_all_reached(plan, RONDE_UNPACKED, c + 1 - RONDE_STAGING_SLOTS))
 		return false;
 
+	ronde_phase_enter(plan->phases, RONDE_PHASE_PACK);
 	uint64_t end = cells_end(state, state->packed);
 	while (state->cell < end && *budget)
 		pack_cell(plan, state, budget);
@@ -159,6 +160,7 @@ static bool unpack_cell(const struct ronde_plan *plan, struct staged_state *stat
 	size_t now = (size_t)(left < *budget ? left : *budget);
 	if (now && !ronde_lane_reached(plan, m, RONDE_PACKED, slot + 1))
 		return false;
+	ronde_phase_enter(plan->phases, RONDE_PHASE_UNPACK);
 	if (now)
 		memcpy(state->result + state->before + part.begin + state->at,
 		       ronde_cell_area(plan, state->splits.cells, slot, m, cell) + state->at, now);

@@ -63,6 +63,7 @@ enum ronde_progress ronde_alltoall_zero_copy_step(struct ronde_operation *operat
 		state->phase = COPY;
 		return RONDE_PROGRESS_SOME;
 	case COPY:
+		ronde_phase_enter(plan->phases, RONDE_PHASE_COPY);
 		if (!state->result ||
 		    ronde_gather_copied(plan, &state->copy, source, state->result, &budget)) {
 			ronde_lane_publish(plan, RONDE_UNPACKED, chunks + 1);

@@ -65,6 +65,7 @@ static void work(const struct ronde_plan *plan, struct staged_state *state, size
 	struct ronde_range chunk = ronde_layout_chunk(state->total, plan->chunk_bytes, c);
 	unsigned char *area = ronde_staging_area(plan, c, plan->root);
 
+	ronde_phase_enter(plan->phases, root ? RONDE_PHASE_PACK : RONDE_PHASE_UNPACK);
 	while (state->walk.at < chunk.end && *budget) {
 		unsigned char *at = area + (state->walk.at - chunk.begin);
 		struct ronde_span span = ronde_walk_next(&state->walk, plan, chunk.end, *budget);

@@ -33,6 +33,8 @@ void ronde_broadcast_zero_copy_start(struct ronde_operation *operation)
 static void copy(const struct ronde_plan *plan, struct zero_copy_state *state)
 {
 	size_t budget = RONDE_STEP_BYTES;
+
+	ronde_phase_enter(plan->phases, RONDE_PHASE_COPY);
 	while (state->walk.at < state->total && budget) {
 		struct ronde_span span = ronde_walk_next(&state->walk, plan, state->total, budget);
 		const unsigned char *from = span.piece->inputs[plan->root];

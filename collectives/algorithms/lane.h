@@ -65,8 +65,11 @@ static inline void ronde_lane_publish(const struct ronde_plan *plan, enum ronde_
 static inline bool ronde_lane_reached(const struct ronde_plan *plan, int member,
 				      enum ronde_counter counter, uint64_t steps)
 {
-	return atomic_load_explicit(ronde_member_counter(plan, member, counter),
-				    memory_order_seq_cst) >= plan->base + steps;
+	bool reached = atomic_load_explicit(ronde_member_counter(plan, member, counter),
+					    memory_order_seq_cst) >= plan->base + steps;
+	if (!reached)
+		ronde_phase_behind(plan->phases, member);
+	return reached;
 }
 
 /* True if every other member's is. */

@@ -98,6 +98,7 @@ static bool pack(const struct ronde_plan *plan, struct staged_state *state, size
 	    !ronde_lane_all_reached(plan, RONDE_UNPACKED, c + 1 - RONDE_STAGING_SLOTS))
 		return false;
 
+	ronde_phase_enter(plan->phases, RONDE_PHASE_PACK);
 	uint64_t end = cells_end(state, c);
 	while (state->cell < end && *budget)
 		pack_cell(plan, state, budget);
@@ -130,6 +131,7 @@ static bool reduce(const struct ronde_plan *plan, struct staged_state *state, si
 	if (c == state->packed || !ronde_lane_all_reached(plan, RONDE_PACKED, c + 1))
 		return false;
 
+	ronde_phase_enter(plan->phases, RONDE_PHASE_REDUCE);
 	size_t ranks = (size_t)plan->n;
 	uint64_t cell = ronde_cell_mine(plan, c * state->cells.width);
 	if (cell < cells_end(state, c)) {

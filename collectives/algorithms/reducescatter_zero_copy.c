@@ -61,6 +61,7 @@ enum ronde_progress ronde_reducescatter_zero_copy_step(struct ronde_operation *o
 			return RONDE_PROGRESS_NONE;
 		return ronde_lane_leave(plan, 2);
 	}
+	ronde_phase_enter(plan->phases, RONDE_PHASE_REDUCE);
 	while (state->walk.at < state->end && budget) {
 		struct ronde_span span =
 			ronde_walk_next(&state->walk, plan, state->end, budget / ranks);

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <time.h>
 
 /* Seconds of the monotonic clock. A deadline is such a time. */
@@ -15,6 +16,14 @@ static inline double ronde_seconds(void)
 	struct timespec t;
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* The same clock in whole nanoseconds, for what is compared exactly. */
+static inline uint64_t ronde_nanoseconds(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
 /* The same time for pthread_cond_timedwait(). Times past the year 2100 are as good as never. */

@@ -609,6 +609,40 @@ typedef struct ronde_counters {
 /** Fills counters up to its size. Errors: NOT_INITIALIZED, INVALID_ARGUMENT. */
 RONDE_API int ronde_get_counters(ronde_counters *counters);
 
+/** Options of ronde_timeline_start(). Start from RONDE_TIMELINE_OPTIONS_INIT. */
+typedef struct ronde_timeline_options {
+	size_t size;     /**< sizeof(ronde_timeline_options) */
+	int all_ranks;   /**< 0: only rank 0 records; else every rank that calls, to its own file */
+	int mark_cycles; /**< not 0: a mark for each time that the engine takes entries */
+} ronde_timeline_options;
+
+/** Defaults of ::ronde_timeline_options: rank 0, no marks. */
+#define RONDE_TIMELINE_OPTIONS_INIT                                                                \
+	{                                                                                          \
+		sizeof(ronde_timeline_options), 0, 0                                               \
+	}
+
+/**
+ * Starts to record what happens to each tensor on this rank, as events of Chrome's trace format
+ * (docs/timeline.md). Not collective: a rank records from its own call on. On a rank that is not to
+ * record it does nothing. The file is written by a thread of its own; what cannot be written is
+ * dropped and counted, and never holds up an operation. Operations that are in progress are not
+ * recorded. RONDE_TIMELINE starts a recording in ronde_init() already.
+ * @param path    the file, overwritten; %r stands for the rank, %h for the host, %% for a percent
+ * sign. With all_ranks and no %r, ".RANK" is put before the extension
+ * @param options NULL: rank 0, no marks
+ * Errors: NOT_INITIALIZED, INVALID_ARGUMENT, BUSY (one is being recorded already), SYSTEM (the file
+ * cannot be opened or written), OUT_OF_MEMORY.
+ */
+RONDE_API int ronde_timeline_start(const char *path, const ronde_timeline_options *options);
+
+/**
+ * Ends the recording of this rank and closes its file; when it returns the file is complete. Waits
+ * for the disk, at most some seconds, and for no rank. RONDE_OK also when nothing is recorded.
+ * ronde_shutdown() and the end of the process do the same. Errors: NOT_INITIALIZED.
+ */
+RONDE_API int ronde_timeline_stop(void);
+
 /** Severity of a log line; RONDE_LOG=error|warn|info|debug|trace chooses the least one shown. */
 typedef enum ronde_log_level {
 	RONDE_LOG_ERROR = 0,
