@@ -5,54 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GUARD_BYTES 64
-#define GUARD 0xa5
-#define UNTOUCHED 0x5e
-
-/* ---- blocks ---- */
-
-static void *get_memory(const struct job *job, bool heap, size_t bytes)
-{
-	void *memory = heap ? job->port->alloc(job->to, bytes) : malloc(bytes);
-	if (!memory) {
-		fprintf(stderr, "no memory for %zu bytes: %s\n", bytes, ronde_error_message());
-		abort();
-	}
-	return memory;
-}
-
-static void make_block(const struct job *job, struct block *b, bool heap, size_t offset,
-		       size_t bytes)
-{
-	*b = (struct block){.offset = offset, .bytes = bytes, .heap = heap};
-	b->base = get_memory(job, heap, GUARD_BYTES + offset + bytes + GUARD_BYTES);
-	b->data = b->base + GUARD_BYTES + offset;
-	memset(b->base, GUARD, GUARD_BYTES + offset);
-	memset(b->data, UNTOUCHED, bytes);
-	memset(b->data + bytes, GUARD, GUARD_BYTES);
-}
-
-static bool guards_stand(const struct block *b)
-{
-	size_t before = GUARD_BYTES + b->offset;
-	for (size_t i = 0; b->base && i < before; i++)
-		if (b->base[i] != GUARD)
-			return false;
-	for (size_t i = 0; b->base && i < GUARD_BYTES; i++)
-		if (b->data[b->bytes + i] != GUARD)
-			return false;
-	return true;
-}
-
-static void free_block(const struct job *job, struct block *b)
-{
-	if (b->heap && b->base)
-		must(job->port->free(job->to, b->base), "free");
-	else
-		free(b->base);
-	b->base = NULL;
-}
-
 /* ---- before ---- */
 
 static bool gives_input(const struct job *job)
@@ -73,7 +25,7 @@ static uint64_t gathered_bytes(const struct job *job)
 static void *alloc_gathered(size_t bytes, void *arg)
 {
 	struct job *job = arg;
-	make_block(job, &job->out, false, 8, bytes);
+	block_make(job->port, job->to, &job->out, false, 8, bytes);
 	return job->out.data;
 }
 
@@ -93,7 +45,7 @@ static void prepare_gathered(struct job *job, uint64_t *state, bool heap, size_t
 		return;
 	default:
 		job->truncated = bytes && once_in(state, 8);
-		make_block(job, &job->out, heap, offset, bytes - job->truncated);
+		block_make(job->port, job->to, &job->out, heap, offset, bytes - job->truncated);
 		g->data = job->out.data;
 		g->capacity_bytes = job->out.bytes;
 	}
@@ -109,7 +61,7 @@ void job_prepare(struct job *job, uint64_t *state)
 	if (op->kind == RONDE_KIND_BARRIER)
 		return;
 	if (gives_input(job) || op->in_place) {
-		make_block(job, &job->in, heap, offset, bytes);
+		block_make(job->port, job->to, &job->in, heap, offset, bytes);
 		if (gives_input(job))
 			spread(job->in.data, bytes, op->given[job->rank],
 			       ronde_dtype_bytes(op->dtype));
@@ -120,7 +72,7 @@ void job_prepare(struct job *job, uint64_t *state)
 		return;
 	}
 	if (!op->in_place)
-		make_block(job, &job->out, out_heap, below(state, 64), bytes);
+		block_make(job->port, job->to, &job->out, out_heap, below(state, 64), bytes);
 	job->buffers.output = op->in_place ? job->in.data : job->out.data;
 	if (bytes == 0 && once_in(state, 2))
 		job->buffers.input = job->buffers.output = NULL;
@@ -177,9 +129,9 @@ const char *job_judge(const struct job *job)
 {
 	const struct op *op = job->op;
 	bool in_place = op->in_place && op->kind != RONDE_KIND_ALLGATHER;
-	if (!guards_stand(&job->in))
+	if (!block_guarded(&job->in))
 		return "bytes around the input were written";
-	if (!guards_stand(&job->out))
+	if (!block_guarded(&job->out))
 		return "bytes around the output were written";
 	if (gives_input(job) && !in_place &&
 	    find_wrong(job->in.data, job->in.bytes, op->given[job->rank], op->dtype, false) >= 0)
@@ -193,6 +145,6 @@ void job_release(struct job *job)
 	if (g->data && g->data != job->out.data)
 		free(g->data);
 	g->data = NULL;
-	free_block(job, &job->in);
-	free_block(job, &job->out);
+	block_free(job->port, job->to, &job->in);
+	block_free(job->port, job->to, &job->out);
 }

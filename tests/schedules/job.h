@@ -5,13 +5,7 @@
 
 #include <stdatomic.h>
 
-#include "tests/schedules/port.h"
-
-struct block {
-	unsigned char *base, *data;
-	size_t offset, bytes;
-	bool heap;
-};
+#include "tests/schedules/block.h"
 
 enum job_state { JOB_IDLE, JOB_SUBMITTED, JOB_DONE };
 

@@ -24,6 +24,8 @@ struct port {
 	int (*test)(void *to, ronde_handle handle, int *done);
 	int (*wait)(void *to, ronde_handle handle);
 	int (*on_done)(void *to, ronde_handle handle, ronde_done_fn fn, void *arg);
+	/* What the rank has done so far. */
+	void (*counters)(void *to, ronde_counters *counters);
 	/*
 	 * Keeps the rank from hearing of any decision until it is let go, so that it announces what
 	 * others have long evicted. False: a thread of the rank is at it. May be NULL.

@@ -26,7 +26,7 @@ static struct ronde_submission translate(const struct op *op, int rank, struct b
 				     .prescale = 1,
 				     .postscale = 1};
 	memcpy(s.desc.dims, op->dims, (size_t)op->ndim * sizeof *op->dims);
-	if (op->kind == RONDE_KIND_ALLREDUCE) {
+	if (op->kind == RONDE_KIND_ALLREDUCE || op->kind == RONDE_KIND_REDUCESCATTER) {
 		s.desc.reduction = (uint8_t)op->reduction;
 		s.desc.prescale = op->prescale;
 		s.desc.postscale = op->postscale;
@@ -41,6 +41,14 @@ static struct ronde_submission translate(const struct op *op, int rank, struct b
 		s.desc.ndim = 1;
 	}
 	return s;
+}
+
+static void context_counters(void *to, ronde_counters *counters)
+{
+	const struct ronde_counters_atomic *c = &((struct rank *)to)->context->counters;
+#define COPY(name) counters->name = atomic_load(&c->name);
+	RONDE_COUNTER_MAP(COPY)
+#undef COPY
 }
 
 static int context_submit(void *to, const struct op *op, int rank, struct buffers *b,
@@ -105,5 +113,6 @@ const struct port port_context = {.alloc = context_alloc,
 				  .test = context_test,
 				  .wait = context_wait,
 				  .on_done = context_on_done,
+				  .counters = context_counters,
 				  .hold = context_hold,
 				  .let_go = context_let_go};

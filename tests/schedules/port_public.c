@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
 #include "tests/schedules/port.h"
 
 static void *public_alloc(void *to, size_t bytes)
@@ -13,6 +15,20 @@ static int public_free(void *to, void *memory)
 	return ronde_free(memory);
 }
 
+/* A rank's own number of rows comes first. */
+static void own_shape(const struct op *op, int rank, int64_t *shape)
+{
+	memcpy(shape, op->dims, (size_t)op->ndim * sizeof *shape);
+	shape[0] = op->rows[rank];
+}
+
+static void public_counters(void *to, ronde_counters *counters)
+{
+	(void)to;
+	counters->size = sizeof *counters;
+	must(ronde_get_counters(counters), "counters");
+}
+
 static int public_submit(void *to, const struct op *op, int rank, struct buffers *b,
 			 ronde_handle *handle)
 {
@@ -20,27 +36,32 @@ static int public_submit(void *to, const struct op *op, int rank, struct buffers
 	ronde_options options = RONDE_OPTIONS_INIT;
 	options.ndim = op->ndim;
 	options.shape = op->dims;
-	if (op->kind == RONDE_KIND_ALLREDUCE) {
+	if (op->kind == RONDE_KIND_ALLREDUCE || op->kind == RONDE_KIND_REDUCESCATTER) {
 		options.prescale = op->prescale;
 		options.postscale = op->postscale;
+	}
+	if (op->kind == RONDE_KIND_ALLREDUCE)
 		return ronde_allreduce_async(op->name, b->input, b->output, op->count, op->dtype,
 					     op->reduction, &options, handle);
-	}
 	if (op->kind == RONDE_KIND_BROADCAST)
 		return ronde_broadcast_async(op->name, b->input, b->output, op->count, op->dtype,
 					     op->root, op->ndim == 1 ? NULL : &options, handle);
 	if (op->kind == RONDE_KIND_BARRIER)
 		return ronde_barrier_async(NULL, handle);
-	const int64_t shape[] = {op->rows[rank], op->columns};
-	return ronde_allgather_async(op->name, b->input, shape, 2, op->dtype, &b->gathered, NULL,
-				     handle);
+	if (op->kind == RONDE_KIND_REDUCESCATTER)
+		return ronde_reducescatter_async(op->name, b->input, b->output, op->dims, op->ndim,
+						 op->dtype, op->reduction, &options, handle);
+	int64_t shape[RONDE_MAX_DIMS];
+	own_shape(op, rank, shape);
+	return ronde_allgather_async(op->name, b->input, shape, op->ndim, op->dtype, &b->gathered,
+				     NULL, handle);
 }
 
 /* The blocking forms take no options; what needs some waits for the other form. */
 static int public_execute(void *to, const struct op *op, int rank, struct buffers *b)
 {
-	bool plain = op->prescale == 1 && op->postscale == 1 && op->ndim == 1;
-	if (op->kind == RONDE_KIND_ALLREDUCE && plain)
+	bool unscaled = op->prescale == 1 && op->postscale == 1;
+	if (op->kind == RONDE_KIND_ALLREDUCE && unscaled && op->ndim == 1)
 		return ronde_allreduce(op->name, b->input, b->output, op->count, op->dtype,
 				       op->reduction);
 	if (op->kind == RONDE_KIND_BROADCAST && op->ndim == 1)
@@ -49,9 +70,14 @@ static int public_execute(void *to, const struct op *op, int rank, struct buffer
 	if (op->kind == RONDE_KIND_BARRIER)
 		return ronde_barrier();
 	if (op->kind == RONDE_KIND_ALLGATHER) {
-		const int64_t shape[] = {op->rows[rank], op->columns};
-		return ronde_allgather(op->name, b->input, shape, 2, op->dtype, &b->gathered);
+		int64_t shape[RONDE_MAX_DIMS];
+		own_shape(op, rank, shape);
+		return ronde_allgather(op->name, b->input, shape, op->ndim, op->dtype,
+				       &b->gathered);
 	}
+	if (op->kind == RONDE_KIND_REDUCESCATTER && unscaled)
+		return ronde_reducescatter(op->name, b->input, b->output, op->dims, op->ndim,
+					   op->dtype, op->reduction);
 	ronde_handle handle;
 	int status = public_submit(to, op, rank, b, &handle);
 	return status ? status : ronde_wait(handle);
@@ -81,4 +107,5 @@ const struct port port_public = {.alloc = public_alloc,
 				 .execute = public_execute,
 				 .test = public_test,
 				 .wait = public_wait,
-				 .on_done = public_on_done};
+				 .on_done = public_on_done,
+				 .counters = public_counters};

@@ -20,10 +20,10 @@ struct op {
 	double prescale, postscale;
 	int root;
 	int ndim;
-	int64_t dims[3];         /* allgather: dims[0] is not read */
-	int64_t count;           /* allgather: not read */
-	int64_t rows[RANKS_MAX]; /* allgather */
-	int64_t columns;         /* allgather: elements of a row */
+	int64_t dims[RONDE_MAX_DIMS]; /* allgather: dims[0] is not read */
+	int64_t count;                /* allgather: not read */
+	int64_t rows[RANKS_MAX];      /* allgather */
+	int64_t columns;              /* allgather: elements of a row */
 	bool in_place;
 	bool heap; /* on all ranks: else each rank's memory is of a kind it chooses itself */
 	unsigned char *given[RANKS_MAX]; /* periods */

@@ -75,6 +75,22 @@ void reduce_periods(const struct ronde_reduce_spec *spec, const void *const *per
 	}
 }
 
+double real_of(ronde_dtype dtype, const void *element)
+{
+	return read_element(element, dtype).real;
+}
+
+void set_real(ronde_dtype dtype, void *element, double value)
+{
+	uint64_t bits = write_element((union value){.real = value}, dtype);
+	memcpy(element, &bits, bytes_of(dtype));
+}
+
+uint64_t whole_of(ronde_dtype dtype, const void *element)
+{
+	return read_element(element, dtype).whole;
+}
+
 void spread(void *memory, size_t bytes, const void *period, size_t element)
 {
 	size_t most = PERIOD * element;

@@ -30,6 +30,12 @@ void make_period(uint64_t *state, ronde_dtype dtype, bool specials, void *period
 void reduce_periods(const struct ronde_reduce_spec *spec, const void *const *periods, int n,
 		    void *result);
 
+/* One element: its value, and the nearest the type has to a value. */
+double real_of(ronde_dtype dtype, const void *element);
+void set_real(ronde_dtype dtype, void *element, double value);
+/* Of an integer type, sign extended. */
+uint64_t whole_of(ronde_dtype dtype, const void *element);
+
 /* Fills memory with a period over and over. */
 void spread(void *memory, size_t bytes, const void *period, size_t element);
 /* The first element of memory that is not the period's, or -1. any_nan: one NaN is as good as

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Conformance: every operation × type × reduction × shape × number of ranks × {riding, staged,
+ * zero-copy} × {alone, fused} × {in place, out of place} × {heap, ordinary} against a serial
+ * reference (conformance/operation.h), ranks as threads and a part as processes through ronde.h;
+ * and the same bits in all situations that differ in how only.
+ *
+ * Combinations without a meaning are left out with the reason, and counted. Of the others the usual
+ * run takes one in so many, another one with every seed; RONDE_TEST_LONG takes all.
+ */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/conformance/perform.h"
+#include "tests/fork_ranks.h"
+#include "tests/seed.h"
+#include "tests/sizes.h"
+
+static const int worlds[] = {1, 2, 3, 4, 5, 8};
+#define WORLDS ((int)(sizeof worlds / sizeof *worlds))
+
+/* Primes, so that each value of everything has its turn. */
+#if defined(__SANITIZE_THREAD__)
+#define STRIDE 151
+#elif defined(__SANITIZE_ADDRESS__)
+#define STRIDE 53
+#else
+#define STRIDE 7
+#endif
+/* Of what threads run, what processes run again; and with how many ranks, but in a long run. */
+#define PROCESS_STRIDE 7
+#define PROCESS_RANKS 3
+
+#define REASONS_MAX 32
+
+/* A tensor lot and all that was found about it. */
+struct base {
+	struct situation situation; /* path, company, place and memory are not its own */
+	struct tensor lot[LOT];
+};
+
+struct scene {
+	struct situation situation;
+	struct base *base;
+};
+
+struct census {
+	uint64_t seed;
+	int ranks;
+	long stride, exist, excluded, run, run_by_processes, compared;
+	struct {
+		const char *why;
+		long count;
+	} reasons[REASONS_MAX];
+	struct base *bases;
+	int nbases;
+	struct scene *scenes; /* of one path and company, those that are run */
+	int nscenes;
+	pthread_barrier_t meeting;
+};
+
+/* ---- which there are ---- */
+
+static void exclude(struct census *c, const char *why)
+{
+	int i = 0;
+	while (c->reasons[i].why && strcmp(c->reasons[i].why, why) != 0)
+		i++;
+	ck_assert_int_lt(i, REASONS_MAX);
+	c->reasons[i].why = why;
+	c->reasons[i].count++;
+	c->excluded++;
+}
+
+static void add_bases(struct census *c)
+{
+	int n = 0;
+	for (int o = 0; operations[o]; o++)
+		n += RONDE_DTYPE_COUNT * RONDE_REDUCTION_COUNT * FORMS;
+	c->bases = calloc((size_t)n, sizeof *c->bases);
+	c->scenes = calloc((size_t)n * 4, sizeof *c->scenes);
+	ck_assert(c->bases && c->scenes);
+	for (int o = 0; operations[o]; o++)
+		for (int d = 0; d < RONDE_DTYPE_COUNT; d++)
+			for (int r = 0; r < RONDE_REDUCTION_COUNT; r++)
+				for (int f = 0; f < FORMS; f++)
+					c->bases[c->nbases++].situation =
+						(struct situation){.operation = operations[o],
+								   .dtype = (ronde_dtype)d,
+								   .reduction = (ronde_reduction)r,
+								   .form = (enum form)f,
+								   .ranks = c->ranks};
+}
+
+static void add_scene(struct census *c, struct base *base, const struct situation *s)
+{
+	const char *why = situation_excluded(s);
+	if (why) {
+		exclude(c, why);
+		return;
+	}
+	if ((uint64_t)c->exist++ % (uint64_t)c->stride != c->seed % (uint64_t)c->stride)
+		return;
+	if (!base->lot[0].wanted)
+		make_lot(c->seed, s, base->lot);
+	c->scenes[c->nscenes++] = (struct scene){*s, base};
+}
+
+static void choose_scenes(struct census *c, enum path path, bool fused)
+{
+	c->nscenes = 0;
+	for (int i = 0; i < c->nbases; i++)
+		for (int how = 0; how < 4; how++) {
+			struct situation s = c->bases[i].situation;
+			s.path = path;
+			s.fused = fused;
+			s.in_place = how & 1;
+			s.heap = how & 2;
+			add_scene(c, &c->bases[i], &s);
+		}
+}
+
+/* ---- running them ---- */
+
+static const char *const path_settings[PATHS][7] = {
+	{"carry_bytes", "256K", "ring_bytes", "1M", NULL},
+	{"carry_bytes", "0", "chunk_bytes", "256", "zero_copy", "no", NULL},
+	{"carry_bytes", "0", "chunk_bytes", "256", NULL},
+};
+
+static void thread_body(struct rank *r)
+{
+	struct census *c = r->arg;
+	const struct stage stage = {.port = &port_context,
+				    .to = r,
+				    .rank = r->rank,
+				    .seed = c->seed,
+				    .meeting = &c->meeting};
+	for (int i = 0; i < c->nscenes; i++)
+		perform(&stage, &c->scenes[i].situation, c->scenes[i].base->lot);
+}
+
+static void process_body(int rank, int size, const void *arg)
+{
+	const struct census *c = arg;
+	const struct stage stage = {.port = &port_public, .rank = rank, .seed = c->seed};
+	(void)size;
+	for (int i = 0; i < c->nscenes; i += PROCESS_STRIDE)
+		perform(&stage, &c->scenes[i].situation, c->scenes[i].base->lot);
+}
+
+/* Processes take their settings from the environment. */
+static void run_processes(struct census *c, const char *const *settings)
+{
+	char names[8][64];
+	int n = 0;
+	for (; settings[2 * n]; n++) {
+		snprintf(names[n], sizeof names[n], "RONDE_%s", settings[2 * n]);
+		for (char *at = names[n]; *at; at++)
+			*at = *at >= 'a' && *at <= 'z' ? (char)(*at - 'a' + 'A') : *at;
+		setenv(names[n], settings[2 * n + 1], 1);
+	}
+	ck_assert_int_eq(fork_ranks(c->ranks, process_body, c), 0);
+	while (n-- > 0)
+		unsetenv(names[n]);
+	c->run_by_processes += (c->nscenes + PROCESS_STRIDE - 1) / PROCESS_STRIDE;
+}
+
+static void run_scenes(struct census *c, enum path path, bool fused)
+{
+	const char *settings[10] = {0};
+	int n = 0;
+	for (; path_settings[path][n]; n++)
+		settings[n] = path_settings[path][n];
+	if (!fused) {
+		settings[n] = "fusion_threshold";
+		settings[n + 1] = "0";
+	}
+	run_ranks(c->ranks, settings, thread_body, c);
+	c->run += c->nscenes;
+	if (c->ranks <= PROCESS_RANKS || test_is_long())
+		run_processes(c, settings);
+}
+
+/* ---- over ranks and operations ---- */
+
+static const struct base *same_but(const struct census *c, const struct situation *s,
+				   const struct operation *operation)
+{
+	for (int i = 0; i < c->nbases; i++) {
+		const struct situation *t = &c->bases[i].situation;
+		if (t->operation == operation && t->dtype == s->dtype &&
+		    t->reduction == s->reduction && t->form == s->form)
+			return &c->bases[i];
+	}
+	return NULL;
+}
+
+/* Each rank's bits are those of its rows in rank 0's of `other`, where both have been run. */
+static void compare(struct census *c, const struct base *base, const struct base *other)
+{
+	const struct situation *s = &base->situation;
+	size_t element = ronde_dtype_bytes(s->dtype);
+	for (int i = 0; i < LOT; i++) {
+		const struct tensor *t = &base->lot[i], *u = &other->lot[i];
+		for (int r = 0; r < c->ranks && t->seen[r] && u->seen[0]; r++) {
+			struct ronde_share p = s->operation->part(&t->op, c->ranks, r);
+			c->compared++;
+			if (memcmp(t->first[r], u->first[0] + p.first * element,
+				   p.count * element) != 0)
+				conform_failed(c->seed, s,
+					       "rank %d has other bits than rank 0's %s", r,
+					       other->situation.operation->name);
+		}
+	}
+}
+
+static void compare_all(struct census *c)
+{
+	for (int i = 0; i < c->nbases; i++) {
+		const struct operation *rows_of = c->bases[i].situation.operation->rows_of;
+		compare(c, &c->bases[i],
+			rows_of ? same_but(c, &c->bases[i].situation, rows_of) : &c->bases[i]);
+	}
+}
+
+static void print_census(const struct census *c)
+{
+	printf("%d ranks: %ld of %ld situations run (one in %ld, from the %lluth), %ld of them "
+	       "again by processes; %ld results compared over ranks and operations\n  %ld "
+	       "combinations are none:\n",
+	       c->ranks, c->run, c->exist, c->stride,
+	       (unsigned long long)(c->seed % (uint64_t)c->stride), c->run_by_processes,
+	       c->compared, c->excluded);
+	for (int i = 0; i < REASONS_MAX && c->reasons[i].why; i++)
+		printf("  %8ld %s\n", c->reasons[i].count, c->reasons[i].why);
+}
+
+START_TEST(conformance)
+{
+	struct census c = {.ranks = worlds[_i], .seed = test_seed()};
+	fflush(stdout);
+	c.stride = test_is_long() ? 1 : STRIDE;
+	pthread_barrier_init(&c.meeting, NULL, (unsigned)c.ranks);
+	add_bases(&c);
+	for (int path = 0; path < PATHS; path++)
+		for (int fused = 0; fused < 2; fused++) {
+			choose_scenes(&c, (enum path)path, fused);
+			run_scenes(&c, (enum path)path, fused);
+		}
+	compare_all(&c);
+	print_census(&c);
+	ck_assert_int_gt(c.run, 0);
+	for (int i = 0; i < c.nbases; i++)
+		free_lot(c.bases[i].lot);
+	free(c.bases);
+	free(c.scenes);
+	pthread_barrier_destroy(&c.meeting);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("conformance");
+	TCase *tests = tcase_create("conformance");
+	tcase_set_timeout(tests, test_is_long() ? 0 : 120);
+	tcase_add_loop_test(tests, conformance, 0, WORLDS);
+	suite_add_tcase(suite, tests);
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
