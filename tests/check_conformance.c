@@ -228,7 +228,7 @@ static void compare_all(struct census *c)
 
 static void print_census(const struct census *c)
 {
-	printf("%d ranks: %ld of %ld situations run (one in %ld, from the %lluth), %ld of them "
+	printf("%d ranks: %ld of %ld situations run (one in %ld, from number %llu on), %ld of them "
 	       "again by processes; %ld results compared over ranks and operations\n  %ld "
 	       "combinations are none:\n",
 	       c->ranks, c->run, c->exist, c->stride,
