@@ -48,15 +48,15 @@ struct bad_options {
 #define OPTIONS(reduction, compression, passes, predivide)                                         \
 	{                                                                                          \
 		sizeof(ronde_distributed_optimizer_options), reduction, compression, passes,       \
-			predivide, 0, NULL                                                         \
+			predivide, 0, NULL, 0, 0, NULL                                             \
 	}
 #define NONE RONDE_COMPRESSION_NONE
 
 static const struct bad_options bad_options[] = {
 	{OPTIONS(RONDE_MAX, NONE, 1, 1), "the optimizer's reduction is max (4): it must be "
-					 "RONDE_AVERAGE or RONDE_SUM"},
+					 "RONDE_AVERAGE, RONDE_SUM or RONDE_ADASUM"},
 	{OPTIONS((ronde_reduction)77, NONE, 1, 1), "the optimizer's reduction is ? (77): it must "
-						   "be RONDE_AVERAGE or RONDE_SUM"},
+						   "be RONDE_AVERAGE, RONDE_SUM or RONDE_ADASUM"},
 	{OPTIONS(RONDE_SUM, (ronde_compression)3, 1, 1),
 	 "the optimizer's compression is 3: it must be RONDE_COMPRESSION_NONE, _FP16 or _BF16"},
 	{OPTIONS(RONDE_SUM, NONE, 0, 1), "backward_passes_per_step is 0: it must be 1 or more"},
@@ -67,7 +67,7 @@ static const struct bad_options bad_options[] = {
 	{OPTIONS(RONDE_SUM, NONE, 1, 2), "gradient_predivide_factor is 2, but the reduction is "
 					 "sum: it splits the division of an average, so it needs "
 					 "RONDE_AVERAGE"},
-	{{0, RONDE_SUM, NONE, 1, 1, 0, NULL},
+	{{0, RONDE_SUM, NONE, 1, 1, 0, NULL, 0, 0, NULL},
 	 "the size of the optimizer's options is 0: start from "
 	 "RONDE_DISTRIBUTED_OPTIMIZER_OPTIONS_INIT"},
 };
@@ -128,7 +128,7 @@ static void create_errors(int rank, int size, const void *arg)
 	require_error(ronde_distributed_optimizer_create(&o, count_step, &s, &named, 1, NULL),
 		      RONDE_ERR_INVALID_ARGUMENT,
 		      "the name of parameter 0, \"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…\", has "
-		      "1015 bytes: with its prefix of 9 it may have at most 1023");
+		      "1015 bytes: with the 9 that Ronde adds it may have at most 1023");
 	require(o == NULL, "an optimizer was made all the same");
 	longest[RONDE_MAX_NAME - strlen("gradient") - 1] = 0;
 	o = create(&s, &named, 1, NULL);

@@ -1,84 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The distributed optimizer, on the public operations only.
- *
- * A gradient's life between two steps, with k = backward_passes_per_step:
- *
- *   counting --(reported for the k-th time, or synchronize)--> in flight --(synchronize)--> reduced
- *      ^                                                                                       |
- *      +------------------------------------- step -------------------------------------------+
- *
- * Only synchronize and step look at more than one gradient, so that gradients can be reported by
- * several threads without a lock: one thread a gradient, and all of them before synchronize or step
- * is called. After an error everything counts from 0 again.
- */
-#include <stdatomic.h>
-#include <stdbool.h>
+/* The distributed optimizer: what may be called when. See optimizer.h. */
+#include "bindings/c/optimizer.h"
+
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "bindings/c/compression.h"
-#include "bindings/c/first_error.h"
 #include "bindings/c/optimizer_options.h"
 #include "bindings/c/parameters.h"
-
-struct gradient {
-	char *name; /* of the tensor, with the prefix */
-	void *memory;
-	int64_t count;
-	ronde_dtype dtype;
-	void *wire; /* what travels: memory itself, or a copy in 16 bits */
-	ronde_dtype wire_dtype;
-	int passes; /* backward passes reported since the last step */
-	bool in_flight;
-	ronde_handle handle;
-};
-
-struct ronde_distributed_optimizer {
-	ronde_step_fn step;
-	void *state;
-	ronde_reduction reduction;
-	int passes_per_step;
-	ronde_options operation;
-	const struct ronde_kernels *kernels; /* NULL without compression */
-	bool synchronized;                   /* since the last step */
-	_Atomic uint64_t wait_ns;
-	size_t count;
-	struct gradient *gradients; /* [count] */
-};
+#include "collectives/status.h"
 
 /* ---- creating and destroying ---- */
 
-static int init_gradient(struct gradient *g, const ronde_parameter *p,
-			 const ronde_distributed_optimizer_options *options)
-{
-	size_t bytes = strlen(options->name) + 1 + strlen(p->name) + 1;
-	g->name = malloc(bytes);
-	if (!g->name)
-		return ronde_error(RONDE_ERR_OUT_OF_MEMORY,
-				   "no memory for the tensor name of parameter \"%s\"", p->name);
-	snprintf(g->name, bytes, "%s.%s", options->name, p->name);
-	g->memory = p->gradient;
-	g->count = p->count;
-	g->dtype = p->dtype;
-	g->wire = p->gradient;
-	g->wire_dtype = ronde_compression_dtype(options->compression, p->dtype);
-	if (g->wire_dtype == g->dtype)
-		return RONDE_OK;
-	g->wire = ronde_alloc((size_t)g->count * ronde_dtype_bytes(g->wire_dtype));
-	return g->wire ? RONDE_OK : RONDE_ERR_OUT_OF_MEMORY;
-}
-
 static void free_optimizer(ronde_distributed_optimizer *o)
 {
-	for (size_t i = 0; i < o->count; i++) {
-		struct gradient *g = &o->gradients[i];
-		if (g->wire != g->memory)
-			ronde_free(g->wire);
-		free(g->name);
-	}
-	free(o->gradients);
+	for (size_t i = 0; i < o->count; i++)
+		ronde_exchanged_free(&o->parameters[i]);
+	free(o->parameters);
 	free(o);
 }
 
@@ -87,22 +24,23 @@ static int init_optimizer(ronde_distributed_optimizer *o, const ronde_parameter 
 {
 	o->reduction = options->reduction;
 	o->passes_per_step = options->backward_passes_per_step;
+	o->unreported_is_zero = options->unreported_is_zero != 0;
 	o->operation = (ronde_options)RONDE_OPTIONS_INIT;
 	o->operation.process_set = options->process_set;
 	o->operation.prescale = 1 / options->gradient_predivide_factor;
 	o->operation.postscale = options->gradient_predivide_factor;
-	if (options->compression != RONDE_COMPRESSION_NONE) {
-		o->kernels = ronde_kernels_select(NULL);
-		if (!o->kernels)
-			return RONDE_ERR_INTERNAL;
-	}
-	o->gradients = calloc(count + 1, sizeof *o->gradients);
-	if (!o->gradients)
+	o->kernels = ronde_kernels_select(NULL);
+	if (!o->kernels)
+		return RONDE_ERR_INTERNAL;
+	o->parameters = calloc(count + 1, sizeof *o->parameters);
+	if (!o->parameters)
 		return ronde_error(RONDE_ERR_OUT_OF_MEMORY,
 				   "no memory for an optimizer of %zu parameters", count);
 	int status = RONDE_OK;
 	while (o->count < count && status == RONDE_OK) {
-		status = init_gradient(&o->gradients[o->count], &parameters[o->count], options);
+		int64_t width = options->sparse_widths ? options->sparse_widths[o->count] : 0;
+		status = ronde_exchanged_init(&o->parameters[o->count], &parameters[o->count],
+					      width, options);
 		o->count++;
 	}
 	return status;
@@ -121,8 +59,7 @@ int ronde_distributed_optimizer_create(ronde_distributed_optimizer **optimizer, 
 	if (status >= 0)
 		status = ronde_optimizer_options_read(&all, options);
 	if (status == RONDE_OK)
-		status = ronde_parameters_check(parameters, count, RONDE_PARAMETER_GRADIENT,
-						strlen(all.name) + 1);
+		status = ronde_optimizer_parameters_check(&all, parameters, count);
 	if (status != RONDE_OK)
 		return status;
 	ronde_distributed_optimizer *o = calloc(1, sizeof *o);
@@ -141,80 +78,90 @@ int ronde_distributed_optimizer_create(ronde_distributed_optimizer **optimizer, 
 
 void ronde_distributed_optimizer_destroy(ronde_distributed_optimizer *optimizer)
 {
-	if (!optimizer)
-		return;
-	for (size_t i = 0; i < optimizer->count; i++)
-		if (optimizer->gradients[i].in_flight)
-			ronde_wait(optimizer->gradients[i].handle);
-	free_optimizer(optimizer);
+	if (optimizer)
+		free_optimizer(optimizer);
 }
 
 /* ---- one gradient ---- */
-
-static int submit(ronde_distributed_optimizer *o, struct gradient *g)
-{
-	if (g->wire_dtype != g->dtype)
-		ronde_compression_convert(o->kernels, g->wire, g->wire_dtype, g->memory, g->dtype,
-					  (size_t)g->count);
-	int status = ronde_allreduce_async(g->name, g->wire, g->wire, g->count, g->wire_dtype,
-					   o->reduction, &o->operation, &g->handle);
-	g->in_flight = status == RONDE_OK;
-	return status;
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static int finish(ronde_distributed_optimizer *o, struct gradient *g)
-{
-	uint64_t start = now_ns();
-	int status = ronde_wait(g->handle);
-	atomic_fetch_add_explicit(&o->wait_ns, now_ns() - start, memory_order_relaxed);
-	g->in_flight = false;
-	if (status == RONDE_OK && g->wire_dtype != g->dtype)
-		ronde_compression_convert(o->kernels, g->memory, g->dtype, g->wire, g->wire_dtype,
-					  (size_t)g->count);
-	return status;
-}
 
 static int check_optimizer(const ronde_distributed_optimizer *o)
 {
 	return o ? RONDE_OK : ronde_error(RONDE_ERR_INVALID_ARGUMENT, "the optimizer is NULL");
 }
 
-int ronde_gradient_ready(ronde_distributed_optimizer *optimizer, size_t index)
+int ronde_optimizer_check(const ronde_distributed_optimizer *o, size_t index)
 {
-	ronde_distributed_optimizer *o = optimizer;
-	if (check_optimizer(o) != RONDE_OK)
-		return RONDE_ERR_INVALID_ARGUMENT;
-	if (index >= o->count)
-		return ronde_error(
+	int status = check_optimizer(o);
+	if (status == RONDE_OK && index >= o->count)
+		status = ronde_error(
 			RONDE_ERR_INVALID_ARGUMENT,
 			"gradient %zu was reported, but the optimizer has %zu parameters", index,
 			o->count);
-	struct gradient *g = &o->gradients[index];
+	return status;
+}
+
+static int check_report(const ronde_distributed_optimizer *o, size_t index)
+{
+	int status = ronde_optimizer_check(o, index);
+	if (status != RONDE_OK)
+		return status;
+	const struct ronde_exchanged *x = &o->parameters[index];
 	if (o->synchronized)
 		return ronde_error(
 			RONDE_ERR_INVALID_ARGUMENT,
 			"\"%s\" (parameter %zu) was reported after "
 			"ronde_distributed_optimizer_synchronize(): call "
 			"ronde_distributed_optimizer_step() before the next backward pass",
-			g->name, index);
-	if (g->passes == o->passes_per_step)
+			x->name, index);
+	if (x->passes == o->passes_per_step)
 		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
 				   "\"%s\" (parameter %zu) was reported %d times since the last "
 				   "step, but backward_passes_per_step is %d: call "
 				   "ronde_distributed_optimizer_step() after every %d backward "
 				   "pass(es), or create the optimizer with a larger "
 				   "backward_passes_per_step",
-				   g->name, index, g->passes + 1, g->passes, g->passes);
-	if (++g->passes < o->passes_per_step)
+				   x->name, index, x->passes + 1, x->passes, x->passes);
+	return RONDE_OK;
+}
+
+/* Counts a report, and starts the exchange with the last; changes have to wait for the update. */
+static int count_pass(ronde_distributed_optimizer *o, struct ronde_exchanged *x)
+{
+	if (++x->passes < o->passes_per_step || o->reduction == RONDE_ADASUM)
 		return RONDE_OK;
-	return submit(o, g);
+	return ronde_exchanged_start(o, x);
+}
+
+int ronde_gradient_ready(ronde_distributed_optimizer *optimizer, size_t index)
+{
+	int status = check_report(optimizer, index);
+	if (status != RONDE_OK)
+		return status;
+	struct ronde_exchanged *x = &optimizer->parameters[index];
+	if (x->sparse)
+		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
+				   "\"%s\" (parameter %zu) is sparse: report its rows with "
+				   "ronde_gradient_ready_sparse()",
+				   x->name, index);
+	x->present = true;
+	return count_pass(optimizer, x);
+}
+
+int ronde_gradient_absent(ronde_distributed_optimizer *optimizer, size_t index)
+{
+	int status = check_report(optimizer, index);
+	return status == RONDE_OK ? count_pass(optimizer, &optimizer->parameters[index]) : status;
+}
+
+int ronde_gradient_ready_sparse(ronde_distributed_optimizer *optimizer, size_t index,
+				const ronde_sparse_rows *rows)
+{
+	int status = check_report(optimizer, index);
+	if (status != RONDE_OK)
+		return status;
+	struct ronde_exchanged *x = &optimizer->parameters[index];
+	status = ronde_exchanged_give_rows(x, rows);
+	return status == RONDE_OK ? count_pass(optimizer, x) : status;
 }
 
 /* ---- all gradients ---- */
@@ -222,8 +169,10 @@ int ronde_gradient_ready(ronde_distributed_optimizer *optimizer, size_t index)
 /* Everything counts from 0: after a step, and after an error. */
 static void start_over(ronde_distributed_optimizer *o)
 {
-	for (size_t i = 0; i < o->count; i++)
-		o->gradients[i].passes = 0;
+	for (size_t i = 0; i < o->count; i++) {
+		o->parameters[i].passes = 0;
+		o->parameters[i].present = false;
+	}
 	o->synchronized = false;
 }
 
@@ -237,17 +186,25 @@ int ronde_distributed_optimizer_synchronize(ronde_distributed_optimizer *optimiz
 		return status;
 	if (o->synchronized)
 		return RONDE_OK;
-	struct ronde_first_error first = {.status = RONDE_OK};
-	for (size_t i = 0; i < o->count; i++)
-		if (!o->gradients[i].in_flight)
-			ronde_first_error_note(&first, submit(o, &o->gradients[i]));
-	for (size_t i = 0; i < o->count; i++)
-		if (o->gradients[i].in_flight)
-			ronde_first_error_note(&first, finish(o, &o->gradients[i]));
-	o->synchronized = first.status == RONDE_OK;
+	status = RONDE_OK;
+	if (o->reduction == RONDE_ADASUM)
+		for (size_t i = 0; i < o->count; i++)
+			ronde_exchanged_settle(o, &o->parameters[i]);
+	else
+		status = ronde_exchange_all(o);
+	o->synchronized = status == RONDE_OK;
 	if (!o->synchronized)
 		start_over(o);
-	return ronde_first_error_return(&first);
+	return status;
+}
+
+int ronde_optimizer_update(ronde_distributed_optimizer *o)
+{
+	int result = o->step(o->state);
+	atomic_fetch_add_explicit(&o->steps, 1, memory_order_relaxed);
+	if (result == 0)
+		return RONDE_OK;
+	return ronde_error(RONDE_ERR_CALLBACK, "the optimizer's step function returned %d", result);
 }
 
 int ronde_distributed_optimizer_step(ronde_distributed_optimizer *optimizer)
@@ -255,17 +212,39 @@ int ronde_distributed_optimizer_step(ronde_distributed_optimizer *optimizer)
 	int status = ronde_distributed_optimizer_synchronize(optimizer);
 	if (status != RONDE_OK)
 		return status;
-	int result = optimizer->step(optimizer->state);
+	status = optimizer->reduction == RONDE_ADASUM ? ronde_adasum_step(optimizer)
+						      : ronde_optimizer_update(optimizer);
 	start_over(optimizer);
-	if (result != 0)
-		return ronde_error(RONDE_ERR_CALLBACK, "the optimizer's step function returned %d",
-				   result);
+	return status;
+}
+
+/* ---- looking inside ---- */
+
+int ronde_distributed_optimizer_get_counters(const ronde_distributed_optimizer *optimizer,
+					     ronde_optimizer_counters *counters)
+{
+	const ronde_distributed_optimizer *o = optimizer;
+	int status = check_optimizer(o);
+	if (status != RONDE_OK)
+		return status;
+	if (!counters || counters->size < sizeof counters->size)
+		return ronde_error(RONDE_ERR_INVALID_ARGUMENT, "the optimizer's counters: %s",
+				   counters ? "the struct's size is not set" : "counters is NULL");
+	ronde_optimizer_counters now = {
+		.size = counters->size < sizeof now ? counters->size : sizeof now,
+		.steps = atomic_load_explicit(&o->steps, memory_order_relaxed),
+		.tensors = atomic_load_explicit(&o->tensors, memory_order_relaxed),
+		.bytes = atomic_load_explicit(&o->bytes, memory_order_relaxed),
+		.wait_seconds =
+			(double)atomic_load_explicit(&o->wait_ns, memory_order_relaxed) * 1e-9,
+	};
+	memcpy(counters, &now, now.size);
 	return RONDE_OK;
 }
 
 double ronde_distributed_optimizer_wait_seconds(const ronde_distributed_optimizer *optimizer)
 {
-	if (check_optimizer(optimizer) != RONDE_OK)
-		return 0;
-	return (double)atomic_load_explicit(&optimizer->wait_ns, memory_order_relaxed) * 1e-9;
+	ronde_optimizer_counters counters = {.size = sizeof counters};
+	int status = ronde_distributed_optimizer_get_counters(optimizer, &counters);
+	return status == RONDE_OK ? counters.wait_seconds : 0;
 }

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "bindings/c/parameters.h"
 #include "collectives/status.h"
 
 static int check_scaling(const ronde_distributed_optimizer_options *o)
@@ -25,10 +26,11 @@ static int check_scaling(const ronde_distributed_optimizer_options *o)
 
 static int check(const ronde_distributed_optimizer_options *o)
 {
-	if (o->reduction != RONDE_AVERAGE && o->reduction != RONDE_SUM)
+	if (o->reduction != RONDE_AVERAGE && o->reduction != RONDE_SUM &&
+	    o->reduction != RONDE_ADASUM)
 		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
-				   "the optimizer's reduction is %s (%d): it must be RONDE_AVERAGE "
-				   "or RONDE_SUM",
+				   "the optimizer's reduction is %s (%d): it must be "
+				   "RONDE_AVERAGE, RONDE_SUM or RONDE_ADASUM",
 				   ronde_reduction_name(o->reduction), (int)o->reduction);
 	if ((int)o->compression < RONDE_COMPRESSION_NONE ||
 	    (int)o->compression > RONDE_COMPRESSION_BF16)
@@ -60,4 +62,49 @@ int ronde_optimizer_options_read(ronde_distributed_optimizer_options *all,
 	if (!all->name)
 		all->name = "gradient";
 	return check(all);
+}
+
+static int check_sparse(const ronde_distributed_optimizer_options *o, const ronde_parameter *p,
+			size_t index, int64_t width)
+{
+	if (width < 0 || p->count % width != 0)
+		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
+				   "parameter %zu, \"%s\", has %lld elements, which are no rows of "
+				   "sparse_widths[%zu] = %lld",
+				   index, p->name, (long long)p->count, index, (long long)width);
+	if (o->reduction == RONDE_ADASUM && !o->sparse_as_dense)
+		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
+				   "parameter %zu, \"%s\", is sparse, but the changes that "
+				   "RONDE_ADASUM adds are dense: set sparse_as_dense",
+				   index, p->name);
+	return o->sparse_as_dense ? ronde_parameter_memory(p, index, RONDE_PARAMETER_GRADIENT)
+				  : RONDE_OK;
+}
+
+static int check_adasum(const ronde_parameter *p, size_t index)
+{
+	if (p->dtype < RONDE_FLOAT16 || p->dtype > RONDE_FLOAT64)
+		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
+				   "parameter %zu, \"%s\", is %s: RONDE_ADASUM takes float16, "
+				   "bfloat16, float32 and float64",
+				   index, p->name, ronde_dtype_name(p->dtype));
+	return ronde_parameter_memory(p, index, RONDE_PARAMETER_DATA);
+}
+
+int ronde_optimizer_parameters_check(const ronde_distributed_optimizer_options *o,
+				     const ronde_parameter *parameters, size_t count)
+{
+	size_t added = strlen(o->name) + 1;
+	if (o->sparse_widths && !o->sparse_as_dense)
+		added += strlen(".indices");
+	int status = ronde_parameters_check(parameters, count, RONDE_PARAMETER_NEITHER, added);
+	for (size_t i = 0; i < count && status == RONDE_OK; i++) {
+		const ronde_parameter *p = &parameters[i];
+		int64_t width = o->sparse_widths ? o->sparse_widths[i] : 0;
+		status = width ? check_sparse(o, p, i, width)
+			       : ronde_parameter_memory(p, i, RONDE_PARAMETER_GRADIENT);
+		if (status == RONDE_OK && o->reduction == RONDE_ADASUM)
+			status = check_adasum(p, i);
+	}
+	return status;
 }

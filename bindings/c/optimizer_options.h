@@ -11,4 +11,9 @@
 int ronde_optimizer_options_read(ronde_distributed_optimizer_options *all,
 				 const ronde_distributed_optimizer_options *options);
 
+/* Whether an optimizer with these options can have these parameters. Errors: INVALID_ARGUMENT,
+ * OUT_OF_MEMORY. */
+int ronde_optimizer_parameters_check(const ronde_distributed_optimizer_options *options,
+				     const ronde_parameter *parameters, size_t count);
+
 #endif

@@ -6,20 +6,31 @@
 
 #include "collectives/status.h"
 
-static int check_one(const ronde_parameter *p, size_t index, enum ronde_parameter_part part,
-		     size_t prefix_bytes)
+int ronde_parameter_memory(const ronde_parameter *p, size_t index, enum ronde_parameter_part part)
 {
 	const void *memory = part == RONDE_PARAMETER_DATA ? p->data : p->gradient;
+	if (part == RONDE_PARAMETER_NEITHER || memory || p->count == 0)
+		return RONDE_OK;
+	return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
+			   "parameter %zu, \"%s\", of %lld elements has no %s (NULL)", index,
+			   p->name, (long long)p->count,
+			   part == RONDE_PARAMETER_DATA ? "data" : "gradient");
+}
+
+static int check_one(const ronde_parameter *p, size_t index, enum ronde_parameter_part part,
+		     size_t added_bytes)
+{
 	if (!p->name)
 		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
 				   "parameter %zu has no name (name is NULL): every parameter "
 				   "needs one, the same on all ranks",
 				   index);
-	if (strlen(p->name) + prefix_bytes > RONDE_MAX_NAME)
-		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
-				   "the name of parameter %zu, \"%.40s…\", has %zu bytes: with its "
-				   "prefix of %zu it may have at most %d",
-				   index, p->name, strlen(p->name), prefix_bytes, RONDE_MAX_NAME);
+	if (strlen(p->name) + added_bytes > RONDE_MAX_NAME)
+		return ronde_error(
+			RONDE_ERR_INVALID_ARGUMENT,
+			"the name of parameter %zu, \"%.40s…\", has %zu bytes: with the %zu "
+			"that Ronde adds it may have at most %d",
+			index, p->name, strlen(p->name), added_bytes, RONDE_MAX_NAME);
 	if (p->count < 0)
 		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
 				   "parameter %zu, \"%s\", has the count %lld: it must be 0 or "
@@ -30,12 +41,7 @@ static int check_one(const ronde_parameter *p, size_t index, enum ronde_paramete
 			RONDE_ERR_INVALID_ARGUMENT,
 			"parameter %zu, \"%s\", has the dtype %d, which is no ronde_dtype", index,
 			p->name, (int)p->dtype);
-	if (!memory && p->count > 0)
-		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
-				   "parameter %zu, \"%s\", of %lld elements has no %s (NULL)",
-				   index, p->name, (long long)p->count,
-				   part == RONDE_PARAMETER_DATA ? "data" : "gradient");
-	return RONDE_OK;
+	return ronde_parameter_memory(p, index, part);
 }
 
 /* Of two places in the list: by name, then by place. */
@@ -70,13 +76,13 @@ static int check_unique(const ronde_parameter *parameters, size_t count)
 }
 
 int ronde_parameters_check(const ronde_parameter *parameters, size_t count,
-			   enum ronde_parameter_part part, size_t prefix_bytes)
+			   enum ronde_parameter_part part, size_t added_bytes)
 {
 	if (!parameters && count > 0)
 		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
 				   "the list of parameters is NULL, its count %zu", count);
 	int status = RONDE_OK;
 	for (size_t i = 0; i < count && status == RONDE_OK; i++)
-		status = check_one(&parameters[i], i, part, prefix_bytes);
+		status = check_one(&parameters[i], i, part, added_bytes);
 	return status == RONDE_OK ? check_unique(parameters, count) : status;
 }

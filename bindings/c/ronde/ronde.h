@@ -475,116 +475,6 @@ RONDE_API int ronde_barrier(void);
 /** As ronde_barrier(), with options (NULL: defaults); returns at once and sets *handle. */
 RONDE_API int ronde_barrier_async(const ronde_options *options, ronde_handle *handle);
 
-/**
- * Copies bytes whose number only the root knows to every rank. Blocks.
- * @param data  on the root: in, the bytes; elsewhere: out, memory of malloc() for the caller to
- * free(), NULL if there are no bytes
- * @param bytes on the root: in; elsewhere: out
- * Errors: as ronde_broadcast(); OUT_OF_MEMORY, on all ranks if one has no memory for the bytes
- * (the text names it); INVALID_ARGUMENT, on all ranks if the root's data is NULL with bytes.
- */
-RONDE_API int ronde_broadcast_bytes(const char *name, void **data, size_t *bytes, int root);
-
-/* ---- training ----------------------------------------------------------------------------- */
-
-/** One parameter of a model. The struct is copied, what it points to is not. */
-typedef struct ronde_parameter {
-	const char *name;  /**< unique within the list */
-	void *data;        /**< count elements: the weights */
-	void *gradient;    /**< count elements; not used by ronde_broadcast_parameters() */
-	int64_t count;     /**< elements */
-	ronde_dtype dtype; /**< of weights and gradient */
-} ronde_parameter;
-
-/**
- * Copies the root's weights to every rank. Blocks. Same list, same order of names not required.
- * Errors: as ronde_broadcast(), for the first parameter that failed; the others are copied all the
- * same.
- */
-RONDE_API int ronde_broadcast_parameters(const ronde_parameter *parameters, size_t count, int root);
-
-/** How gradients travel. COMPRESSION_FP16/BF16: rounded to 16 bits, reduced in float32, one
- * rounding. */
-typedef enum ronde_compression {
-	RONDE_COMPRESSION_NONE = 0,
-	RONDE_COMPRESSION_FP16 = 1,
-	RONDE_COMPRESSION_BF16 = 2
-} ronde_compression;
-
-/** The application's own update: reads gradients, writes weights. Non-zero: error, passed on. */
-typedef int (*ronde_step_fn)(void *state);
-
-/** A wrapped optimizer. */
-typedef struct ronde_distributed_optimizer ronde_distributed_optimizer;
-
-/** Options of a wrapped optimizer. Start from RONDE_DISTRIBUTED_OPTIMIZER_OPTIONS_INIT. */
-typedef struct ronde_distributed_optimizer_options {
-	size_t size;                   /**< sizeof this struct */
-	ronde_reduction reduction;     /**< RONDE_AVERAGE or RONDE_SUM */
-	ronde_compression compression; /**< of float32 and float64 gradients */
-	int backward_passes_per_step;  /**< k ≥ 1: gradients are communicated every k-th pass */
-	double gradient_predivide_factor; /**< f: prescale 1/f, postscale f/size; only with AVERAGE
-					   */
-	int process_set;                  /**< 0: all ranks */
-	const char *name;                 /**< prefix of the tensors' names; NULL: "gradient" */
-} ronde_distributed_optimizer_options;
-
-/** Defaults of ::ronde_distributed_optimizer_options: average, every pass, no compression. */
-#define RONDE_DISTRIBUTED_OPTIMIZER_OPTIONS_INIT                                                   \
-	{                                                                                          \
-		sizeof(ronde_distributed_optimizer_options), RONDE_AVERAGE,                        \
-			RONDE_COMPRESSION_NONE, 1, 1.0, 0, NULL                                    \
-	}
-
-/**
- * Wraps an update function: ronde_distributed_optimizer_step() averages the gradients over the
- * ranks and then calls it. Not collective.
- * @param optimizer  out: freed with ronde_distributed_optimizer_destroy()
- * @param step,state the application's update; called as step(state) on the calling thread
- * @param parameters count structs; names must be unique, gradients not NULL unless count is 0
- * @param options    NULL: average, no compression, every pass
- * Errors: NOT_INITIALIZED, INVALID_ARGUMENT, OUT_OF_MEMORY.
- */
-RONDE_API int
-ronde_distributed_optimizer_create(ronde_distributed_optimizer **optimizer, ronde_step_fn step,
-				   void *state, const ronde_parameter *parameters, size_t count,
-				   const ronde_distributed_optimizer_options *options);
-
-/**
- * Says that parameter `index`'s gradient is final for this backward pass. In the last of k passes
- * its averaging starts at once, while the application goes on computing; before, it only counts.
- * Optional: gradients not reported are taken as they are by the step. With k > 1 the application
- * itself adds up the gradients over the passes; Ronde does not divide by k. Different parameters
- * may be reported by different threads at once, but not while another thread is in synchronize or
- * step. Errors: INVALID_ARGUMENT (index; reported more than k times before a step: the text says
- * what to do), and those of ronde_allreduce_async(); the step then tries again.
- */
-RONDE_API int ronde_gradient_ready(ronde_distributed_optimizer *optimizer, size_t index);
-
-/**
- * Averages what is not yet averaged and waits until all gradients hold the result, without calling
- * the update: for clipping between the two. The next step does not communicate again. Blocks.
- * Errors: those of ronde_allreduce(), for the first gradient that failed. All others are waited for
- * and hold their result; passes count from 0 again, so compute all gradients anew before the next
- * call.
- */
-RONDE_API int ronde_distributed_optimizer_synchronize(ronde_distributed_optimizer *optimizer);
-
-/**
- * Synchronizes unless that has been done since the last step, then calls step(state). Blocks. When
- * fewer than k passes have been reported it communicates what there is. Errors: those of
- * synchronize (the update is then not called), CALLBACK (the update returned non-zero; the text has
- * the number).
- */
-RONDE_API int ronde_distributed_optimizer_step(ronde_distributed_optimizer *optimizer);
-
-/** Seconds this optimizer's owner has spent waiting in synchronize and step since creation. */
-RONDE_API double
-ronde_distributed_optimizer_wait_seconds(const ronde_distributed_optimizer *optimizer);
-
-/** Waits for operations of the optimizer in flight, then frees it. NULL is fine. Blocks. */
-RONDE_API void ronde_distributed_optimizer_destroy(ronde_distributed_optimizer *optimizer);
-
 /* ---- looking inside ----------------------------------------------------------------------- */
 
 /** What this rank's runtime has done since ronde_init(). Grows at its end. */
@@ -674,5 +564,7 @@ RONDE_API int ronde_set_log_function(ronde_log_fn fn, void *arg);
 #ifdef __cplusplus
 }
 #endif
+
+#include "ronde/training.h"
 
 #endif

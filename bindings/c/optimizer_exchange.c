@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One parameter of the distributed optimizer: its memory, and what its exchanges have in common. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "bindings/c/compression.h"
+#include "bindings/c/first_error.h"
+#include "bindings/c/optimizer.h"
+
+/* ---- memory ---- */
+
+static size_t wire_bytes(const struct ronde_exchanged *x)
+{
+	return (size_t)x->count * ronde_dtype_bytes(x->wire_dtype);
+}
+
+static int no_memory(const char *what, const ronde_parameter *p)
+{
+	return ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for %s of parameter \"%s\"", what,
+			   p->name);
+}
+
+static int init_name(struct ronde_exchanged *x, const ronde_parameter *p, const char *prefix)
+{
+	size_t bytes = strlen(prefix) + 1 + strlen(p->name) + 1;
+	x->name = malloc(bytes);
+	if (!x->name)
+		return no_memory("the tensor name", p);
+	snprintf(x->name, bytes, "%s.%s", prefix, p->name);
+	return RONDE_OK;
+}
+
+static int init_sparse(struct ronde_exchanged *x, const ronde_parameter *p)
+{
+	x->exchange = &ronde_exchange_sparse;
+	x->sparse = calloc(1, sizeof *x->sparse);
+	return x->sparse ? RONDE_OK : no_memory("the rows", p);
+}
+
+static int init_delta(struct ronde_exchanged *x, const ronde_parameter *p)
+{
+	x->exchange = &ronde_exchange_delta;
+	x->before = malloc((size_t)p->count * ronde_dtype_bytes(p->dtype) + 1);
+	return x->before ? RONDE_OK : no_memory("a copy", p);
+}
+
+int ronde_exchanged_init(struct ronde_exchanged *x, const ronde_parameter *p, int64_t width,
+			 const ronde_distributed_optimizer_options *options)
+{
+	int status = init_name(x, p, options->name);
+	x->exchange = &ronde_exchange_dense;
+	x->data = p->data;
+	x->gradient = x->wire = p->gradient;
+	x->count = p->count;
+	x->dtype = p->dtype;
+	x->width = width;
+	x->wire_dtype = ronde_compression_dtype(options->compression, p->dtype);
+	if (status == RONDE_OK && width > 0 && !options->sparse_as_dense)
+		return init_sparse(x, p);
+	if (status == RONDE_OK && options->reduction == RONDE_ADASUM)
+		status = init_delta(x, p);
+	if (status != RONDE_OK || (!x->before && x->wire_dtype == x->dtype))
+		return status;
+	x->wire = ronde_alloc(wire_bytes(x));
+	return x->wire ? RONDE_OK : RONDE_ERR_OUT_OF_MEMORY;
+}
+
+void ronde_exchanged_free(struct ronde_exchanged *x)
+{
+	if (x->in_flight && x->sparse)
+		ronde_sparse_wait(x->sparse);
+	else if (x->in_flight)
+		ronde_wait(x->handle);
+	if (x->sparse) {
+		free(x->sparse->indices.data);
+		free(x->sparse->values.data);
+	}
+	free(x->sparse);
+	free(x->before);
+	if (x->wire != x->gradient)
+		ronde_free(x->wire);
+	free(x->name);
+}
+
+/* ---- gradients by allreduce ---- */
+
+void ronde_exchanged_settle(const ronde_distributed_optimizer *o, struct ronde_exchanged *x)
+{
+	bool absent = !x->present && (x->passes > 0 || x->width > 0 || o->unreported_is_zero);
+	if (absent && !x->sparse && x->count > 0)
+		memset(x->gradient, 0, (size_t)x->count * ronde_dtype_bytes(x->dtype));
+}
+
+static int start_dense(ronde_distributed_optimizer *o, struct ronde_exchanged *x)
+{
+	ronde_exchanged_settle(o, x);
+	if (x->wire_dtype != x->dtype)
+		ronde_compression_convert(o->kernels, x->wire, x->wire_dtype, x->gradient, x->dtype,
+					  (size_t)x->count);
+	x->bytes = wire_bytes(x);
+	return ronde_allreduce_async(x->name, x->wire, x->wire, x->count, x->wire_dtype,
+				     o->reduction, &o->operation, &x->handle);
+}
+
+static int finish_dense(ronde_distributed_optimizer *o, struct ronde_exchanged *x)
+{
+	int status = ronde_wait(x->handle);
+	if (status == RONDE_OK && x->wire_dtype != x->dtype)
+		ronde_compression_convert(o->kernels, x->gradient, x->dtype, x->wire, x->wire_dtype,
+					  (size_t)x->count);
+	return status;
+}
+
+const struct ronde_exchange ronde_exchange_dense = {.start = start_dense, .finish = finish_dense};
+
+/* ---- any exchange ---- */
+
+int ronde_exchanged_start(ronde_distributed_optimizer *o, struct ronde_exchanged *x)
+{
+	int status = x->exchange->start(o, x);
+	x->in_flight = status == RONDE_OK;
+	if (!x->in_flight)
+		return status;
+	atomic_fetch_add_explicit(&o->tensors, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&o->bytes, x->bytes, memory_order_relaxed);
+	return RONDE_OK;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+int ronde_exchanged_finish(ronde_distributed_optimizer *o, struct ronde_exchanged *x)
+{
+	uint64_t start = now_ns();
+	int status = x->exchange->finish(o, x);
+	atomic_fetch_add_explicit(&o->wait_ns, now_ns() - start, memory_order_relaxed);
+	x->in_flight = false;
+	return status;
+}
+
+int ronde_exchange_all(ronde_distributed_optimizer *o)
+{
+	struct ronde_first_error first = {.status = RONDE_OK};
+	for (size_t i = 0; i < o->count; i++)
+		if (!o->parameters[i].in_flight)
+			ronde_first_error_note(&first, ronde_exchanged_start(o, &o->parameters[i]));
+	for (size_t i = 0; i < o->count; i++)
+		if (o->parameters[i].in_flight)
+			ronde_first_error_note(&first,
+					       ronde_exchanged_finish(o, &o->parameters[i]));
+	return ronde_first_error_return(&first);
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sparse tensors: rows with their numbers. A sum over ranks is all rows of all ranks one after the
+ * other, two allgathers:
+ *
+ *   NAME.indices   rows numbers of each rank
+ *   NAME.values    the rows; ranks that give other widths are found out here
+ *
+ * 2 ranks: rank 0 has row 4 = [1 2], rank 1 rows 0 = [3 4] and 4 = [5 6]. All get
+ * indices 4 0 4, values [1 2] [3 4] [5 6]; into a dense tensor they add 0: [3 4] and 4: [6 8].
+ */
+#include "bindings/c/sparse.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bindings/c/first_error.h"
+#include "collectives/kernels/kernels.h"
+#include "coordinator/floating.h"
+
+#define LONGEST_SUFFIX ".indices"
+
+/* ---- what is refused ---- */
+
+static int check_rows(const ronde_sparse_rows *r, const char *what)
+{
+	if (r->rows < 0 || r->width < 0)
+		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
+				   "\"%s\": there are %" PRId64 " rows of %" PRId64
+				   " elements: neither may be below 0",
+				   what, r->rows, r->width);
+	if (ronde_dtype_bytes(r->dtype) == 0)
+		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
+				   "\"%s\": the rows have the dtype %d, which is no ronde_dtype",
+				   what, (int)r->dtype);
+	if (r->rows > 0 && (!r->indices || (!r->values && r->width > 0)))
+		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
+				   "\"%s\": there are %" PRId64 " rows, but their %s are NULL",
+				   what, r->rows, r->indices ? "values" : "indices");
+	return RONDE_OK;
+}
+
+int ronde_sparse_check(const ronde_sparse_rows *rows, int64_t dense_rows, const char *what)
+{
+	int status = check_rows(rows, what);
+	for (int64_t i = 0; status == RONDE_OK && i < rows->rows; i++)
+		if (rows->indices[i] < 0 || rows->indices[i] >= dense_rows)
+			status = ronde_error(RONDE_ERR_INVALID_ARGUMENT,
+					     "\"%s\": index %" PRId64 " of %" PRId64 " is %" PRId64
+					     ", but the tensor has %" PRId64 " rows",
+					     what, i, rows->rows, rows->indices[i], dense_rows);
+	return status;
+}
+
+static int check_allreduce(const char *name, const ronde_sparse_rows *input,
+			   ronde_reduction reduction, const ronde_sparse *sparse)
+{
+	if (!input || !sparse)
+		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
+				   "ronde_sparse_allreduce() needs rows and a place for the "
+				   "result; %s is NULL",
+				   input ? "sparse" : "input");
+	if (name && strnlen(name, RONDE_MAX_NAME + 1) + strlen(LONGEST_SUFFIX) > RONDE_MAX_NAME)
+		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
+				   "the name \"%.40s…\" is too long: ronde_sparse_allreduce() adds "
+				   "\"" LONGEST_SUFFIX "\" to it and names have at most %d bytes",
+				   name, RONDE_MAX_NAME);
+	if (reduction != RONDE_SUM && reduction != RONDE_AVERAGE)
+		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
+				   "\"%s\": the reduction of a sparse allreduce is %s (%d): it "
+				   "must be RONDE_SUM or RONDE_AVERAGE",
+				   name ? name : "(unnamed)", ronde_reduction_name(reduction),
+				   (int)reduction);
+	return check_rows(input, name ? name : "(unnamed)");
+}
+
+/* ---- the sum over ranks ---- */
+
+/* After an error: memory of malloc() is nobody's. */
+static void forget(ronde_sparse *sparse)
+{
+	ronde_gathered *parts[] = {&sparse->indices, &sparse->values};
+	for (int i = 0; i < 2; i++)
+		if (sparse->owned[i]) {
+			free(parts[i]->data);
+			parts[i]->data = NULL;
+		}
+}
+
+static int submit(const char *name, const ronde_sparse_rows *input, const ronde_options *options,
+		  ronde_sparse *sparse)
+{
+	char indices[RONDE_MAX_NAME + 1], values[RONDE_MAX_NAME + 1];
+	snprintf(indices, sizeof indices, "%s.indices", name ? name : "");
+	snprintf(values, sizeof values, "%s.values", name ? name : "");
+	const int64_t shape[] = {input->rows, input->width};
+	int status =
+		ronde_allgather_async(name ? indices : NULL, input->indices, shape, 1, RONDE_INT64,
+				      &sparse->indices, options, &sparse->handles[0]);
+	if (status != RONDE_OK)
+		return status;
+	status = ronde_allgather_async(name ? values : NULL, input->values, shape, 2, input->dtype,
+				       &sparse->values, options, &sparse->handles[1]);
+	if (status == RONDE_OK)
+		return RONDE_OK;
+	/* The caller frees what it gave: nothing may be in flight. */
+	struct ronde_first_error first = {.status = RONDE_OK};
+	ronde_first_error_note(&first, status);
+	ronde_wait(sparse->handles[0]);
+	forget(sparse);
+	return ronde_first_error_return(&first);
+}
+
+int ronde_sparse_allreduce_async(const char *name, const ronde_sparse_rows *input,
+				 ronde_reduction reduction, const ronde_options *options,
+				 ronde_sparse *sparse)
+{
+	int status = check_allreduce(name, input, reduction, sparse);
+	if (status != RONDE_OK)
+		return status;
+	int members = ronde_process_set_size(options ? options->process_set : 0);
+	if (members < 0)
+		return members;
+	sparse->result = (ronde_sparse_rows){.width = input->width, .dtype = input->dtype};
+	sparse->divisor = reduction == RONDE_AVERAGE ? members : 0;
+	sparse->owned[0] = !sparse->indices.data && !sparse->indices.alloc;
+	sparse->owned[1] = !sparse->values.data && !sparse->values.alloc;
+	sparse->scale[0] = options ? options->prescale : 1;
+	sparse->scale[1] = options ? options->postscale : 1;
+	return submit(name, input, options, sparse);
+}
+
+static int scale(ronde_sparse *sparse)
+{
+	const struct ronde_kernels *kernels = ronde_kernels_select(NULL);
+	ronde_sparse_rows *r = &sparse->result;
+	struct ronde_reduce_spec spec = {.dtype = r->dtype,
+					 .reduction = sparse->divisor ? RONDE_AVERAGE : RONDE_SUM,
+					 .prescale = sparse->scale[0],
+					 .postscale = sparse->scale[1],
+					 .divisor = sparse->divisor};
+	void *values = sparse->values.data;
+	const void *source = values;
+	if (!kernels)
+		return RONDE_ERR_INTERNAL;
+	if (r->rows == 0 || r->width == 0)
+		return RONDE_OK;
+	unsigned int mode = ronde_floating_enter();
+	kernels->reduce(&spec, &values, 1, &source, 1, (size_t)(r->rows * r->width));
+	ronde_floating_leave(mode);
+	return RONDE_OK;
+}
+
+int ronde_sparse_wait(ronde_sparse *sparse)
+{
+	struct ronde_first_error first = {.status = RONDE_OK};
+	if (!sparse)
+		return ronde_error(RONDE_ERR_INVALID_ARGUMENT, "ronde_sparse_wait: sparse is NULL");
+	ronde_first_error_note(&first, ronde_wait(sparse->handles[0]));
+	ronde_first_error_note(&first, ronde_wait(sparse->handles[1]));
+	if (first.status != RONDE_OK) {
+		forget(sparse);
+		return ronde_first_error_return(&first);
+	}
+	sparse->result.rows = sparse->indices.rows;
+	sparse->result.indices = sparse->indices.data;
+	sparse->result.values = sparse->values.data;
+	return scale(sparse);
+}
+
+int ronde_sparse_allreduce(const char *name, const ronde_sparse_rows *input,
+			   ronde_reduction reduction, const ronde_options *options,
+			   ronde_sparse *sparse)
+{
+	int status = ronde_sparse_allreduce_async(name, input, reduction, options, sparse);
+	return status == RONDE_OK ? ronde_sparse_wait(sparse) : status;
+}
