@@ -15,6 +15,7 @@ enum {
 	KEY_LATENCY,
 	KEY_SECONDS,
 	KEY_MODEL,
+	KEY_TIMELINE,
 	KEY_CSV,
 };
 
@@ -60,6 +61,10 @@ static const struct argp_option option_list[] = {
 	{"latency", KEY_LATENCY, NULL, 0, "print percentiles, after a meeting and back to back", 5},
 	{"seconds", KEY_SECONDS, "NUMBER", 0, "idle: how long to sit still (5)", 6},
 	{"model", KEY_MODEL, "NAME", 0, "step: whose gradients, resnet50 or lenet5 (resnet50)", 6},
+	{"timeline", KEY_TIMELINE, "FILE", 0,
+	 "step: the same also with a timeline being recorded to this file by all ranks, in turns; "
+	 "prints the ratio",
+	 6},
 	{"csv", KEY_CSV, "FILE", 0, "append the results to this file", 7},
 	{0},
 };
@@ -204,6 +209,9 @@ static error_t parse_words(int key, char *text, struct argp_state *state)
 		return 0;
 	case KEY_MODEL:
 		options->model = text;
+		return 0;
+	case KEY_TIMELINE:
+		options->timeline = text;
 		return 0;
 	case KEY_CSV:
 		options->csv = text;

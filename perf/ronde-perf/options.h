@@ -26,9 +26,11 @@ struct perf_options {
 	unsigned placements, memories;
 	bool compare;
 	bool latency;
-	double seconds;    /* idle: how long to sit still */
-	const char *model; /* step */
-	const char *csv;   /* file that results are appended to, or NULL */
+	double seconds; /* idle: how long to sit still */
+	const char *model;
+	const char *timeline;
+		/* step: file of the timeline that is recorded in turns, or NULL */ /* step */
+	const char *csv; /* file that results are appended to, or NULL */
 };
 
 /* Ends the program after --help, and with a message if something is wrong. */

@@ -77,6 +77,26 @@ static void average(void *arg)
 		perf_check(world, ronde_wait(gradients->handles[i]), gradients->names[i]);
 }
 
+/* Both forms stop the last round's timeline, which is not timed. */
+static void fill_unrecorded(void *arg, int round)
+{
+	struct gradients *gradients = arg;
+
+	perf_check(gradients->model->run->world, ronde_timeline_stop(), "timeline");
+	fill(arg, round);
+}
+
+static void fill_recorded(void *arg, int round)
+{
+	struct gradients *gradients = arg;
+	const struct perf_run *run = gradients->model->run;
+	ronde_timeline_options options = RONDE_TIMELINE_OPTIONS_INIT;
+
+	options.all_ranks = 1;
+	fill_unrecorded(arg, round);
+	perf_check(run->world, ronde_timeline_start(run->options->timeline, &options), "timeline");
+}
+
 static void copy(void *arg)
 {
 	struct gradients *gradients = arg;
@@ -163,6 +183,32 @@ static void print_line(const struct model *model, const struct perf_contestant *
 		       wrong);
 }
 
+/* What recording costs. */
+static void measure_timeline(const struct model *model, struct gradients *heap,
+			     struct gradients *ordinary)
+{
+	const struct perf_run *run = model->run;
+	struct perf_rounds rounds = {run->options->warmup, 60, 1};
+	struct perf_contestant list[4] = {
+		{"off", fill_unrecorded, average, heap},
+		{"on", fill_recorded, average, heap},
+		{"off", fill_unrecorded, average, ordinary},
+		{"on", fill_recorded, average, ordinary},
+	};
+	struct perf_measurement measurement;
+
+	if (run->options->rounds)
+		rounds.rounds = run->options->rounds;
+	perf_measure(run->world, list, 4, &rounds, &measurement);
+	perf_check(run->world, ronde_timeline_stop(), "timeline");
+	for (int i = 0; i < 4 && run->world->rank == 0; i += 2)
+		printf("# timeline, %s: off %.2f ms, on %.2f ms: %.3f × (fastest rounds: %.3f ×)\n",
+		       i ? "ordinary" : "heap", measurement.figures[i].median * 1e3,
+		       measurement.figures[i + 1].median * 1e3,
+		       measurement.figures[i + 1].median / measurement.figures[i].median,
+		       measurement.figures[i + 1].min / measurement.figures[i].min);
+}
+
 static size_t measure(const struct model *model, struct gradients *heap, struct gradients *ordinary)
 {
 	const struct perf_run *run = model->run;
@@ -219,6 +265,8 @@ size_t perf_step(struct perf_run *run)
 	gradients_open(&copies, &model, 'c', PERF_ORDINARY);
 	ordinary.copy_to = copies.data;
 	wrong = measure(&model, &heap, &ordinary);
+	if (run->options->timeline)
+		measure_timeline(&model, &heap, &ordinary);
 	gradients_close(&copies);
 	gradients_close(&ordinary);
 	gradients_close(&heap);
