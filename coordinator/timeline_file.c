@@ -189,21 +189,30 @@ static void close_file(struct ronde_recording *rec)
 				       "RONDE_TIMELINE_BUFFER_BYTES sets how many can wait");
 }
 
+/* False: not posted for so long. */
+static bool wait_for(sem_t *what, double seconds)
+{
+	struct timespec until = ronde_timespec(ronde_seconds() + seconds);
+	int status;
+	while ((status = sem_clockwait(what, CLOCK_MONOTONIC, &until)) && errno == EINTR)
+		;
+	return status == 0;
+}
+
 static void *write_events(void *arg)
 {
 	struct ronde_recording *rec = arg;
 	bool finished;
 	setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICENESS);
 	do {
-		struct timespec until = ronde_timespec(ronde_seconds() + FLUSH_SECONDS);
 		if (!atomic_load_explicit(&rec->finished, memory_order_acquire))
-			while (sem_clockwait(&rec->wake, CLOCK_MONOTONIC, &until) && errno == EINTR)
-				;
+			wait_for(&rec->wake, FLUSH_SECONDS);
 		atomic_store_explicit(&rec->called, false, memory_order_release);
 		finished = atomic_load_explicit(&rec->finished, memory_order_acquire);
 		drain(rec);
 	} while (!finished);
 	close_file(rec);
+	sem_post(&rec->closed);
 	return NULL;
 }
 
@@ -253,6 +262,7 @@ static void free_recording(struct ronde_recording *rec)
 {
 	ronde_timeline_text_finish(&rec->text);
 	sem_destroy(&rec->wake);
+	sem_destroy(&rec->closed);
 	free(rec->queue);
 	free(rec->buffer);
 	free(rec);
@@ -270,6 +280,7 @@ int ronde_recording_start(struct ronde_recording **recording, const char *path,
 	rec->start = head->start;
 	rec->mark_cycles = mark_cycles;
 	sem_init(&rec->wake, 0, 0);
+	sem_init(&rec->closed, 0, 0);
 	int status = make_queue(rec, queue_bytes);
 	if (!status) {
 		rec->text = (struct ronde_timeline_text){.at = rec->buffer,
@@ -300,8 +311,8 @@ void ronde_recording_destroy(struct ronde_recording *rec)
 	if (!rec)
 		return;
 	ronde_recording_finish(rec);
-	struct timespec until = ronde_timespec(ronde_seconds() + CLOSE_SECONDS);
-	if (pthread_clockjoin_np(rec->thread, NULL, CLOCK_MONOTONIC, &until) == 0) {
+	if (wait_for(&rec->closed, CLOSE_SECONDS)) {
+		pthread_join(rec->thread, NULL);
 		free_recording(rec);
 		return;
 	}

@@ -35,6 +35,7 @@ struct ronde_recording {
 	/* Between both. */
 	unsigned char *queue;
 	sem_t wake;
+	sem_t closed;        /* posted when the file is */
 	_Atomic bool called; /* `wake` was posted since the thread last looked */
 
 	/* The thread's. */
