@@ -57,6 +57,7 @@ module ronde
     generic :: add => add_int8, add_int16, add_int32, add_int64, add_real32, add_real64, add_bool
     procedure :: count => parameters_count
     procedure :: broadcast => parameters_broadcast
+    procedure :: clip => parameters_clip
     procedure :: clear => parameters_clear
   end type
 
@@ -74,6 +75,7 @@ module ronde
   contains
     procedure :: create => optimizer_create
     procedure :: ready => optimizer_ready
+    procedure :: absent => optimizer_absent
     procedure :: synchronize => optimizer_synchronize
     procedure :: step => optimizer_step
     procedure :: wait_seconds => optimizer_wait_seconds
@@ -697,13 +699,30 @@ contains
   end function
 
   ! Every rank gets the root's weights.
-  subroutine parameters_broadcast(self, root, status)
+  subroutine parameters_broadcast(self, root, status, process_set)
     class(ronde_parameters), intent(inout) :: self
     integer, intent(in) :: root
     integer(c_int), optional, intent(out) :: status
+    integer, optional, intent(in) :: process_set
+    integer(c_int) :: set
+
+    set = 0
+    if (present(process_set)) set = process_set
+    call need_list(self)
+    call finish(c_broadcast_parameters_on(self%list, size(self%list, kind=c_size_t), root, set), &
+      status)
+  end subroutine
+
+  ! By the global norm of all gradients. One that is infinite or NaN is an error.
+  subroutine parameters_clip(self, max_norm, norm, status)
+    class(ronde_parameters), intent(inout) :: self
+    real(c_double), intent(in) :: max_norm
+    real(c_double), optional, intent(out) :: norm
+    integer(c_int), optional, intent(out) :: status
 
     call need_list(self)
-    call finish(c_broadcast_parameters(self%list, size(self%list, kind=c_size_t), root), status)
+    call finish(c_clip_by_global_norm(self%list, size(self%list, kind=c_size_t), max_norm, 1, &
+      norm), status)
   end subroutine
 
   subroutine parameters_clear(self)
@@ -768,6 +787,13 @@ contains
     integer, intent(in) :: index
     integer(c_int), optional, intent(out) :: status
     call finish(c_gradient_ready(self%optimizer, int(index - 1, c_size_t)), status)
+  end subroutine
+
+  subroutine optimizer_absent(self, index, status)
+    class(ronde_optimizer), intent(in) :: self
+    integer, intent(in) :: index
+    integer(c_int), optional, intent(out) :: status
+    call finish(c_gradient_absent(self%optimizer, int(index - 1, c_size_t)), status)
   end subroutine
 
   subroutine optimizer_synchronize(self, status)

@@ -120,6 +120,55 @@ module ronde_c
     real(c_double) :: gradient_predivide_factor = 1
     integer(c_int) :: process_set = 0
     type(c_ptr) :: name = c_null_ptr
+    integer(c_int) :: unreported_is_zero = 0
+    integer(c_int) :: sparse_as_dense = 0
+    type(c_ptr) :: sparse_widths = c_null_ptr
+  end type
+
+  type, bind(c) :: c_optimizer_counters
+    integer(c_size_t) :: size = 0
+    integer(c_int64_t) :: steps = 0
+    integer(c_int64_t) :: tensors = 0
+    integer(c_int64_t) :: bytes = 0
+    real(c_double) :: wait_seconds = 0
+  end type
+
+  type, bind(c) :: c_bytes
+    type(c_ptr) :: data = c_null_ptr
+    integer(c_size_t) :: bytes = 0
+  end type
+
+  type, bind(c) :: c_state_item
+    type(c_ptr) :: name = c_null_ptr
+    integer(c_int) :: dtype = RONDE_FLOAT32
+    type(c_ptr) :: data = c_null_ptr
+    type(c_ptr) :: count = c_null_ptr
+  end type
+
+  type, bind(c) :: c_state_options
+    integer(c_size_t) :: size = 0
+    integer(c_int) :: process_set = 0
+    type(c_funptr) :: alloc = c_null_funptr
+    type(c_funptr) :: release = c_null_funptr
+    type(c_ptr) :: arg = c_null_ptr
+  end type
+
+  type, bind(c) :: c_sparse_rows
+    integer(c_int64_t) :: rows = 0
+    integer(c_int64_t) :: width = 0
+    type(c_ptr) :: indices = c_null_ptr
+    type(c_ptr) :: values = c_null_ptr
+    integer(c_int) :: dtype = RONDE_FLOAT32
+  end type
+
+  type, bind(c) :: c_sparse
+    type(c_gathered) :: indices
+    type(c_gathered) :: values
+    type(c_sparse_rows) :: result
+    integer(c_int64_t) :: handles(2) = 0
+    real(c_double) :: scale(2) = 1
+    integer(c_int) :: divisor = 0
+    integer(c_int) :: owned(2) = 0
   end type
 
   type, bind(c) :: c_timeline_options
@@ -467,6 +516,117 @@ module ronde_c
       type(c_parameter), intent(in) :: parameters(*)
       integer(c_size_t), value :: count
       integer(c_int), value :: root
+      integer(c_int) :: status
+    end function
+
+    function c_broadcast_parameters_on(parameters, count, root, process_set) &
+        bind(c, name="ronde_broadcast_parameters_on") result(status)
+      import :: c_int, c_parameter, c_size_t
+      type(c_parameter), intent(in) :: parameters(*)
+      integer(c_size_t), value :: count
+      integer(c_int), value :: root, process_set
+      integer(c_int) :: status
+    end function
+
+    function c_broadcast_objects(name, objects, count, root, process_set) &
+        bind(c, name="ronde_broadcast_objects") result(status)
+      import :: c_bytes, c_int, c_ptr, c_size_t
+      type(c_ptr), value :: name
+      type(c_bytes), intent(inout) :: objects(*)
+      integer(c_size_t), value :: count
+      integer(c_int), value :: root, process_set
+      integer(c_int) :: status
+    end function
+
+    function c_broadcast_state(name, items, count, root, options) &
+        bind(c, name="ronde_broadcast_state") result(status)
+      import :: c_int, c_ptr, c_size_t, c_state_item, c_state_options
+      type(c_ptr), value :: name
+      type(c_state_item), intent(in) :: items(*)
+      integer(c_size_t), value :: count
+      integer(c_int), value :: root
+      type(c_state_options), intent(in), optional :: options
+      integer(c_int) :: status
+    end function
+
+    function c_sparse_allreduce(name, input, reduction, options, sparse) &
+        bind(c, name="ronde_sparse_allreduce") result(status)
+      import :: c_int, c_options, c_ptr, c_sparse, c_sparse_rows
+      type(c_ptr), value :: name
+      type(c_sparse_rows), intent(in) :: input
+      integer(c_int), value :: reduction
+      type(c_options), intent(in), optional :: options
+      type(c_sparse), intent(inout) :: sparse
+      integer(c_int) :: status
+    end function
+
+    function c_sparse_allreduce_async(name, input, reduction, options, sparse) &
+        bind(c, name="ronde_sparse_allreduce_async") result(status)
+      import :: c_int, c_options, c_ptr, c_sparse, c_sparse_rows
+      type(c_ptr), value :: name
+      type(c_sparse_rows), intent(in) :: input
+      integer(c_int), value :: reduction
+      type(c_options), intent(in), optional :: options
+      type(c_sparse), intent(inout) :: sparse
+      integer(c_int) :: status
+    end function
+
+    function c_sparse_wait(sparse) bind(c, name="ronde_sparse_wait") result(status)
+      import :: c_int, c_sparse
+      type(c_sparse), intent(inout) :: sparse
+      integer(c_int) :: status
+    end function
+
+    function c_sparse_add(dense, dense_rows, rows) bind(c, name="ronde_sparse_add") result(status)
+      import :: c_int, c_int64_t, c_ptr, c_sparse_rows
+      type(c_ptr), value :: dense
+      integer(c_int64_t), value :: dense_rows
+      type(c_sparse_rows), intent(in) :: rows
+      integer(c_int) :: status
+    end function
+
+    function c_gradient_absent(optimizer, index) &
+        bind(c, name="ronde_gradient_absent") result(status)
+      import :: c_int, c_ptr, c_size_t
+      type(c_ptr), value :: optimizer
+      integer(c_size_t), value :: index
+      integer(c_int) :: status
+    end function
+
+    function c_gradient_ready_sparse(optimizer, index, rows) &
+        bind(c, name="ronde_gradient_ready_sparse") result(status)
+      import :: c_int, c_ptr, c_size_t, c_sparse_rows
+      type(c_ptr), value :: optimizer
+      integer(c_size_t), value :: index
+      type(c_sparse_rows), intent(in) :: rows
+      integer(c_int) :: status
+    end function
+
+    function c_sparse_gradient(optimizer, index, rows) &
+        bind(c, name="ronde_sparse_gradient") result(status)
+      import :: c_int, c_ptr, c_size_t, c_sparse_rows
+      type(c_ptr), value :: optimizer
+      integer(c_size_t), value :: index
+      type(c_sparse_rows), intent(inout) :: rows
+      integer(c_int) :: status
+    end function
+
+    function c_distributed_optimizer_get_counters(optimizer, counters) &
+        bind(c, name="ronde_distributed_optimizer_get_counters") result(status)
+      import :: c_int, c_optimizer_counters, c_ptr
+      type(c_ptr), value :: optimizer
+      type(c_optimizer_counters), intent(inout) :: counters
+      integer(c_int) :: status
+    end function
+
+    function c_clip_by_global_norm(parameters, count, max_norm, error_if_nonfinite, norm) &
+        bind(c, name="ronde_clip_by_global_norm") result(status)
+      import :: c_double, c_int, c_parameter, c_size_t
+      type(c_parameter), intent(in) :: parameters(*)
+      integer(c_size_t), value :: count
+      real(c_double), value :: max_norm
+      integer(c_int), value :: error_if_nonfinite
+      real(c_double), intent(out), optional :: norm
       integer(c_int) :: status
     end function
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The Fortran module has all of ronde.h, with the same values and sizes, and works on 1 to 3 ranks.
+# The Fortran module has all of ronde.h and training.h, with the same values and sizes, and works on 1 to 3 ranks.
 set -euo pipefail
 
 module=bindings/fortran/ronde_c.f90
@@ -9,7 +9,8 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
 # Every function of the public headers has its interface. (ronde/mpi.h is for programs in C.)
-declared=$(gcc -fpreprocessed -dD -E -P bindings/c/ronde/ronde.h 2>/dev/null | tr '\n' ' ' |
+declared=$(cat bindings/c/ronde/{ronde,training}.h | gcc -fpreprocessed -dD -E -P - 2>/dev/null |
+	tr '\n' ' ' |
 	grep -oE 'RONDE_API[^;(]*\(' | grep -oE 'ronde_[a-z0-9_]+ *\(' | tr -d ' (' | sort -u)
 bound=$(grep -oE 'bind\(c, name="ronde_[a-z0-9_]+"' $module | grep -oE 'ronde_[a-z0-9_]+' | sort -u)
 missing=$(comm -23 <(printf '%s\n' "$declared") <(printf '%s\n' "$bound"))
@@ -22,13 +23,13 @@ done
 if [ -z "$missing$gone" ]; then
 	echo "ok functions"
 else
-	echo "not ok functions - without a binding: ${missing:-none}; no longer in ronde.h: ${gone:-none}" |
+	echo "not ok functions - without a binding: ${missing:-none}; no longer in the headers: ${gone:-none}" |
 		tr '\n' ' '
 	echo
 fi
 
 # The constants: what C prints must stand in the module.
-constants=$(grep -oE '^	+RONDE_(COMPRESSION|LOG)_[A-Z0-9]+' bindings/c/ronde/ronde.h | tr -d '\t')
+constants=$(grep -oE '^	+RONDE_(COMPRESSION|LOG)_[A-Z0-9]+' -h bindings/c/ronde/{ronde,training}.h | tr -d '\t')
 {
 	cat <<-'END'
 		#include <ronde/ronde.h>

@@ -139,6 +139,7 @@ contains
     type(descent), target :: d
     type(ronde_parameters) :: parameters
     type(ronde_optimizer) :: wrapped
+    real(c_double) :: norm
     integer :: status
 
     d%weights = rank
@@ -146,6 +147,11 @@ contains
     call expect(parameters%count() == 1, "count")
     call parameters%broadcast(0)
     call expect(all(d%weights == 0), "parameters")
+    d%weights = rank
+    call parameters%broadcast(0, process_set=0)
+    call expect(all(d%weights == 0), "parameters of a set")
+    call parameters%broadcast(0, status, process_set=99)
+    call expect(status == RONDE_ERR_INVALID_ARGUMENT, "no such set")
     call wrapped%create(d, parameters, reduction=RONDE_SUM, name="g")
     d%gradient = rank + 1
     call wrapped%ready(1)
@@ -153,7 +159,14 @@ contains
     call expect(d%calls == 1 .and. all(d%weights == -ranks*(ranks + 1)/2), "step")
     call wrapped%ready(2, status)
     call expect(status == RONDE_ERR_INVALID_ARGUMENT, "index")
+    d%gradient = 1
+    call wrapped%absent(1)
     call wrapped%synchronize()
+    call expect(all(d%gradient == 0), "absent")
+    d%gradient = 2
+    call parameters%clip(1.0_c_double, norm)
+    call expect(abs(norm - 2*sqrt(real(size(d%gradient), c_double))) < 1e-12_c_double, "norm")
+    call expect(abs(norm2(real(d%gradient, c_double)) - 1) < 1e-6_c_double, "clip")
     d%status = 7
     call wrapped%step(status)
     call expect(status == RONDE_ERR_CALLBACK .and. index(ronde_error_message(), "7") > 0, "callback")
