@@ -139,6 +139,7 @@ START_TEST(small_control_group)
 }
 END_TEST
 
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 START_TEST(address_space)
 {
 	const struct rlimit limit = {(rlim_t)32 << 30, (rlim_t)32 << 30};
@@ -149,6 +150,7 @@ START_TEST(address_space)
 	       "RONDE_HEAP_RESERVE_BYTES");
 }
 END_TEST
+#endif
 
 START_TEST(huge_pages)
 {
