@@ -13,12 +13,34 @@ static bool gives_input(const struct job *job)
 	       (job->op->kind != RONDE_KIND_BROADCAST || job->op->root == job->rank);
 }
 
+/* Rows that a rank has for this one. */
+static int64_t rows_from(const struct job *job, int rank)
+{
+	const struct op *op = job->op;
+	return op->kind == RONDE_KIND_ALLTOALL ? op->splits[rank][job->rank] : op->rows[rank];
+}
+
+static uint64_t bytes_from(const struct job *job, int rank)
+{
+	return (uint64_t)(rows_from(job, rank) * job->op->columns) *
+	       ronde_dtype_bytes(job->op->dtype);
+}
+
 static uint64_t gathered_bytes(const struct job *job)
 {
 	uint64_t bytes = 0;
 	for (int r = 0; r < job->program->style.ranks; r++)
-		bytes += op_bytes(job->op, r);
+		bytes += bytes_from(job, r);
 	return bytes;
+}
+
+/* Where the result goes. */
+static unsigned char *output_of(const struct job *job)
+{
+	const struct op *op = job->op;
+	if (!op->in_place)
+		return job->out.data;
+	return job->in.data + (op->at_start ? 0 : op_result(job->program, op, job->rank).first);
 }
 
 /* Contract of ronde_gathered.alloc: may not call Ronde. */
@@ -67,13 +89,14 @@ void job_prepare(struct job *job, uint64_t *state)
 			       ronde_dtype_bytes(op->dtype));
 	}
 	job->buffers.input = gives_input(job) ? job->in.data : NULL;
-	if (op->kind == RONDE_KIND_ALLGATHER) {
+	if (op_has_own_rows(op)) {
 		prepare_gathered(job, state, out_heap, offset);
 		return;
 	}
 	if (!op->in_place)
-		block_make(job->port, job->to, &job->out, out_heap, below(state, 64), bytes);
-	job->buffers.output = op->in_place ? job->in.data : job->out.data;
+		block_make(job->port, job->to, &job->out, out_heap, below(state, 64),
+			   op_result(job->program, op, job->rank).count);
+	job->buffers.output = output_of(job);
 	if (bytes == 0 && once_in(state, 2))
 		job->buffers.input = job->buffers.output = NULL;
 }
@@ -87,16 +110,19 @@ static const char *judge_gathered(const struct job *job)
 	const unsigned char *at = g->data;
 	int64_t rows = 0;
 	for (int r = 0; r < job->program->style.ranks; r++) {
-		uint64_t bytes = op_bytes(job->op, r);
-		int64_t wrong = find_wrong(at, bytes, job->op->given[r], job->op->dtype, false);
+		uint64_t bytes = bytes_from(job, r), first = 0;
+		for (int to = 0; job->op->kind == RONDE_KIND_ALLTOALL && to < job->rank; to++)
+			first += (uint64_t)(job->op->splits[r][to] * job->op->columns);
+		int64_t wrong =
+			find_wrong_from(first, at, bytes, job->op->given[r], job->op->dtype, false);
 		if (wrong >= 0) {
 			snprintf(text, sizeof text, "element %lld of rank %d's rows is wrong",
 				 (long long)wrong, r);
 			return text;
 		}
 		at += bytes;
-		rows += job->op->rows[r];
-		if (g->rows_per_rank && g->rows_per_rank[r] != job->op->rows[r])
+		rows += rows_from(job, r);
+		if (g->rows_per_rank && g->rows_per_rank[r] != rows_from(job, r))
 			return "rows_per_rank is wrong";
 	}
 	return g->rows == rows ? NULL : "the number of rows is wrong";
@@ -106,20 +132,21 @@ static const char *judge_output(const struct job *job)
 {
 	static _Thread_local char text[200];
 	const struct op *op = job->op;
-	uint64_t bytes = op_bytes(op, job->rank);
 	if (op->kind == RONDE_KIND_BARRIER)
 		return NULL;
-	if (op->kind == RONDE_KIND_ALLGATHER)
+	if (op_has_own_rows(op))
 		return judge_gathered(job);
-	const unsigned char *output = op->in_place ? job->in.data : job->out.data;
-	int64_t wrong =
-		find_wrong(output, bytes, op->wanted, op->dtype, op->kind == RONDE_KIND_ALLREDUCE);
+	const unsigned char *output = output_of(job);
+	struct ronde_share mine = op_result(job->program, op, job->rank);
+	uint64_t first = mine.first / ronde_dtype_bytes(op->dtype);
+	int64_t wrong = find_wrong_from(first, output, mine.count, op->wanted, op->dtype,
+					op->kind != RONDE_KIND_BROADCAST);
 	if (wrong < 0)
 		return NULL;
 	size_t element = ronde_dtype_bytes(op->dtype);
 	uint64_t got = 0, want = 0;
 	memcpy(&got, output + (size_t)wrong * element, element);
-	memcpy(&want, op->wanted + (size_t)(wrong % PERIOD) * element, element);
+	memcpy(&want, op->wanted + (first + (uint64_t)wrong) % PERIOD * element, element);
 	snprintf(text, sizeof text, "element %lld is %#llx instead of %#llx", (long long)wrong,
 		 (unsigned long long)got, (unsigned long long)want);
 	return text;
@@ -128,7 +155,7 @@ static const char *judge_output(const struct job *job)
 const char *job_judge(const struct job *job)
 {
 	const struct op *op = job->op;
-	bool in_place = op->in_place && op->kind != RONDE_KIND_ALLGATHER;
+	bool in_place = op->in_place && !op_has_own_rows(op);
 	if (!block_guarded(&job->in))
 		return "bytes around the input were written";
 	if (!block_guarded(&job->out))

@@ -32,11 +32,12 @@ static struct ronde_submission translate(const struct op *op, int rank, struct b
 		s.desc.postscale = op->postscale;
 	} else if (op->kind == RONDE_KIND_BROADCAST) {
 		s.desc.root = op->root;
-	} else if (op->kind == RONDE_KIND_ALLGATHER) {
+	} else if (op_has_own_rows(op)) {
 		s.desc.dims[0] = 0;
 		s.rows = op->rows[rank];
 		s.count = (uint64_t)(op->rows[rank] * op->columns);
 		s.gathered = &b->gathered;
+		s.splits = op->splits[rank];
 	} else {
 		s.desc.ndim = 1;
 	}

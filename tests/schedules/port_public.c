@@ -53,6 +53,10 @@ static int public_submit(void *to, const struct op *op, int rank, struct buffers
 						 op->dtype, op->reduction, &options, handle);
 	int64_t shape[RONDE_MAX_DIMS];
 	own_shape(op, rank, shape);
+	if (op->kind == RONDE_KIND_ALLTOALL)
+		return ronde_alltoall_async(op->name, b->input, shape, op->ndim, op->dtype,
+					    op->splits[rank], ronde_size(), &b->gathered, NULL,
+					    handle);
 	return ronde_allgather_async(op->name, b->input, shape, op->ndim, op->dtype, &b->gathered,
 				     NULL, handle);
 }
@@ -74,6 +78,12 @@ static int public_execute(void *to, const struct op *op, int rank, struct buffer
 		own_shape(op, rank, shape);
 		return ronde_allgather(op->name, b->input, shape, op->ndim, op->dtype,
 				       &b->gathered);
+	}
+	if (op->kind == RONDE_KIND_ALLTOALL) {
+		int64_t shape[RONDE_MAX_DIMS];
+		own_shape(op, rank, shape);
+		return ronde_alltoall(op->name, b->input, shape, op->ndim, op->dtype,
+				      op->splits[rank], ronde_size(), &b->gathered);
 	}
 	if (op->kind == RONDE_KIND_REDUCESCATTER && unscaled)
 		return ronde_reducescatter(op->name, b->input, b->output, op->dims, op->ndim,

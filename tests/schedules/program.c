@@ -50,9 +50,11 @@ static void random_rows(uint64_t *state, struct op *op, int ranks, uint64_t elem
 static enum ronde_kind random_kind(uint64_t *state)
 {
 	static const enum ronde_kind kinds[] = {
-		RONDE_KIND_ALLREDUCE, RONDE_KIND_ALLREDUCE, RONDE_KIND_ALLREDUCE,
-		RONDE_KIND_ALLREDUCE, RONDE_KIND_BROADCAST, RONDE_KIND_BROADCAST,
-		RONDE_KIND_ALLGATHER, RONDE_KIND_ALLGATHER, RONDE_KIND_BARRIER,
+		RONDE_KIND_ALLREDUCE,     RONDE_KIND_ALLREDUCE,     RONDE_KIND_ALLREDUCE,
+		RONDE_KIND_ALLREDUCE,     RONDE_KIND_BROADCAST,     RONDE_KIND_BROADCAST,
+		RONDE_KIND_ALLGATHER,     RONDE_KIND_ALLGATHER,     RONDE_KIND_BARRIER,
+		RONDE_KIND_REDUCESCATTER, RONDE_KIND_REDUCESCATTER, RONDE_KIND_ALLTOALL,
+		RONDE_KIND_ALLTOALL,
 	};
 	return kinds[below(state, sizeof kinds / sizeof *kinds)];
 }
@@ -70,7 +72,7 @@ static void describe(uint64_t state, struct op *op, const struct program_style *
 	op->postscale = once_in(&state, 5) ? scales[below(&state, 6)] : 1;
 	op->root = (int)below(&state, (uint64_t)style->ranks);
 	uint64_t elements = style->bytes / ronde_dtype_bytes(op->dtype);
-	if (op->kind == RONDE_KIND_ALLGATHER) {
+	if (op_has_own_rows(op)) {
 		random_rows(&state, op, style->ranks, elements / (uint64_t)style->ranks);
 	} else if (op->kind == RONDE_KIND_BARRIER) {
 		op->dtype = RONDE_UINT8;
@@ -141,12 +143,29 @@ static void identify(uint64_t *state, struct program *p, struct names *names, in
 
 /* ---- data ---- */
 
+/* Who gets which of a rank's rows: many, one, or none. */
+static void random_splits(uint64_t *state, struct op *op, int ranks)
+{
+	for (int from = 0; from < ranks; from++) {
+		int64_t left = op->rows[from];
+		for (int to = 0; to < ranks; to++) {
+			int64_t rows =
+				once_in(state, 3) ? 0 : (int64_t)below(state, (uint64_t)left + 1);
+			op->splits[from][to] = to == ranks - 1 ? left : rows;
+			left -= op->splits[from][to];
+		}
+	}
+}
+
 static void fill(uint64_t *state, struct program *p, struct op *op)
 {
 	size_t bytes = PERIOD * ronde_dtype_bytes(op->dtype);
 	bool specials = once_in(state, 6);
 	op->in_place = once_in(state, 2);
 	op->heap = once_in(state, 2);
+	op->at_start = once_in(state, 2);
+	if (op->kind == RONDE_KIND_ALLTOALL)
+		random_splits(state, op, p->style.ranks);
 	if (op->kind == RONDE_KIND_BARRIER)
 		return;
 	for (int r = 0; r < p->style.ranks; r++) {
@@ -163,7 +182,7 @@ static void fill(uint64_t *state, struct program *p, struct op *op)
 					 .prescale = op->prescale,
 					 .postscale = op->postscale,
 					 .divisor = p->style.ranks};
-	if (op->kind == RONDE_KIND_ALLREDUCE)
+	if (op->kind == RONDE_KIND_ALLREDUCE || op->kind == RONDE_KIND_REDUCESCATTER)
 		reduce_periods(&spec, (const void *const *)op->given, p->style.ranks, op->wanted);
 	else
 		memcpy(op->wanted, op->given[op->root], bytes);
@@ -213,9 +232,23 @@ void free_program(struct program *p)
 	free(p);
 }
 
+bool op_has_own_rows(const struct op *op)
+{
+	return op->kind == RONDE_KIND_ALLGATHER || op->kind == RONDE_KIND_ALLTOALL;
+}
+
+struct ronde_share op_result(const struct program *p, const struct op *op, int rank)
+{
+	struct ronde_share share = {0, op_bytes(op, rank)};
+	if (op->kind != RONDE_KIND_REDUCESCATTER || op->count == 0)
+		return share;
+	return ronde_share_bytes((uint64_t)op->dims[0], share.count / (uint64_t)op->dims[0],
+				 p->style.ranks, rank);
+}
+
 uint64_t op_bytes(const struct op *op, int rank)
 {
-	int64_t count = op->kind == RONDE_KIND_ALLGATHER ? op->rows[rank] * op->columns : op->count;
+	int64_t count = op_has_own_rows(op) ? op->rows[rank] * op->columns : op->count;
 	return (uint64_t)count * ronde_dtype_bytes(op->dtype);
 }
 
@@ -226,7 +259,7 @@ const char *op_text(const struct op *op)
 		 "%s %.40s %s ×%lld (%d dimensions) %s, scales %g %g, root %d%s%s",
 		 ronde_kind_name(op->kind), op->name ? op->name : "(unnamed)",
 		 ronde_dtype_name(op->dtype),
-		 (long long)(op->kind == RONDE_KIND_ALLGATHER ? op->columns : op->count), op->ndim,
+		 (long long)(op_has_own_rows(op) ? op->columns : op->count), op->ndim,
 		 ronde_reduction_name(op->reduction), op->prescale, op->postscale, op->root,
 		 op->in_place ? ", in place" : "", op->heap ? ", heap" : "");
 	return text;

@@ -8,6 +8,7 @@
 #define RONDE_TESTS_SCHEDULES_PROGRAM_H
 
 #include "collectives/operation.h"
+#include "collectives/share.h"
 #include "tests/schedules/values.h"
 
 #define RANKS_MAX 8
@@ -20,14 +21,16 @@ struct op {
 	double prescale, postscale;
 	int root;
 	int ndim;
-	int64_t dims[RONDE_MAX_DIMS]; /* allgather: dims[0] is not read */
-	int64_t count;                /* allgather: not read */
-	int64_t rows[RANKS_MAX];      /* allgather */
-	int64_t columns;              /* allgather: elements of a row */
+	int64_t dims[RONDE_MAX_DIMS];         /* allgather, alltoall: dims[0] is not read */
+	int64_t count;                        /* allgather, alltoall: not read */
+	int64_t rows[RANKS_MAX];              /* allgather, alltoall */
+	int64_t columns;                      /* allgather, alltoall: elements of a row */
+	int64_t splits[RANKS_MAX][RANKS_MAX]; /* alltoall: from, to; take all rows */
 	bool in_place;
-	bool heap; /* on all ranks: else each rank's memory is of a kind it chooses itself */
+	bool at_start; /* reducescatter in place: there, not where the own rows are */
+	bool heap;     /* on all ranks: else each rank's memory is of a kind it chooses itself */
 	unsigned char *given[RANKS_MAX]; /* periods */
-	unsigned char *wanted;           /* period; allreduce and broadcast */
+	unsigned char *wanted;           /* period; allreduce, broadcast and reducescatter */
 };
 
 /* What kind of program. */
@@ -58,6 +61,10 @@ struct program {
 struct program *make_program(uint64_t seed, const struct program_style *style);
 void free_program(struct program *program);
 
+/* Rows that are each rank's own: an allgather or alltoall. */
+bool op_has_own_rows(const struct op *op);
+/* Bytes of a rank's output, if it has one, and of the whole result before it. */
+struct ronde_share op_result(const struct program *program, const struct op *op, int rank);
 /* Bytes of a rank's input. */
 uint64_t op_bytes(const struct op *op, int rank);
 /* "allreduce "w3" float16[12,4] sum", for a person. Static per thread. */

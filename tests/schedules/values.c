@@ -115,3 +115,13 @@ int64_t find_wrong(const void *memory, size_t bytes, const void *period, ronde_d
 	}
 	return -1;
 }
+
+int64_t find_wrong_from(uint64_t first, const void *memory, size_t bytes, const void *period,
+			ronde_dtype dtype, bool any_nan)
+{
+	char turned[PERIOD * 8];
+	size_t element = bytes_of(dtype), before = (size_t)(first % PERIOD) * element;
+	memcpy(turned, (const char *)period + before, PERIOD * element - before);
+	memcpy(turned + PERIOD * element - before, period, before);
+	return find_wrong(memory, bytes, turned, dtype, any_nan);
+}
