@@ -131,6 +131,19 @@ static void run_operation(struct rank *r, const struct candidate *c)
 		.count = r->bytes / sizeof(float),
 		.inputs = inputs,
 		.outputs = outputs};
+	int64_t splits[MAX_RANKS], received[2 * MAX_RANKS];
+	int64_t elements = (int64_t)(r->bytes / sizeof(float));
+	for (int m = 0; m < r->options->ranks; m++)
+		splits[m] = elements / r->options->ranks;
+	if (c->kind == RONDE_KIND_REDUCESCATTER) {
+		piece.rows = piece.count;
+		piece.row_bytes = sizeof(float);
+		piece.count = ronde_share_rows(piece.rows, r->options->ranks, 0).count;
+		/* In place: where the own rows are. */
+		if (!r->options->out_of_place)
+			piece.output = (float *)piece.output +
+				       ronde_share_rows(piece.rows, r->options->ranks, r->me).first;
+	}
 	struct ronde_operation operation = {
 		.algorithm = c->algorithm,
 		.plan = {.kind = c->kind,
@@ -148,7 +161,10 @@ static void run_operation(struct rank *r, const struct candidate *c)
 			 .npieces = 1,
 			 .allocate = give_result,
 			 .allocate_arg = r,
-			 .rows = (int64_t)(r->bytes / sizeof(float)),
+			 .splits = splits,
+			 .received = received,
+			 .begins = received + r->options->ranks,
+			 .rows = elements,
 			 .row_bytes = sizeof(float)}};
 
 	c->algorithm->start(&operation);
@@ -219,10 +235,12 @@ static int candidates(const struct options *o, size_t bytes, struct candidate *l
 		struct candidate c = {.algorithm = table[i], .chunk = RONDE_GRAIN};
 		if (o->only && !strstr(name, o->only))
 			continue;
-		c.kind = strstr(name, "broadcast")   ? RONDE_KIND_BROADCAST
-			 : strstr(name, "allgather") ? RONDE_KIND_ALLGATHER
-			 : strstr(name, "barrier")   ? RONDE_KIND_BARRIER
-						     : RONDE_KIND_ALLREDUCE;
+		c.kind = strstr(name, "broadcast")       ? RONDE_KIND_BROADCAST
+			 : strstr(name, "allgather")     ? RONDE_KIND_ALLGATHER
+			 : strstr(name, "barrier")       ? RONDE_KIND_BARRIER
+			 : strstr(name, "reducescatter") ? RONDE_KIND_REDUCESCATTER
+			 : strstr(name, "alltoall")      ? RONDE_KIND_ALLTOALL
+							 : RONDE_KIND_ALLREDUCE;
 		c.path = strstr(name, "zero-copy") ? RONDE_PATH_ZERO_COPY : RONDE_PATH_STAGED;
 		if (is_zero_copy(&c) || c.kind == RONDE_KIND_BARRIER) {
 			add(list, &count, c, o);

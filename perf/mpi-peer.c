@@ -50,7 +50,7 @@ static void measure(const struct perf_world *world, struct perf_call *call, int 
 		plan.rounds = (rounds + plan.repeat - 1) / plan.repeat;
 	}
 	perf_measure(world, &contestant, 1, &plan, &measurement);
-	wrong = perf_data_wrong_reduced(call->data, call->output, (size_t)call->count,
+	wrong = perf_data_wrong_reduced(call->data, call->output, 0, (size_t)call->count,
 					plan.rounds - 1);
 	print(call, back_to_back ? "back-to-back" : "out-of-place", library,
 	      &measurement.figures[0], wrong);

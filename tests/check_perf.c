@@ -61,13 +61,13 @@ START_TEST(wrong_elements_are_counted)
 			sum += perf_number_load(dtype, inputs[rank] + i);
 		perf_number_store(dtype, output + i, sum);
 	}
-	ck_assert_uint_eq(perf_data_wrong_reduced(data, output, COUNT, ROUND), 0);
-	ck_assert_uint_eq(perf_data_wrong_copy(data, inputs[1], COUNT, 1, ROUND), 0);
-	ck_assert_uint_gt(perf_data_wrong_copy(data, inputs[1], COUNT, 2, ROUND), COUNT / 4);
-	ck_assert_uint_gt(perf_data_wrong_reduced(data, output, COUNT, ROUND + 1), COUNT / 8);
+	ck_assert_uint_eq(perf_data_wrong_reduced(data, output, 0, COUNT, ROUND), 0);
+	ck_assert_uint_eq(perf_data_wrong_copy(data, inputs[1], 0, COUNT, 1, ROUND), 0);
+	ck_assert_uint_gt(perf_data_wrong_copy(data, inputs[1], 0, COUNT, 2, ROUND), COUNT / 4);
+	ck_assert_uint_gt(perf_data_wrong_reduced(data, output, 0, COUNT, ROUND + 1), COUNT / 8);
 	output[(COUNT - 1) * bytes] ^= 1;
 	output[0] ^= 1;
-	ck_assert_uint_eq(perf_data_wrong_reduced(data, output, COUNT, ROUND), 2);
+	ck_assert_uint_eq(perf_data_wrong_reduced(data, output, 0, COUNT, ROUND), 2);
 	for (int rank = 0; rank < RANKS; rank++)
 		free(inputs[rank]);
 	free(output);

@@ -67,7 +67,7 @@ refuses()
 
 few="-n 3 -w 1 -c 2"
 for n in 1 2 3; do
-	for command in allreduce broadcast allgather; do
+	for command in allreduce broadcast allgather reduce_scatter alltoall; do
 		# shellcheck disable=SC2086
 		works $n "# wrong elements: 0;" $command -b 0 -e 300K -f 40 $few
 	done

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The commands allreduce, broadcast, allgather and barrier: a range of sizes, out of place and in
+ * The commands of single operations, allreduce to barrier: a range of sizes, out of place and in
  * place, in heap and ordinary memory; and with --latency, percentiles of the same calls.
  *
  * memcpy and MPI always work on ordinary memory: the same buffers as Ronde where that is what is
@@ -152,7 +152,8 @@ static size_t unit(const struct perf_run *run, const struct perf_operation *oper
 {
 	size_t element = perf_dtype_bytes(run->options->dtype);
 
-	return operation->gathers ? element * (size_t)run->world->size : element;
+	return operation->gathers || operation->scatters ? element * (size_t)run->world->size
+							 : element;
 }
 
 size_t perf_first_size(const struct perf_run *run, const struct perf_operation *operation)

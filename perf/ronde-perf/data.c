@@ -144,11 +144,15 @@ static bool close_enough(const struct perf_data *data, const void *got, const vo
 	return fabs(x - y) <= ldexp(fabs(y), -precision);
 }
 
-static size_t count_wrong(const struct perf_data *data, const unsigned char *got, size_t count,
-			  const unsigned char *period, bool exact)
+static size_t count_wrong(const struct perf_data *data, const unsigned char *got, size_t first,
+			  size_t count, const unsigned char *from_zero, bool exact)
 {
+	unsigned char period[PERIOD];
 	size_t bytes = perf_dtype_bytes(data->dtype), total = count * bytes, wrong = 0;
+	size_t before = first * bytes % PERIOD;
 
+	memcpy(period, from_zero + before, PERIOD - before);
+	memcpy(period + PERIOD - before, from_zero, before);
 	for (size_t at = 0; at < total; at += PERIOD) {
 		size_t here = total - at < PERIOD ? total - at : PERIOD;
 
@@ -161,18 +165,18 @@ static size_t count_wrong(const struct perf_data *data, const unsigned char *got
 	return wrong;
 }
 
-size_t perf_data_wrong_reduced(const struct perf_data *data, const void *tensor, size_t count,
-			       int round)
+size_t perf_data_wrong_reduced(const struct perf_data *data, const void *tensor, size_t first,
+			       size_t count, int round)
 {
 	unsigned char expected[PERIOD];
 
 	expected_period(data, round, expected);
-	return count_wrong(data, tensor, count, expected, false);
+	return count_wrong(data, tensor, first, count, expected, false);
 }
 
-size_t perf_data_wrong_copy(const struct perf_data *data, const void *tensor, size_t count,
-			    int rank, int round)
+size_t perf_data_wrong_copy(const struct perf_data *data, const void *tensor, size_t first,
+			    size_t count, int rank, int round)
 {
-	return count_wrong(data, tensor, count,
+	return count_wrong(data, tensor, first, count,
 			   data->pattern + first_block(rank, round) * PERF_BLOCK, true);
 }

@@ -28,13 +28,14 @@ void perf_data_init(struct perf_data *data, ronde_dtype dtype, ronde_reduction r
 /* Writes all of count elements with ordinary stores, as a backward pass does. */
 void perf_data_fill(const struct perf_data *data, void *tensor, size_t count, int rank, int round);
 
-/* Number of elements that differ from the reduction over all ranks' fills of this round. */
-size_t perf_data_wrong_reduced(const struct perf_data *data, const void *tensor, size_t count,
-			       int round);
+/* Number of count elements that differ from element first on of the reduction over all ranks' fills
+ * of this round. */
+size_t perf_data_wrong_reduced(const struct perf_data *data, const void *tensor, size_t first,
+			       size_t count, int round);
 
-/* Number of elements that differ from one rank's fill of this round. */
-size_t perf_data_wrong_copy(const struct perf_data *data, const void *tensor, size_t count,
-			    int rank, int round);
+/* Number of count elements that differ from element first on of one rank's fill of this round. */
+size_t perf_data_wrong_copy(const struct perf_data *data, const void *tensor, size_t first,
+			    size_t count, int rank, int round);
 
 /* Bytes of an element, and a type's name, from the public list (no library needed). */
 size_t perf_dtype_bytes(ronde_dtype dtype);

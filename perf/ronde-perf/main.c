@@ -14,6 +14,8 @@ static const struct {
 	{"allreduce", perf_collective},
 	{"broadcast", perf_collective},
 	{"allgather", perf_collective},
+	{"reduce_scatter", perf_collective},
+	{"alltoall", perf_collective},
 	{"barrier", perf_collective},
 	{"step", perf_step},
 	{"idle", perf_idle},

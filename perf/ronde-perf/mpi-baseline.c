@@ -160,6 +160,16 @@ void perf_call_mpi(void *arg)
 	case PERF_ALLGATHER:
 		MPI_Allgather(call->input, count, type, call->output, count, type, MPI_COMM_WORLD);
 		break;
+	case PERF_REDUCE_SCATTER:
+		MPI_Reduce_scatter_block(in_place ? MPI_IN_PLACE : call->input, call->output,
+					 count / call->world->size, type,
+					 op_of(call->data->dtype, call->data->reduction),
+					 MPI_COMM_WORLD);
+		break;
+	case PERF_ALLTOALL:
+		MPI_Alltoall(call->input, count / call->world->size, type, call->output,
+			     count / call->world->size, type, MPI_COMM_WORLD);
+		break;
 	case PERF_BARRIER:
 		MPI_Barrier(MPI_COMM_WORLD);
 		break;

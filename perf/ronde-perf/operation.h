@@ -8,7 +8,14 @@
 
 #include <stdbool.h>
 
-enum perf_kind { PERF_ALLREDUCE, PERF_BROADCAST, PERF_ALLGATHER, PERF_BARRIER };
+enum perf_kind {
+	PERF_ALLREDUCE,
+	PERF_BROADCAST,
+	PERF_ALLGATHER,
+	PERF_REDUCE_SCATTER,
+	PERF_ALLTOALL,
+	PERF_BARRIER
+};
 
 /* One operation with its arguments: everything that the timed call needs. */
 struct perf_call {
@@ -27,6 +34,7 @@ struct perf_operation {
 	bool reduces, rooted;
 	bool in_place; /* may be done in place */
 	bool gathers;  /* the result has as many inputs as there are ranks */
+	bool scatters; /* the input has a part for each rank */
 	bool has_data;
 };
 
@@ -39,7 +47,8 @@ double perf_operation_bus_factor(const struct perf_operation *operation, int siz
 /* For struct perf_contestant: arg is a struct perf_call. */
 void perf_call_fill(void *call, int round);
 void perf_call_ronde(void *call);
-/* memcpy of the input, or of the root's bytes, to the output: as many bytes as the result has. */
+/* memcpy of the input, or of the root's bytes, to the output: as many bytes as the larger of the
+ * input and the result has. */
 void perf_call_memcpy(void *call);
 
 /* Wrong elements of this rank's output. */

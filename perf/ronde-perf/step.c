@@ -136,7 +136,7 @@ static size_t check(struct gradients *gradients)
 	fill(gradients, round);
 	average(gradients);
 	for (size_t i = 0; i < model->count; i++)
-		wrong += (double)perf_data_wrong_reduced(&model->data, gradients->data[i],
+		wrong += (double)perf_data_wrong_reduced(&model->data, gradients->data[i], 0,
 							 (size_t)model->tensors[i].count,
 							 round + (int)i);
 	model->run->world->transport->sum(model->run->world, &wrong, 1);

@@ -39,8 +39,7 @@ uint64_t whole_of(ronde_dtype dtype, const void *element);
 /* Fills memory with a period over and over. */
 void spread(void *memory, size_t bytes, const void *period, size_t element);
 /* The first element of memory that is not the period's, or -1, where memory begins with element
- * `first` of it spread out. any_nan: one NaN is as good as
- * another. */
+ * `first` of it spread out. any_nan: one NaN is as good as another. */
 int64_t find_wrong_from(uint64_t first, const void *memory, size_t bytes, const void *period,
 			ronde_dtype dtype, bool any_nan);
 /* The same for memory that begins with the period's first. */
