@@ -289,22 +289,55 @@ static void fill_block(uint8_t *block, int factor, int more)
 		block[i] = (uint8_t)(factor * (i % 101) + more);
 }
 
-/* More elements than an int can count; with RONDE_TEST_LONG only, for it takes 4 GiB. */
+static void spread_block(uint8_t *x, size_t n, const uint8_t *block)
+{
+	for (size_t at = 0; at < n; at += BLOCK)
+		memcpy(x + at, block, n - at < BLOCK ? n - at : BLOCK);
+}
+
+/* That x[0 … n) is what blocks behind each other have from element `first` on. */
+static void require_blocks(const uint8_t *x, size_t first, size_t n, const uint8_t *block)
+{
+	for (size_t at = 0, most; at < n; at += most) {
+		size_t in_block = (first + at) % BLOCK;
+		most = n - at < BLOCK - in_block ? n - at : BLOCK - in_block;
+		require(memcmp(x + at, block + in_block, most) == 0,
+			"wrong elements behind element %zu", at);
+	}
+}
+
+/* More elements than an int can count; with RONDE_TEST_LONG only, for it takes 8 GiB. */
 static void many_elements(int rank, int size, const void *arg)
 {
 	(void)arg;
-	static uint8_t block[BLOCK];
+	static uint8_t mine[BLOCK], sum[BLOCK], other[BLOCK];
 	const size_t n = ((size_t)1 << 31) + 12345;
+	const int64_t shape[] = {(int64_t)n}, splits[] = {7, (int64_t)n - 7};
+	int64_t first, count;
 	uint8_t *x = malloc(n);
 	require(x != NULL, "no memory");
-	fill_block(block, 1, rank);
-	for (size_t at = 0; at < n; at += BLOCK)
-		memcpy(x + at, block, n - at < BLOCK ? n - at : BLOCK);
+	fill_block(mine, 1, rank);
+	fill_block(other, 1, 0);
+	fill_block(sum, size, size * (size - 1) / 2);
+	spread_block(x, n, mine);
 	require_ok(ronde_allreduce("large", x, x, (int64_t)n, RONDE_UINT8, RONDE_SUM));
-	fill_block(block, size, size * (size - 1) / 2);
-	for (size_t at = 0; at < n; at += BLOCK)
-		require(memcmp(x + at, block, n - at < BLOCK ? n - at : BLOCK) == 0,
-			"wrong elements behind element %zu", at);
+	require_blocks(x, 0, n, sum);
+
+	spread_block(x, n, mine);
+	require_ok(ronde_reducescatter_rows(shape[0], size, rank, &first, &count));
+	require_ok(ronde_reducescatter("large", x, x + first, shape, 1, RONDE_UINT8, RONDE_SUM));
+	require_blocks(x + first, (size_t)first, (size_t)count, sum);
+
+	spread_block(x, n, mine);
+	ronde_gathered g = {0};
+	require_ok(ronde_alltoall("large", x, shape, 1, RONDE_UINT8, splits, 2, &g));
+	require(g.rows == 2 * splits[rank], "%lld rows", (long long)g.rows);
+	size_t begin = rank ? 7 : 0, here = (size_t)splits[rank];
+	const uint8_t *y = g.data;
+	require_blocks(y, begin, here, other);
+	fill_block(other, 1, 1);
+	require_blocks(y + here, begin, here, other);
+	free(g.data);
 	free(x);
 }
 
