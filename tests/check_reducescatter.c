@@ -80,45 +80,61 @@ static unsigned char *reduce_all(struct rank *r, const struct shape *t)
 	return all;
 }
 
-/* True if the result is the allreduce's, and nothing else was written. */
-static bool matches(struct rank *r, const struct shape *t, const unsigned char *all, bool heap,
-		    enum place place)
+/* One reducescatter of a tensor. */
+struct trial {
+	bool heap;
+	unsigned char *in, *before, *apart, *out;
+	struct ronde_share mine;
+	ronde_handle handle;
+};
+
+static void begin(struct rank *r, const struct shape *t, enum place place, struct trial *l)
 {
 	size_t element = ronde_dtype_bytes(t->dtype), bytes = count_of(t) * element;
-	struct ronde_share mine = ronde_share_bytes(
-		(uint64_t)t->rows, (uint64_t)t->columns * element, r->size, r->rank);
-	unsigned char *in = get(r, heap, bytes), *before = get(r, false, bytes);
-	unsigned char *apart = get(r, heap, mine.count);
-	unsigned char *out = place == APART ? apart : place == START ? in : in + mine.first;
-	fill(r, t, in);
-	memcpy(before, in, bytes);
-	struct ronde_submission s = submission(t, RONDE_KIND_REDUCESCATTER, in, out);
-	ronde_handle h;
-	must(ronde_submit(r->context, &s, &h), "reducescatter");
-	must(wait_for(r, h), "reducescatter");
-	bool good = memcmp(out, all + mine.first, mine.count) == 0;
-	if (place != APART)
-		memcpy(before + (out - in), all + mine.first, mine.count);
-	good &= memcmp(in, before, bytes) == 0;
-	put(r, heap, in);
-	put(r, heap, apart);
-	free(before);
+	l->mine = ronde_share_bytes((uint64_t)t->rows, (uint64_t)t->columns * element, r->size,
+				    r->rank);
+	l->in = get(r, l->heap, bytes);
+	l->before = get(r, false, bytes);
+	l->apart = get(r, l->heap, l->mine.count);
+	l->out = place == APART ? l->apart : place == START ? l->in : l->in + l->mine.first;
+	fill(r, t, l->in);
+	memcpy(l->before, l->in, bytes);
+	struct ronde_submission s = submission(t, RONDE_KIND_REDUCESCATTER, l->in, l->out);
+	must(ronde_submit(r->context, &s, &l->handle), "reducescatter");
+}
+
+/* True if the result is the allreduce's, and nothing else was written. */
+static bool end(struct rank *r, const struct shape *t, const unsigned char *all, struct trial *l)
+{
+	const unsigned char *wanted = all + l->mine.first;
+	must(wait_for(r, l->handle), "reducescatter");
+	bool good = memcmp(l->out, wanted, l->mine.count) == 0;
+	if (l->out != l->apart)
+		memcpy(l->before + (l->out - l->in), wanted, l->mine.count);
+	good &= memcmp(l->in, l->before, count_of(t) * ronde_dtype_bytes(t->dtype)) == 0;
+	put(r, l->heap, l->in);
+	put(r, l->heap, l->apart);
+	free(l->before);
 	return good;
 }
 
 static int wrong(struct rank *r, const struct shape *t)
 {
-	int bad = 0;
+	struct trial trials[2 * PLACES];
 	unsigned char *all = reduce_all(r, t);
-	for (int place = 0; place < PLACES; place++)
-		for (int heap = 0; heap < 2; heap++)
-			if (!matches(r, t, all, heap, (enum place)place)) {
-				printf("rank %d: %lld x %lld %s %s place %d heap %d\n", r->rank,
-				       (long long)t->rows, (long long)t->columns,
-				       ronde_dtype_name(t->dtype),
-				       ronde_reduction_name(t->reduction), place, heap);
-				bad++;
-			}
+	int bad = 0;
+	for (int i = 0; i < 2 * PLACES; i++) {
+		trials[i].heap = i % 2;
+		begin(r, t, (enum place)(i / 2), &trials[i]);
+	}
+	for (int i = 0; i < 2 * PLACES; i++)
+		if (!end(r, t, all, &trials[i])) {
+			printf("rank %d: %lld x %lld %s %s place %d heap %d\n", r->rank,
+			       (long long)t->rows, (long long)t->columns,
+			       ronde_dtype_name(t->dtype), ronde_reduction_name(t->reduction),
+			       i / 2, i % 2);
+			bad++;
+		}
 	free(all);
 	return bad;
 }
