@@ -76,8 +76,8 @@ static void one_allreduce(uint64_t seed, int rank, int size, int64_t width, int 
 		memset(dense, 0, sizeof dense);
 		require_ok(ronde_sparse_add(dense, TABLE, &sparse.result));
 		add_all(expected, seed, size, width, givers);
-		require(memcmp(dense, expected, sizeof(float) * TABLE * (size_t)width) == 0,
-			"the dense sum is wrong");
+		for (int i = 0; i < TABLE * width; i++)
+			require(dense[i] == expected[i], "the dense sum is wrong at %d", i);
 	}
 	free(sparse.indices.data);
 	free(sparse.values.data);
@@ -239,8 +239,9 @@ static void one_optimizer(uint64_t seed, int rank, int size, enum memory memory)
 		}
 		require_ok(ronde_distributed_optimizer_step(g.optimizer));
 		add_all(expected, seed + (uint64_t)step, size, width, givers);
-		require(memcmp(expected, g.table, sizeof(float) * TABLE * (size_t)width) == 0,
-			"memory %d, %d ranks, step %d", memory, size, step);
+		for (int i = 0; i < TABLE * width; i++)
+			require(expected[i] == g.table[i], "memory %d, %d ranks, step %d: %d",
+				memory, size, step, i);
 		require(g.bias[0] == (float)size, "the dense one is wrong");
 		require(givers > 0 || g.told == 0, "%lld rows", (long long)g.told);
 	}
