@@ -16,7 +16,7 @@
 #include "coordinator/ballot.h"
 #include "tests/fork_ranks.h"
 #include "tests/ranks.h"
-#include "tests/schedules/play.h"
+#include "tests/schedules/threads.h"
 #include "tests/sizes.h"
 
 static const int worlds[] = {1, 2, 3, 4, 5, 8};
@@ -39,90 +39,11 @@ static int rounds(int usual)
 	return test_is_long() ? 4 * usual : test_turns(usual);
 }
 
-/* Printed first, for a test that does not get as far as to say what failed. */
-static uint64_t first_seed(const char *test, int ranks)
-{
-	const char *text = getenv("RONDE_TEST_SEED");
-	uint64_t seed = text ? strtoull(text, NULL, 0) : (uint64_t)time(NULL) * 1000003;
-	printf("%s, %d ranks, RONDE_TEST_SEED=%llu\n", test, ranks, (unsigned long long)seed);
-	fflush(stdout);
-	return seed;
-}
-
-/* Of all ranks, so that a reader sees which machinery the programs have reached. */
-static struct reached {
-	_Atomic uint64_t carried, zero_copy, staged, evictions, submitted, announced;
-} reached;
-
-static void count_reached(const struct ronde_context *context)
-{
-	const struct ronde_counters_atomic *c = &context->counters;
-	reached.carried += c->entries_carried;
-	reached.zero_copy += c->entries_zero_copy;
-	reached.staged += c->entries_staged;
-	reached.evictions += c->evictions;
-	reached.submitted += c->submitted;
-	reached.announced += c->descriptions_sent + c->ready_sent;
-}
-
-static void print_reached(void)
-{
-	printf("  %llu tensors; entries carried %llu, zero-copy %llu, "
-	       "staged %llu; %llu evictions, %lld announcements repeated\n",
-	       (unsigned long long)reached.submitted, (unsigned long long)reached.carried,
-	       (unsigned long long)reached.zero_copy, (unsigned long long)reached.staged,
-	       (unsigned long long)reached.evictions,
-	       (long long)(reached.announced - reached.submitted));
-}
-
 /* ---- ranks as threads ---- */
-
-static void thread_body(struct rank *r)
-{
-	play(r->arg, r->rank, r);
-	count_reached(r->context);
-}
-
-static void play_on_threads(struct run *run, const struct settings *settings)
-{
-	run->settings = settings;
-	run->port = &port_context;
-	run_begin(run);
-	run_ranks(run->program->style.ranks, settings->pairs, thread_body, run);
-}
-
-/* What makes the programs and configurations of a test. */
-typedef void (*tune_fn)(uint64_t *state, struct program_style *style, struct settings *settings);
-
-/* tune: NULL, or called with settings NULL to change the style, then with style NULL. */
-static void test_on_threads(const char *test, int ranks, int programs, tune_fn tune)
-{
-	uint64_t seed = first_seed(test, ranks);
-	for (int i = 0; i < programs; i++, seed++) {
-		uint64_t state = seed ^ (uint64_t)ranks << 56;
-		struct program_style style = random_style(&state, ranks);
-		if (tune)
-			tune(&state, &style, NULL);
-		struct program *program = make_program(random_bits(&state), &style);
-		for (int k = 0; k < CONFIGURATIONS; k++) {
-			struct run run = {
-				.test = test, .seed = seed, .program = program, .quitter = -1};
-			struct settings settings;
-			random_settings(&state, program->most_bytes, &settings);
-			random_rank_settings(&state, &settings);
-			if (tune)
-				tune(&state, NULL, &settings);
-			play_on_threads(&run, &settings);
-			run_end(&run);
-		}
-		free_program(program);
-	}
-	print_reached();
-}
 
 START_TEST(threads)
 {
-	test_on_threads("threads", worlds[_i], rounds(5), NULL);
+	play_programs("threads", worlds[_i], rounds(5), CONFIGURATIONS, NULL);
 }
 END_TEST
 
@@ -144,7 +65,7 @@ static void tune_full_rings(uint64_t *state, struct program_style *style, struct
 
 START_TEST(full_rings)
 {
-	test_on_threads("full_rings", worlds[_i], rounds(1), tune_full_rings);
+	play_programs("full_rings", worlds[_i], rounds(1), CONFIGURATIONS, tune_full_rings);
 }
 END_TEST
 
@@ -165,7 +86,7 @@ static void tune_shapes(uint64_t *state, struct program_style *style, struct set
 
 START_TEST(unnamed_shapes)
 {
-	test_on_threads("unnamed_shapes", worlds[_i], rounds(1), tune_shapes);
+	play_programs("unnamed_shapes", worlds[_i], rounds(1), CONFIGURATIONS, tune_shapes);
 }
 END_TEST
 
@@ -189,7 +110,7 @@ static void tune_evictions(uint64_t *state, struct program_style *style, struct 
 
 START_TEST(evictions)
 {
-	test_on_threads("evictions", worlds[_i], rounds(2), tune_evictions);
+	play_programs("evictions", worlds[_i], rounds(2), CONFIGURATIONS, tune_evictions);
 }
 END_TEST
 

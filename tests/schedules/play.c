@@ -284,7 +284,7 @@ void play(struct run *run, int rank, void *to)
 	bool overlap = run->program->style.overlap;
 	int steps = run->program->style.steps, step = 0;
 	p->to = to;
-	p->state = run->program->seed ^ ((uint64_t)rank + 1) * 0x9e3779b97f4a7c15;
+	p->state = run->dice ^ run->program->seed ^ ((uint64_t)rank + 1) * 0x9e3779b97f4a7c15;
 	for (; step < steps && !atomic_load(&p->ended); step++) {
 		prepare(p, step);
 		play_step(p, step);

@@ -29,6 +29,7 @@ struct run {
 	const struct program *program;
 	const struct settings *settings;
 	const struct port *port;
+	uint64_t dice; /* delays, order and memory are others than in a run with another number */
 	struct player players[RANKS_MAX];
 	/* That rank calls `quit` in that step: what all agreed on completes, all else must fail. */
 	int quitter, quits_in; /* -1: nobody */

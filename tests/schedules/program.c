@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "coordinator/tensor.h"
 
@@ -71,6 +72,9 @@ static void describe(uint64_t state, struct op *op, const struct program_style *
 	op->prescale = once_in(&state, 5) ? scales[below(&state, 6)] : 1;
 	op->postscale = once_in(&state, 5) ? scales[below(&state, 6)] : 1;
 	op->root = (int)below(&state, (uint64_t)style->ranks);
+	bool real = op->dtype >= RONDE_FLOAT16 && op->dtype <= RONDE_FLOAT64;
+	if (style->adasum && op->kind == RONDE_KIND_ALLREDUCE && real && once_in(&state, 3))
+		op->reduction = RONDE_ADASUM;
 	uint64_t elements = style->bytes / ronde_dtype_bytes(op->dtype);
 	if (op_has_own_rows(op)) {
 		random_rows(&state, op, style->ranks, elements / (uint64_t)style->ranks);
@@ -160,7 +164,8 @@ static void random_splits(uint64_t *state, struct op *op, int ranks)
 static void fill(uint64_t *state, struct program *p, struct op *op)
 {
 	size_t bytes = PERIOD * ronde_dtype_bytes(op->dtype);
-	bool specials = once_in(state, 6);
+	bool adasum = op->kind == RONDE_KIND_ALLREDUCE && op->reduction == RONDE_ADASUM;
+	bool specials = once_in(state, 6) && !adasum;
 	op->in_place = once_in(state, 2);
 	op->heap = once_in(state, 2);
 	op->at_start = once_in(state, 2);
@@ -175,6 +180,8 @@ static void fill(uint64_t *state, struct program *p, struct op *op)
 		if (op_bytes(op, r) > p->most_bytes)
 			p->most_bytes = op_bytes(op, r);
 	}
+	if (adasum)
+		return;
 	if (!(op->wanted = malloc(bytes)))
 		abort();
 	struct ronde_reduce_spec spec = {.dtype = op->dtype,
@@ -189,6 +196,11 @@ static void fill(uint64_t *state, struct program *p, struct op *op)
 }
 
 /* ---- programs ---- */
+
+static size_t digest_bytes(const struct program *p)
+{
+	return ((size_t)p->nops + 1) * sizeof *p->digests;
+}
 
 struct program *make_program(uint64_t seed, const struct program_style *style)
 {
@@ -215,6 +227,10 @@ struct program *make_program(uint64_t seed, const struct program_style *style)
 		}
 	}
 	p->first[style->steps] = p->nops;
+	p->digests = mmap(NULL, digest_bytes(p), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			  -1, 0);
+	if (p->digests == MAP_FAILED)
+		abort();
 	free(names);
 	return p;
 }
@@ -227,6 +243,7 @@ void free_program(struct program *p)
 		for (int r = 0; r < p->style.ranks; r++)
 			free(p->ops[i].given[r]);
 	}
+	munmap(p->digests, digest_bytes(p));
 	free(p->ops);
 	free(p->first);
 	free(p);

@@ -7,6 +7,8 @@
 #ifndef RONDE_TESTS_SCHEDULES_PROGRAM_H
 #define RONDE_TESTS_SCHEDULES_PROGRAM_H
 
+#include <stdatomic.h>
+
 #include "collectives/operation.h"
 #include "collectives/share.h"
 #include "tests/schedules/values.h"
@@ -30,7 +32,7 @@ struct op {
 	bool at_start; /* reducescatter in place: there, not where the own rows are */
 	bool heap;     /* on all ranks: else each rank's memory is of a kind it chooses itself */
 	unsigned char *given[RANKS_MAX]; /* periods */
-	unsigned char *wanted;           /* period; allreduce, broadcast and reducescatter */
+	unsigned char *wanted; /* period; allreduce, reducescatter, broadcast. Not of an adasum */
 };
 
 /* What kind of program. */
@@ -44,6 +46,7 @@ struct program_style {
 	bool long_names;
 	bool change;   /* a name's shape and type change now and then */
 	bool distinct; /* every unnamed tensor of a step has a shape of its own */
+	bool adasum;   /* some reductions are (they need more staging than others) */
 	bool overlap;  /* a step is waited for when the next has been submitted */
 	int holds; /* once in so many steps a rank is held (port.h) while it submits; 0: never */
 };
@@ -55,6 +58,9 @@ struct program {
 	struct op *ops;
 	int *first;          /* [steps + 1] */
 	uint64_t most_bytes; /* of the largest tensor */
+	/* [nops] A hash of the result's bits, for what nothing else says: 0 until there is one.
+	 * Processes share it. */
+	_Atomic uint64_t *digests;
 };
 
 /* Aborts if there is no memory. */
