@@ -48,7 +48,7 @@ static bool reduces(const struct op *op)
 /* The first extent that all must agree on. */
 static int first_common(const struct op *op)
 {
-	return op->kind == RONDE_KIND_ALLGATHER;
+	return op_has_own_rows(op);
 }
 
 static void count_elements(struct op *op)
@@ -71,7 +71,8 @@ static void be_valid(struct op *op)
 static void make_first(uint64_t *state, int ranks, struct op *op)
 {
 	static const enum ronde_kind kinds[] = {RONDE_KIND_ALLREDUCE, RONDE_KIND_BROADCAST,
-						RONDE_KIND_ALLGATHER, RONDE_KIND_REDUCESCATTER};
+						RONDE_KIND_ALLGATHER, RONDE_KIND_REDUCESCATTER,
+						RONDE_KIND_ALLTOALL};
 	op->kind = kinds[below(state, sizeof kinds / sizeof *kinds)];
 	op->dtype = (ronde_dtype)below(state, RONDE_DTYPE_COUNT);
 	op->prescale = op->postscale = 1;
@@ -85,8 +86,12 @@ static void make_first(uint64_t *state, int ranks, struct op *op)
 	op->ndim = has_rows ? 1 + (int)below(state, 4) : (int)below(state, 5);
 	for (int i = 0; i < op->ndim; i++)
 		op->dims[i] = (int64_t)below(state, 9);
-	for (int r = 0; r < ranks; r++)
-		op->rows[r] = (int64_t)below(state, 9);
+	for (int r = 0; r < ranks; r++) { /* of an alltoall they are what the splits take */
+		for (int m = 0; m < ranks; m++)
+			op->splits[r][m] = (int64_t)below(state, 4);
+		for (int m = 0; m < ranks; m++)
+			op->rows[r] += op->splits[r][m];
+	}
 	be_valid(op);
 }
 

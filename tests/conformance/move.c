@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What only moves bytes: broadcast and allgather; and the barrier, which moves nothing. */
+/* What only moves bytes: broadcast, allgather and alltoall; and the barrier, which moves nothing.
+ */
 #include "tests/conformance/operation.h"
 
 /* ---- broadcast ---- */
@@ -89,6 +90,59 @@ const struct operation operation_allgather = {
 	.whole = count_gathered,
 	.part = part_gathered,
 	.refer = refer_gathered,
+};
+
+/* ---- alltoall: the whole is rank 0's result, then rank 1's, … ---- */
+
+/* Rows that differ between pairs of ranks, none for some. */
+static void choose_splits(const struct situation *s, int number, struct op *op)
+{
+	op->columns = op->dims[0] ? op->count / op->dims[0] : 1;
+	for (int r = 0; r < s->ranks; r++)
+		for (int m = 0; m < s->ranks; m++) {
+			bool gives = op->dims[0] && (s->form != FEW_ROWS || r == m % 2);
+			op->splits[r][m] = gives ? (r + 2 * m + number + 1) % 4 : 0;
+			if (m == r && s->form != FEW_ROWS && op->dims[0])
+				op->splits[r][m]++; /* or a rank has no bytes */
+			op->rows[r] += op->splits[r][m];
+		}
+}
+
+static struct ronde_share part_received(const struct op *op, int ranks, int rank)
+{
+	struct ronde_share part = {0, 0};
+	for (int m = 0; m <= rank; m++) {
+		part.first += part.count;
+		part.count = 0;
+		for (int r = 0; r < ranks; r++)
+			part.count += (uint64_t)(op->splits[r][m] * op->columns);
+	}
+	return part;
+}
+
+static void refer_received(struct tensor *t, int ranks)
+{
+	struct wanted *at = t->wanted;
+	int64_t given[RANKS_MAX] = {0};
+	for (int m = 0; m < ranks; m++)
+		for (int r = 0; r < ranks; r++) {
+			int64_t n = t->op.splits[r][m] * t->op.columns;
+			for (int64_t i = 0; i < n; i++)
+				*at++ = exactly(t->op.dtype, t->given[r], (uint64_t)(given[r] + i));
+			given[r] += n;
+		}
+}
+
+const struct operation operation_alltoall = {
+	.name = "alltoall",
+	.kind = RONDE_KIND_ALLTOALL,
+	.typed = true,
+	.differs = true,
+	.excludes = excludes_gathered,
+	.shape = choose_splits,
+	.whole = count_gathered,
+	.part = part_received,
+	.refer = refer_received,
 };
 
 /* ---- barrier ---- */

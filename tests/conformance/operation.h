@@ -65,7 +65,8 @@ struct operation {
 	const char *name;
 	enum ronde_kind kind;
 	bool reduces, typed;
-	bool fuses; /* several become one entry */
+	bool fuses;   /* several become one entry */
+	bool differs; /* each rank's result is another one */
 	/* All ranks' results are rows of that operation's, bit by bit. NULL: of none. */
 	const struct operation *rows_of;
 	/* Why there is no such thing; NULL: there is. Not asked about type and reduction of an
@@ -84,7 +85,7 @@ struct operation {
 };
 
 extern const struct operation operation_allreduce, operation_reducescatter, operation_broadcast,
-	operation_allgather, operation_barrier;
+	operation_allgather, operation_alltoall, operation_barrier;
 /* Ends in NULL. */
 extern const struct operation *const operations[];
 

@@ -109,8 +109,9 @@ static void judge_rows(const struct stage *g, const struct situation *s,
 {
 	int64_t rows = 0;
 	for (int r = 0; r < s->ranks; r++) {
-		rows += p->op.rows[r];
-		if (p->rows[r] != p->op.rows[r])
+		int64_t from = s->operation->differs ? p->op.splits[r][g->rank] : p->op.rows[r];
+		rows += from;
+		if (p->rows[r] != from)
 			conform_failed(g->seed, s, "rank %d: %lld rows of rank %d instead of %lld",
 				       g->rank, (long long)p->rows[r], r, (long long)p->op.rows[r]);
 	}
@@ -161,7 +162,7 @@ static void judge(const struct stage *g, const struct situation *s, const struct
 	judge_elements(g, s, p, part);
 	judge_memory(g, s, p, bytes);
 	judge_bits(g, s, p, bytes);
-	if (s->operation->kind == RONDE_KIND_ALLGATHER)
+	if (op_has_own_rows(&p->op))
 		judge_rows(g, s, p);
 }
 

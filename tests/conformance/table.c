@@ -5,9 +5,13 @@
 
 #include "tests/conformance/operation.h"
 
-const struct operation *const operations[] = {&operation_allreduce, &operation_reducescatter,
-					      &operation_broadcast, &operation_allgather,
-					      &operation_barrier,   NULL};
+const struct operation *const operations[] = {&operation_allreduce,
+					      &operation_reducescatter,
+					      &operation_broadcast,
+					      &operation_allgather,
+					      &operation_alltoall,
+					      &operation_barrier,
+					      NULL};
 
 static bool is_empty(enum form form)
 {
@@ -26,7 +30,7 @@ const char *situation_excluded(const struct situation *s)
 		return why;
 	if (s->path == ZERO_COPY && !s->heap)
 		return "ordinary memory is out of other ranks' reach: no zero-copy";
-	if (is_empty(s->form) && s->path != RIDING && o->kind != RONDE_KIND_ALLGATHER)
+	if (is_empty(s->form) && s->path != RIDING && !ronde_kind_has_own_rows(o->kind))
 		return "what has no bytes always rides";
 	return NULL;
 }
