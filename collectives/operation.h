@@ -64,8 +64,15 @@ struct ronde_plan {
 	uint64_t base;      /* lane counters below or equal to it belong to earlier operations */
 	int n, me;          /* members on this node, and which of them I am */
 	const int *members; /* [n] their local ranks, ascending */
-	int root;           /* member number; broadcast */
-	size_t element;     /* bytes of an element */
+	/*
+	 * Where some of a set's ranks have joined, members are the others, numbered without gaps.
+	 * leaf[n]: which of the set's `leaves` ranks each of them is; NULL: all are here. Results
+	 * are as if the absent ones were absent leaves of the tree.
+	 */
+	const int *leaf;
+	int leaves;
+	int root;                      /* member number; broadcast */
+	size_t element;                /* bytes of an element */
 	struct ronde_reduce_spec spec; /* allreduce, reducescatter */
 	size_t chunk_bytes; /* of the virtual concatenation of the pieces; fits staging (see
 			       chunk_limit) */

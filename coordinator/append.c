@@ -9,9 +9,10 @@
 #include "coordinator/leader.h"
 #include "coordinator/validate.h"
 
-size_t ronde_leader_head_bytes(void)
+size_t ronde_leader_head_bytes(const struct ronde_ballot *first)
 {
-	return sizeof(struct ronde_entry);
+	uint32_t absent = (uint32_t)first->set->n - first->heard;
+	return sizeof(struct ronde_entry) + ronde_wire_pad(absent * sizeof absent);
 }
 
 size_t ronde_leader_item_bytes(const struct ronde_ballot *b, enum ronde_path path)
@@ -134,9 +135,9 @@ static void reduce_carried(struct ronde_leader *l, struct ronde_ballot *b, unsig
 					 .reduction = (ronde_reduction)desc->reduction,
 					 .prescale = desc->prescale,
 					 .postscale = desc->postscale,
-					 .divisor = b->set->size};
+					 .divisor = ronde_leader_divisor(l, b)};
 	for (int m = 0; m < b->set->n; m++)
-		sources[m] = b->payloads + stride * (size_t)m;
+		sources[m] = b->votes[m].heard ? b->payloads + stride * (size_t)m : NULL;
 	if (desc->reduction == RONDE_ADASUM) {
 		ronde_adasum_alone(ctx->kernels, spec.dtype, b->set->n, sources,
 				   ronde_desc_count(desc), spec.prescale * spec.postscale, result);
@@ -173,10 +174,24 @@ static void write_text(struct ronde_leader *l, struct ronde_entry *head, struct 
 	char text[2048];
 	size_t most = (size_t)(w->end - w->at) - 8;
 	const struct ronde_process_set *set = l->batch[0]->set;
-	size_t n = ronde_mismatch_text(l->batch[0], set->ranks, set->n, l->context->node->size,
-				       text, most < sizeof text ? most : sizeof text);
+	size_t room = most < sizeof text ? most : sizeof text;
+	const struct ronde_ballot *b = l->batch[0];
+	size_t n = b->refused ? ronde_leader_refusal(l, b, text, room)
+			      : ronde_mismatch_text(b, set->ranks, set->n, l->context->node->size,
+						    text, room);
 	head->payload_bytes = (uint32_t)n + 1;
 	ronde_write(w, text, n + 1);
+}
+
+/* The members that take no part. */
+static uint32_t write_absent(const struct ronde_ballot *b, struct ronde_writer *w)
+{
+	uint32_t n = (uint32_t)b->set->n - b->heard;
+	uint32_t *absent = ronde_write_room(w, n * sizeof *absent);
+	for (uint32_t m = 0, k = 0; absent && k < n; m++)
+		if (!b->votes[m].heard)
+			absent[k++] = m;
+	return n;
 }
 
 /* Copies the record into one rank's ring, where there is room for it. */
@@ -207,9 +222,11 @@ void ronde_leader_append(struct ronde_leader *l, const struct ronde_decision *d)
 				     .index = l->index++,
 				     .root = like->root,
 				     .lane = d->lane,
+				     .divisor = ronde_leader_divisor(l, l->batch[0]),
 				     .base = d->lane >= 0 ? l->lanes[d->lane].base : 0,
 				     .chunk_bytes = d->chunk_bytes};
 	memcpy(head->like, like, sizeof head->like);
+	head->absent = write_absent(l->batch[0], &w);
 	ronde_write(&w, s.evicted, s.evictions * sizeof *s.evicted);
 	for (uint32_t i = 0; i < s.definitions; i++)
 		write_definition(&w, s.defined[i]);
@@ -257,6 +274,17 @@ void ronde_leader_append_change(struct ronde_leader *l, const struct ronde_set_e
 	ronde_write(&w, data, bytes);
 	for (int i = 0; i < l->context->node->local_size; i++)
 		send(l, i, (size_t)(w.at - l->record));
+}
+
+void ronde_leader_append_joined(struct ronde_leader *l)
+{
+	const struct ronde_node *node = l->context->node;
+	struct ronde_entry head = {.type = RONDE_ENTRY_JOINED,
+				   .index = l->index++,
+				   .root = node->ranks[l->last_joined]};
+	memcpy(l->record, &head, sizeof head);
+	for (int i = 0; i < node->local_size; i++)
+		send(l, i, sizeof head);
 }
 
 bool ronde_leader_append_shutdown(struct ronde_leader *l)

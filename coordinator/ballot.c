@@ -220,7 +220,7 @@ static void forget_votes(struct ronde_ballots *b, struct ronde_ballot *ballot)
 		*vote = (struct ronde_vote){0};
 	}
 	ballot->heard = 0;
-	ballot->disagreed = false;
+	ballot->disagreed = ballot->refused = ballot->queued = false;
 	if (ballot->pattern)
 		ballot->pattern->heard--;
 	ballot->pattern = NULL;

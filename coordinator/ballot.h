@@ -35,6 +35,8 @@ struct ronde_ballot {
 	struct ronde_desc round;            /* what the first vote of this round said */
 	uint32_t heard; /* votes of this round; pattern: votes and ballots that need it */
 	bool disagreed;
+	bool refused; /* it cannot be done without the ranks that have joined */
+	bool queued;  /* complete: waits for its entry */
 	bool is_pattern;
 	struct ronde_vote *votes; /* [members] by member number in the set */
 	unsigned char *payloads;  /* [members of the set][payload_bytes] */

@@ -85,6 +85,9 @@
 	  "Whether the timeline has a mark for each time that the engine takes entries.")          \
 	X(timeline_buffer_bytes, SIZE, RANK, NULL, "4M", POWER_OF_TWO(256 << 10, 1 << 30),         \
 	  "Memory for what waits to be written to the timeline; what does not fit is dropped.")    \
+	X(join_divisor, CHOICE, JOB, NULL, "all", ONE_OF("all|active"),                            \
+	  "What an average is divided by while ranks have joined: all ranks of the process set, "  \
+	  "or those that took part.")                                                              \
 	X(test_no_memfd, BOOL, RANK, NULL, "no", ANY,                                              \
 	  "For tests: share memory as on kernels without memfd_create().")                         \
 	X(test_no_pidfd, BOOL, JOB, NULL, "no", ANY,                                               \

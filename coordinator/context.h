@@ -41,6 +41,7 @@ struct ronde_submissions {
 	struct ronde_request *backlog, **backlog_end; /* the ring was full */
 	_Atomic uint32_t in_flight;                   /* pending requests */
 	bool shutdown_wanted, shutdown_said;
+	bool joined; /* nothing is submitted until all ranks have joined */
 	/* Why nothing can be submitted any more; RONDE_OK: it can. */
 	_Atomic int ended; /* read without the lock by those who only ask whether */
 	char *ended_text;

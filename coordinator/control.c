@@ -33,8 +33,9 @@ static int enter(struct ronde_context *ctx, enum ronde_control control,
 		 struct ronde_request **request)
 {
 	struct ronde_submissions *s = &ctx->submissions;
-	if (s->ended)
-		return ronde_error(s->ended, "%s", s->ended_text);
+	int status = ronde_submit_may(ctx);
+	if (status)
+		return status;
 	struct ronde_request *r = ronde_request_new(&s->pool);
 	if (!r)
 		return ronde_error(
@@ -79,13 +80,33 @@ int ronde_control_change_sets(struct ronde_context *ctx, enum ronde_set_change c
 	return RONDE_OK;
 }
 
+int ronde_control_join(struct ronde_context *ctx, int *last, ronde_handle *handle)
+{
+	struct ronde_submissions *s = &ctx->submissions;
+	struct ronde_request *r = NULL;
+	pthread_mutex_lock(&s->lock);
+	int status = enter(ctx, RONDE_CONTROL_JOIN, &r);
+	if (status) {
+		pthread_mutex_unlock(&s->lock);
+		return status;
+	}
+	s->joined = true;
+	r->change = RONDE_SET_ADD; /* not read */
+	r->set = 0;
+	r->output = last;
+	*handle = ronde_request_handle(r);
+	ronde_submit_announce(ctx, r, true);
+	return RONDE_OK;
+}
+
 bool ronde_control_say(struct ronde_context *ctx, const struct ronde_request *r)
 {
 	struct ronde_ring_producer *ring = &ctx->submissions.ring;
-	struct ronde_announcement head = {.type = RONDE_ANNOUNCE_SET,
-					  .slot = (uint32_t)r->change,
-					  .generation = r->set,
-					  .payload_bytes = (uint32_t)(r->count * sizeof(int32_t))};
+	struct ronde_announcement head = {
+		.type = r->control == RONDE_CONTROL_JOIN ? RONDE_ANNOUNCE_JOIN : RONDE_ANNOUNCE_SET,
+		.slot = (uint32_t)r->change,
+		.generation = r->set,
+		.payload_bytes = (uint32_t)(r->count * sizeof(int32_t))};
 	void *record = ronde_ring_reserve(ring, ronde_announcement_bytes(&head, NULL));
 	if (!record)
 		return false;
@@ -160,16 +181,35 @@ int ronde_control_take(struct ronde_context *ctx, const struct ronde_entry_view 
 	const struct ronde_set_entry *change = p->change;
 	pthread_mutex_lock(&ctx->submissions.lock);
 	struct ronde_request *r = oldest(ctx, RONDE_CONTROL_SET);
-	int status = r ? RONDE_OK : RONDE_ERR_INTERNAL;
+	/* A change that failed because this rank has joined is none of its own. */
+	bool joined = ctx->submissions.joined && change->status;
+	int status = r || joined ? RONDE_OK : RONDE_ERR_INTERNAL;
 	if (r && change->status && r->change == RONDE_SET_REMOVE)
 		status = keep_set(ctx, r);
 	else if (r && !change->status && change->change == RONDE_SET_ADD)
 		status = add_set(ctx, p, r->output);
 	else if (r && !change->status && change->change == RONDE_SET_REMOVE)
 		status = remove_set(ctx, change->set);
-	if (!status)
+	if (r && !status)
 		ronde_submit_complete(ctx, r, change->status,
 				      change->status ? (const char *)p->payload : NULL);
 	pthread_mutex_unlock(&ctx->submissions.lock);
 	return status;
+}
+
+int ronde_control_end_join(struct ronde_context *ctx, int last)
+{
+	pthread_mutex_lock(&ctx->submissions.lock);
+	struct ronde_request *r = oldest(ctx, RONDE_CONTROL_JOIN);
+	if (r) {
+		/* Ranks have made different numbers of unnamed ones; none is in flight. */
+		for (struct ronde_process_set *set = ctx->sets.all; set; set = set->hh.next)
+			memset(set->ordinals, 0, sizeof set->ordinals);
+		ctx->submissions.joined = false;
+		if (r->output)
+			*(int *)r->output = last;
+		ronde_submit_complete(ctx, r, RONDE_OK, NULL);
+	}
+	pthread_mutex_unlock(&ctx->submissions.lock);
+	return r ? RONDE_OK : RONDE_ERR_INTERNAL;
 }

@@ -19,6 +19,13 @@ int ronde_control_change_sets(struct ronde_context *context, enum ronde_set_chan
 			      const int *ranks, size_t n, uint32_t set, int *result,
 			      ronde_handle *handle);
 
+/*
+ * This rank submits nothing more until all have joined. *last (may be NULL) is set to the last rank
+ * to join when the request completes. Errors: INVALID_ARGUMENT (it has joined), OUT_OF_MEMORY, and
+ * what ended the runtime.
+ */
+int ronde_control_join(struct ronde_context *context, int *last, ronde_handle *handle);
+
 /* Writes the request into the announce ring; false: no room. Under the submit lock. */
 bool ronde_control_say(struct ronde_context *context, const struct ronde_request *request);
 
@@ -28,5 +35,8 @@ bool ronde_control_say(struct ronde_context *context, const struct ronde_request
  * writes.
  */
 int ronde_control_take(struct ronde_context *context, const struct ronde_entry_view *entry);
+
+/* All ranks have joined, `last` as the last. Likewise. */
+int ronde_control_end_join(struct ronde_context *context, int last);
 
 #endif

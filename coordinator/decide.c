@@ -28,6 +28,8 @@
 #define CHUNK_COPY_SMALL ((size_t)64 << 10)
 #define COPY_SMALL_BYTES ((uint64_t)256 << 10)
 
+/* The location of a member that did not vote, having joined, is that of a heap: it does not matter.
+ */
 static bool in_heap(const struct ronde_leader *l, const struct ronde_ballot *b)
 {
 	const struct ronde_node *node = l->context->node;
@@ -72,9 +74,11 @@ static enum ronde_path path_of(const struct ronde_leader *l, const struct ronde_
 
 /* What has sizes that differ per rank goes alone, and so does an adasum, with coefficients of its
  * own. */
-static bool can_fuse(const struct ronde_desc *a, const struct ronde_desc *b)
+static bool can_fuse(const struct ronde_ballot *first, const struct ronde_ballot *next)
 {
-	return a->kind == b->kind && !ronde_kind_has_own_rows((enum ronde_kind)a->kind) &&
+	const struct ronde_desc *a = &first->round, *b = &next->round;
+	return ronde_leader_same_present(first, next) && a->kind == b->kind &&
+	       !ronde_kind_has_own_rows((enum ronde_kind)a->kind) &&
 	       a->reduction != RONDE_ADASUM && a->dtype == b->dtype &&
 	       a->reduction == b->reduction && a->root == b->root && a->set == b->set &&
 	       a->prescale == b->prescale && a->postscale == b->postscale;
@@ -111,7 +115,10 @@ static int free_lane(const struct ronde_leader *l, const struct ronde_queue *q)
 
 static void take_lane(struct ronde_leader *l, struct ronde_queue *q, int lane)
 {
+	const struct ronde_ballot *first = l->batch[0];
 	l->lanes[lane].set = ronde_process_set_hold(q->set);
+	for (int m = 0; m < q->set->n; m++)
+		l->lanes[lane].absent[q->set->local[m]] = !first->votes[m].heard;
 	l->busy++;
 	if (q->busy++ == 0)
 		l->idle_sets--;
@@ -124,13 +131,12 @@ static size_t gather(struct ronde_leader *l, const struct ronde_queue *q, struct
 {
 	const uint64_t threshold = (uint64_t)l->context->config.fusion_threshold;
 	const struct ronde_ballot *first = q->ready;
-	size_t record = ronde_leader_head_bytes();
+	size_t record = ronde_leader_head_bytes(q->ready);
 	uint64_t bytes = 0;
 	for (struct ronde_ballot *b = q->ready; b && d->nbatch < RONDE_ENTRY_ITEMS; b = b->next) {
 		uint64_t more = ronde_desc_data_bytes(&b->round);
-		if (b != first &&
-		    (!can_fuse(&first->round, &b->round) || bytes + more > threshold ||
-		     threshold == 0 || path_of(l, b) != d->path))
+		if (b != first && (!can_fuse(first, b) || bytes + more > threshold ||
+				   threshold == 0 || path_of(l, b) != d->path))
 			continue;
 		size_t item = ronde_leader_item_bytes(b, d->path);
 		if (b != first && record + item > l->record_limit)
@@ -226,7 +232,9 @@ void ronde_leader_enqueue(struct ronde_leader *l, struct ronde_ballot *b)
 	if (!q->waiting)
 		DL_APPEND(l->waiting, q);
 	q->waiting = true;
-	if (b->disagreed) {
+	b->queued = true;
+	b->refused = !b->disagreed && ronde_leader_refuses(l, b);
+	if (b->disagreed || b->refused) {
 		DL_APPEND(q->disagreed, b);
 		return;
 	}

@@ -141,7 +141,8 @@ void ronde_directory_remove_unnamed(struct ronde_directory *d, struct ronde_requ
 void ronde_request_text(const struct ronde_request *r, char *text, size_t bytes)
 {
 	if (r->control)
-		snprintf(text, bytes, "process sets");
+		snprintf(text, bytes, "%s",
+			 r->control == RONDE_CONTROL_JOIN ? "join" : "process sets");
 	else if (r->tensor)
 		ronde_key_text(&r->tensor->key, text, bytes);
 	else

@@ -105,6 +105,28 @@ static bool is_text(const struct ronde_entry_view *v)
 	return v->payload && v->head->payload_bytes && v->payload[v->head->payload_bytes - 1] == 0;
 }
 
+static bool read_absent(struct ronde_reader *r, const struct ronde_entry_limits *limits,
+			struct ronde_entry_view *v)
+{
+	if (v->head->absent >= (uint32_t)limits->members || v->head->divisor < 1 ||
+	    v->head->divisor > limits->ranks)
+		return false;
+	v->absent = ronde_read(r, v->head->absent * sizeof *v->absent);
+	for (uint32_t i = 0; v->absent && i < v->head->absent; i++)
+		if (v->absent[i] >= (uint32_t)limits->members ||
+		    (i && v->absent[i] <= v->absent[i - 1]))
+			return false;
+	return v->absent != NULL;
+}
+
+bool ronde_entry_absent(const struct ronde_entry_view *v, int member)
+{
+	for (uint32_t i = 0; i < v->head->absent; i++)
+		if (v->absent[i] == (uint32_t)member)
+			return true;
+	return false;
+}
+
 /* What an entry with items holds behind its head. */
 static bool read_body(struct ronde_reader *r, const struct ronde_entry_limits *limits,
 		      struct ronde_entry_view *v)
@@ -116,7 +138,8 @@ static bool read_body(struct ronde_reader *r, const struct ronde_entry_limits *l
 	if (!ronde_desc_valid(&scalar) || v->like.ndim > RONDE_MAX_DIMS ||
 	    v->like.set != limits->set || v->like.root < 0 || v->like.root >= limits->ranks)
 		return false;
-	if (!read_slots(r, limits, v) || !read_items(r, limits, v, &carried))
+	if (!read_absent(r, limits, v) || !read_slots(r, limits, v) ||
+	    !read_items(r, limits, v, &carried))
 		return false;
 	if (v->head->type == RONDE_ENTRY_DATA && !read_data(r, limits, v, carried))
 		return false;

@@ -22,6 +22,7 @@ struct ronde_entry_limits {
 struct ronde_entry_view {
 	const struct ronde_entry *head;
 	struct ronde_desc like;
+	const uint32_t *absent; /* member numbers, ascending */
 	const struct ronde_slot_name *evictions;
 	struct ronde_reader definitions; /* at the first */
 	const struct ronde_item *items;
@@ -43,6 +44,9 @@ uint32_t ronde_entry_set(const void *record, size_t bytes);
 /* False if the record is damaged. It starts at a multiple of 8. */
 bool ronde_entry_read(const void *record, size_t bytes, const struct ronde_entry_limits *limits,
 		      struct ronde_entry_view *view);
+
+/* True if that member takes no part. */
+bool ronde_entry_absent(const struct ronde_entry_view *view, int member);
 
 /* The next of the view's head->definitions; the view has been read, so there is no error. */
 void ronde_entry_next(struct ronde_reader *definitions, struct ronde_defined *defined);

@@ -157,7 +157,9 @@ bool ronde_gathered_allocate(void *arg, const int64_t *rows, void **memory, int 
 	}
 	out->data = *memory;
 	out->rows = total;
-	if (out->rows_per_rank)
-		memcpy(out->rows_per_rank, rows, (size_t)plan->n * sizeof *rows);
+	if (out->rows_per_rank && plan->leaf)
+		memset(out->rows_per_rank, 0, (size_t)plan->leaves * sizeof *rows);
+	for (int m = 0; out->rows_per_rank && m < plan->n; m++)
+		out->rows_per_rank[plan->leaf ? plan->leaf[m] : m] = rows[m];
 	return true;
 }

@@ -49,6 +49,9 @@ int ronde_leader_create(struct ronde_leader **leader, struct ronde_context *ctx)
 		status = ronde_ballots_init(&l->ballots, ctx->node->local_size,
 					    (uint32_t)ctx->config.cache_capacity);
 	l->lanes = calloc(arena->shape.lanes, sizeof *l->lanes);
+	for (uint32_t i = 0; l->lanes && i < arena->shape.lanes && !status; i++)
+		if (!(l->lanes[i].absent = calloc(arena->shape.local_size, 1)))
+			status = ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for the leader");
 	l->record_limit = ronde_ring_limit(arena->shape.ring_cells);
 	l->record = malloc(l->record_limit);
 	if (!status && (!l->lanes || !l->record))
@@ -69,9 +72,11 @@ void ronde_leader_destroy(struct ronde_leader *l)
 		ronde_ballots_finish(&l->ballots);
 	if (l->followers)
 		ronde_leader_forget_sets(l);
-	for (uint32_t i = 0; l->lanes && i < l->context->node->arena.shape.lanes; i++)
+	for (uint32_t i = 0; l->lanes && i < l->context->node->arena.shape.lanes; i++) {
 		if (l->lanes[i].set)
 			ronde_process_set_release(l->lanes[i].set);
+		free(l->lanes[i].absent);
+	}
 	free(l->announce);
 	free(l->log);
 	free(l->followers);
@@ -169,7 +174,7 @@ static int hear_tensor(struct ronde_leader *l, int local_rank, struct ronde_hear
 		b->votes[ronde_process_set_member(b->set, local_rank)].pattern = pattern;
 		pattern->heard++;
 	}
-	if (b->heard == (uint32_t)b->set->n)
+	if (ronde_leader_complete(l, b))
 		ronde_leader_enqueue(l, b);
 	return RONDE_OK;
 }
@@ -213,6 +218,8 @@ static int hear(struct ronde_leader *l, int local_rank, const void *record, size
 		return hear_tensor(l, local_rank, &h);
 	case RONDE_ANNOUNCE_SET:
 		return ronde_leader_hear_wish(l, local_rank, &h);
+	case RONDE_ANNOUNCE_JOIN:
+		return ronde_leader_hear_join(l, local_rank);
 	case RONDE_ANNOUNCE_SHUTDOWN:
 		if (l->closed_by < 0)
 			l->closed_by = l->context->node->ranks[local_rank];
@@ -263,6 +270,8 @@ static bool reclaim_lanes(struct ronde_leader *l)
 		uint64_t end = 0;
 		bool done = true;
 		for (int m = 0; m < set->n && done; m++) {
+			if (lane->absent[set->local[m]])
+				continue;
 			end = atomic_load_explicit(
 				&ronde_lane_cell(arena, (int)i, set->local[m])->left,
 				memory_order_seq_cst);
@@ -270,7 +279,8 @@ static bool reclaim_lanes(struct ronde_leader *l)
 		}
 		if (!done)
 			continue;
-		*lane = (struct ronde_lane){.base = end};
+		lane->set = NULL;
+		lane->base = end;
 		l->busy--;
 		if (set->queue && --set->queue->busy == 0)
 			l->idle_sets++;
@@ -292,6 +302,7 @@ bool ronde_leader_turn(struct ronde_leader *l)
 		return some || l->closed;
 	}
 	some |= reclaim_lanes(l);
+	some |= ronde_leader_join(l);
 	if (l->waiting)
 		some |= ronde_leader_decide(l);
 	return some | ronde_leader_change_sets(l);

@@ -6,6 +6,7 @@
  *
  *   leader.c       hears announcements, judges ballots
  *   leader_sets.c  changes of the process sets
+ *   leader_join.c  ranks that have joined
  *   decide.c       chooses what goes into the next entry, and when
  *   append.c       writes entries into the ranks' log rings
  *
@@ -24,6 +25,7 @@
 struct ronde_lane {
 	struct ronde_process_set *set; /* whose operation is on it, held; NULL: it is free */
 	uint64_t base;                 /* of the operation on it, or of the next one */
+	bool *absent;                  /* [local_size] ranks that take no part in it */
 };
 
 /* What is to be decided for a process set. */
@@ -34,6 +36,7 @@ struct ronde_queue {
 	uint64_t ready_bytes;           /* of all of `ready` */
 	double ready_since;             /* when the first of `ready` came */
 	int busy;                       /* lanes in use */
+	int joined;                     /* members that have joined */
 	bool waiting;                   /* it is in the leader's list */
 	struct ronde_queue *prev, *next;
 };
@@ -51,6 +54,8 @@ struct ronde_wish {
 struct ronde_follower {
 	struct ronde_wish *wishes; /* in the order it made them */
 	uint32_t owing; /* notices sent to it that it has not answered by announcing again */
+	bool joining;   /* it has said that it joins … */
+	bool joined;    /* … and all is heard that it said before */
 	bool told;      /* its ring has the end */
 };
 
@@ -65,6 +70,8 @@ struct ronde_leader {
 		*waiting; /* queues with something in them, the next to be served first */
 	struct ronde_lane *lanes;
 	int busy;              /* lanes in use */
+	int joined;            /* ranks that have joined */
+	int last_joined;       /* local rank */
 	int idle_sets;         /* sets with no lane in use */
 	int others;            /* sets this rank is not in */
 	uint64_t index;        /* of the next entry */
@@ -106,6 +113,22 @@ int ronde_leader_hear_wish(struct ronde_leader *leader, int local_rank,
 			   const struct ronde_heard *heard);
 /* Makes the changes that all ranks have announced. True if it made one. */
 bool ronde_leader_change_sets(struct ronde_leader *leader);
+/* A rank has said that it joins. */
+int ronde_leader_hear_join(struct ronde_leader *leader, int local_rank);
+/* Looks again at what ranks that join no longer hold up; ends the join when all have. True if
+ * something changed. */
+bool ronde_leader_join(struct ronde_leader *leader);
+/* True if all members have voted, or joined. */
+bool ronde_leader_complete(const struct ronde_leader *leader, const struct ronde_ballot *ballot);
+/* True if the same members voted on both. */
+bool ronde_leader_same_present(const struct ronde_ballot *a, const struct ronde_ballot *b);
+/* True if the tensor makes no sense without the members that have not voted. */
+bool ronde_leader_refuses(const struct ronde_leader *leader, const struct ronde_ballot *ballot);
+/* What an average of the members that have voted is divided by. */
+int ronde_leader_divisor(const struct ronde_leader *leader, const struct ronde_ballot *ballot);
+/* Says why. Returns the text's length, < bytes. */
+size_t ronde_leader_refusal(const struct ronde_leader *leader, const struct ronde_ballot *ballot,
+			    char *text, size_t bytes);
 void ronde_leader_forget_sets(struct ronde_leader *leader);
 
 /* How the next entry executes. lane: -1 if it needs none. */
@@ -125,6 +148,8 @@ bool ronde_leader_append_notice(struct ronde_leader *leader, int local_rank,
 /* Appends how a change of the process sets came out; bytes: ranks or a text. There is room. */
 void ronde_leader_append_change(struct ronde_leader *leader, const struct ronde_set_entry *change,
 				const void *data, size_t bytes);
+/* Appends that all ranks have joined. There is room. */
+void ronde_leader_append_joined(struct ronde_leader *leader);
 /* Appends the end of the log. False: it did not fit everywhere; call again. */
 bool ronde_leader_append_shutdown(struct ronde_leader *leader);
 /* This rank is down: wakes those whose ring the end did not fit into, to see it in the arena. */
@@ -133,6 +158,6 @@ void ronde_leader_down(struct ronde_leader *leader);
 /* Upper bound of the bytes a tensor adds to an entry of that kind; and those of an entry without
  * tensors. */
 size_t ronde_leader_item_bytes(const struct ronde_ballot *ballot, enum ronde_path path);
-size_t ronde_leader_head_bytes(void);
+size_t ronde_leader_head_bytes(const struct ronde_ballot *first);
 
 #endif

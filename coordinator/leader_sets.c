@@ -138,12 +138,42 @@ static int describe_mismatch(const struct ronde_leader *l)
 
 /* ---- judging ---- */
 
-static bool all_wish(const struct ronde_leader *l)
+/* The first wish, if every rank has one or has joined; else NULL. */
+static const struct ronde_wish *first_wish(const struct ronde_leader *l)
 {
-	for (int i = 0; i < l->context->node->local_size; i++)
-		if (!l->followers[i].wishes || l->followers[i].owing)
-			return false;
-	return true;
+	const struct ronde_wish *first = NULL;
+	for (int i = 0; i < l->context->node->local_size; i++) {
+		const struct ronde_follower *f = &l->followers[i];
+		if ((!f->wishes && !f->joined) || f->owing)
+			return NULL;
+		if (!first)
+			first = f->wishes;
+	}
+	return first;
+}
+
+/* Ranks that have joined make no changes. */
+static int check_joined(const struct ronde_leader *l)
+{
+	const struct ronde_node *node = l->context->node;
+	char who[300];
+	bool *joined = calloc((size_t)node->size, sizeof *joined);
+	int some = 0;
+	for (int i = 0; joined && i < node->local_size; i++)
+		if (!l->followers[i].wishes) {
+			joined[node->ranks[i]] = true;
+			some++;
+		}
+	if (some)
+		ronde_ranks_text(who, sizeof who, joined, node->size);
+	free(joined);
+	if (!some)
+		return RONDE_OK;
+	return ronde_error(
+		RONDE_ERR_INVALID_ARGUMENT,
+		"process sets cannot change while %s %s joined; change them before a rank "
+		"joins, or when ronde_join() has returned",
+		who, some == 1 ? "has" : "have");
 }
 
 static bool all_wish_the_same(const struct ronde_leader *l)
@@ -165,9 +195,12 @@ static int check_removal(struct ronde_leader *l, uint32_t id, struct ronde_proce
 				  (int)id);
 }
 
-static int judge(struct ronde_leader *l, struct ronde_process_set **removed)
+static int judge(struct ronde_leader *l, const struct ronde_wish *wish,
+		 struct ronde_process_set **removed)
 {
-	const struct ronde_wish *wish = l->followers[0].wishes;
+	int status = check_joined(l);
+	if (status)
+		return status;
 	if (!all_wish_the_same(l))
 		return describe_mismatch(l);
 	if (wish->change == RONDE_SET_REMOVE)
@@ -193,16 +226,16 @@ static void append(struct ronde_leader *l, int status, const struct ronde_wish *
 
 static bool change_once(struct ronde_leader *l)
 {
-	if (!l->followers[0].wishes || !all_wish(l))
+	const struct ronde_wish *wish = first_wish(l);
+	if (!wish)
 		return false;
-	const struct ronde_wish *wish = l->followers[0].wishes;
 	size_t data = wish->n * sizeof *wish->ranks;
 	if (!ronde_leader_room(l, l->sets.world,
 			       sizeof(struct ronde_entry) + sizeof(struct ronde_set_entry) +
 				       ronde_wire_pad(data > TEXT_BYTES ? data : TEXT_BYTES)))
 		return false;
 	struct ronde_process_set *removed = NULL, *added = NULL;
-	int status = judge(l, &removed);
+	int status = judge(l, wish, &removed);
 	if (!status && removed && removed->queue->waiting)
 		return false; /* what is complete comes first */
 	if (!status && wish->change == RONDE_SET_ADD)
@@ -212,6 +245,8 @@ static bool change_once(struct ronde_leader *l)
 		remove_set(l, removed);
 	for (int i = 0; i < l->context->node->local_size; i++) {
 		struct ronde_wish *done = l->followers[i].wishes;
+		if (!done)
+			continue;
 		DL_DELETE(l->followers[i].wishes, done);
 		free(done);
 	}

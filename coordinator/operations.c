@@ -28,6 +28,8 @@ static void free_list(struct ronde_active *a)
 		free(a->pieces);
 		free(a->inputs);
 		free(a->outputs);
+		free(a->present);
+		free(a->present_local);
 		free(a);
 		a = next;
 	}
@@ -49,6 +51,35 @@ static bool make_pieces(struct ronde_active *a, size_t npieces)
 	a->pieces = calloc(npieces, sizeof *a->pieces);
 	a->room = a->requests && a->pieces ? npieces : 0;
 	return a->room != 0;
+}
+
+bool ronde_active_leave_out(struct ronde_active *a, const uint32_t *absent, uint32_t n)
+{
+	size_t room = (size_t)a->set->n;
+	if (n == 0)
+		return true;
+	if (room > a->present_room) {
+		free(a->present);
+		free(a->present_local);
+		a->present = calloc(room, sizeof *a->present);
+		a->present_local = calloc(room, sizeof *a->present_local);
+		a->present_room = a->present && a->present_local ? room : 0;
+	}
+	if (!a->present_room) {
+		ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for an operation of %zu ranks",
+			    room);
+		return false;
+	}
+	a->npresent = 0;
+	for (int m = 0, k = 0; m < a->set->n; m++) {
+		if (k < (int)n && absent[k] == (uint32_t)m) {
+			k++;
+			continue;
+		}
+		a->present[a->npresent] = m;
+		a->present_local[a->npresent++] = a->set->local[m];
+	}
+	return true;
 }
 
 static bool make_addresses(struct ronde_active *a, size_t count)
@@ -78,6 +109,7 @@ struct ronde_active *ronde_active_new(struct ronde_context *ctx, struct ronde_pr
 	a->set = ronde_process_set_hold(set);
 	if (!npieces)
 		npieces = 1;
+	a->npresent = set->n;
 	if (make_pieces(a, npieces) && make_addresses(a, npieces * (size_t)set->n))
 		return a;
 	free_list(a);

@@ -31,7 +31,8 @@ enum ronde_request_state {
 /* What a request is that concerns no tensor. */
 enum ronde_control {
 	RONDE_CONTROL_NONE = 0,
-	RONDE_CONTROL_SET, /* a change of the process sets */
+	RONDE_CONTROL_SET,  /* a change of the process sets */
+	RONDE_CONTROL_JOIN, /* output is an int */
 };
 
 struct ronde_request {

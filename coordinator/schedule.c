@@ -126,7 +126,7 @@ static void fill_piece(struct ronde_context *ctx, struct ronde_active *a,
 {
 	struct ronde_request *r = a->requests[i];
 	struct ronde_piece *piece = &a->pieces[i];
-	const int n = a->set->n;
+	const int n = a->set->n, present = a->npresent;
 	*piece = (struct ronde_piece){.input = r->input, .output = r->output, .count = r->count};
 	if (p->like.kind == RONDE_KIND_REDUCESCATTER) {
 		piece->rows = (uint64_t)r->desc.dims[0];
@@ -137,12 +137,22 @@ static void fill_piece(struct ronde_context *ctx, struct ronde_active *a,
 	if (!p->locations)
 		return;
 	const struct ronde_location *at = p->locations + i * (size_t)n;
-	for (int m = 0; m < n; m++) {
-		a->inputs[i * (size_t)n + (size_t)m] = at_heap(ctx, a->set, m, at[m].input);
-		a->outputs[i * (size_t)n + (size_t)m] = at_heap(ctx, a->set, m, at[m].output);
+	for (int k = 0; k < present; k++) {
+		int m = present == n ? k : a->present[k];
+		a->inputs[i * (size_t)n + (size_t)k] = at_heap(ctx, a->set, m, at[m].input);
+		a->outputs[i * (size_t)n + (size_t)k] = at_heap(ctx, a->set, m, at[m].output);
 	}
 	piece->inputs = a->inputs + i * (size_t)n;
 	piece->outputs = a->outputs + i * (size_t)n;
+}
+
+/* A member's number among those that take part. */
+static int place(const struct ronde_active *a, int member)
+{
+	int k = 0;
+	while (k + 1 < a->npresent && a->present[k] < member)
+		k++;
+	return k;
 }
 
 static void fill_plan(struct ronde_context *ctx, struct ronde_active *a,
@@ -165,13 +175,21 @@ static void fill_plan(struct ronde_context *ctx, struct ronde_active *a,
 					     .reduction = (ronde_reduction)like->reduction,
 					     .prescale = like->prescale,
 					     .postscale = like->postscale,
-					     .divisor = set->size},
+					     .divisor = p->head->divisor},
 				    .chunk_bytes = p->head->chunk_bytes,
 				    .phases = plan->phases,
 				    .pieces = a->pieces,
 				    .npieces = p->head->items};
 	if (like->kind == RONDE_KIND_BROADCAST)
 		plan->root = ronde_process_set_member(set, ctx->node->local_of_rank[like->root]);
+	if (a->npresent < set->n) {
+		plan->me = place(a, plan->me);
+		plan->root = place(a, plan->root);
+		plan->n = a->npresent;
+		plan->members = a->present_local;
+		plan->leaf = a->present;
+		plan->leaves = set->n;
+	}
 	if (ronde_kind_has_own_rows((enum ronde_kind)like->kind)) {
 		struct ronde_request *r = a->requests[0];
 		plan->rows = r->rows;
@@ -244,6 +262,12 @@ static int take_items(struct ronde_context *ctx, struct ronde_process_set *set,
 	int status = apply_definitions(ctx, p, defined);
 	if (status)
 		goto not_taken;
+	if (ronde_entry_absent(p, set->me)) /* slots are all it has of this entry */
+		goto not_taken;
+	if (!ronde_active_leave_out(a, p->absent, p->head->absent)) {
+		status = RONDE_ERR_OUT_OF_MEMORY;
+		goto not_taken;
+	}
 	status = RONDE_ERR_INTERNAL;
 	for (uint32_t i = 0; i < items; i++) {
 		a->requests[i] = find_request(ctx, p, &p->items[i], defined);
@@ -311,6 +335,7 @@ static int take_entry(struct ronde_context *ctx, const void *record, size_t byte
 		status = take_tensors(ctx, set, &p);
 		break;
 	case RONDE_ENTRY_JOINED:
+		status = ronde_control_end_join(ctx, p.head->root);
 		break;
 	}
 	ronde_engine_completed(ctx);

@@ -29,6 +29,10 @@ struct ronde_active {
 	void **outputs;
 	size_t room;      /* pieces that the arrays hold … */
 	size_t addresses; /* … and npieces × n */
+	/* Members that take part, where some do not: member numbers and local ranks. */
+	int *present, *present_local; /* [set->n] */
+	int npresent;                 /* set->n: all */
+	size_t present_room;
 };
 
 enum ronde_schedule_state {
@@ -70,6 +74,8 @@ bool ronde_schedule_look(struct ronde_context *context);
 /* Fills an active from an entry's items. NULL: no memory (described). */
 struct ronde_active *ronde_active_new(struct ronde_context *context, struct ronde_process_set *set,
 				      size_t npieces);
+/* These member numbers of its set, ascending, take no part. False: no memory (described). */
+bool ronde_active_leave_out(struct ronde_active *active, const uint32_t *absent, uint32_t n);
 /* It is not used any more. */
 void ronde_active_put(struct ronde_context *context, struct ronde_active *active);
 void ronde_active_start(struct ronde_context *context, struct ronde_active *active);

@@ -260,6 +260,20 @@ static int enter(struct ronde_submissions *s, struct ronde_process_set *set,
 	return RONDE_OK;
 }
 
+int ronde_submit_may(const struct ronde_context *ctx)
+{
+	const struct ronde_submissions *s = &ctx->submissions;
+	if (s->ended)
+		return ronde_error(s->ended, "%s", s->ended_text);
+	if (s->joined)
+		return ronde_error(
+			RONDE_ERR_INVALID_ARGUMENT,
+			"rank %d has joined; it can submit again when its ronde_join() has "
+			"returned",
+			ctx->node->rank);
+	return RONDE_OK;
+}
+
 int ronde_submit_find_set(struct ronde_context *ctx, uint32_t id, struct ronde_process_set **found)
 {
 	struct ronde_process_set *set = ronde_process_sets_find(&ctx->sets, id);
@@ -285,7 +299,8 @@ void ronde_submit_announce(struct ronde_context *ctx, struct ronde_request *r, b
 {
 	const struct ronde_process_set *set =
 		ronde_process_sets_find(&ctx->sets, r->control ? 0 : r->desc.set);
-	bool has_part = ronde_process_set_member(set, 0) >= 0;
+	/* A join may complete what others wait for, also without the leader. */
+	bool has_part = r->control != RONDE_CONTROL_JOIN && ronde_process_set_member(set, 0) >= 0;
 	ronde_engine_expect(ctx, will_wait);
 	announce(ctx, r);
 	bool backlogged = r->backlogged;
@@ -312,8 +327,9 @@ int ronde_submit(struct ronde_context *ctx, const struct ronde_submission *sub,
 	struct ronde_request *r = NULL;
 	int64_t *splits = NULL;
 	pthread_mutex_lock(&s->lock);
-	int status = s->ended ? ronde_error(s->ended, "%s", s->ended_text)
-			      : ronde_submit_find_set(ctx, sub->desc.set, &set);
+	int status = ronde_submit_may(ctx);
+	if (!status)
+		status = ronde_submit_find_set(ctx, sub->desc.set, &set);
 	if (!status)
 		status = copy_splits(set, sub, &splits);
 	if (!status)

@@ -29,6 +29,10 @@ struct ronde_submission {
 int ronde_submit(struct ronde_context *context, const struct ronde_submission *submission,
 		 ronde_handle *handle);
 
+/* Whether this rank may submit now. Errors: INVALID_ARGUMENT (it has joined), and what ended the
+ * runtime. Under the submit lock. */
+int ronde_submit_may(const struct ronde_context *context);
+
 /*
  * The process set as an operation of this rank needs it: it exists, this rank is in it and has not
  * asked for its removal. Errors: INVALID_ARGUMENT. Under the submit lock, but for set 0.

@@ -110,12 +110,12 @@ size_t ronde_mismatch_text(const struct ronde_ballot *b, const int *ranks, int n
 	int q = first_difference(b, n);
 	const char *separator = "";
 	for (int i = 0; i < n; i++) {
-		if (told[i])
+		if (told[i] || !b->votes[i].heard) /* has joined */
 			continue;
 		questions[q].text(said(b, i), what, sizeof what);
 		for (int k = 0; k < n; k++) {
 			questions[q].text(said(b, k), other, sizeof other);
-			same[ranks[k]] = strcmp(what, other) == 0;
+			same[ranks[k]] = b->votes[k].heard && strcmp(what, other) == 0;
 			told[k] |= same[ranks[k]];
 		}
 		ronde_ranks_text(who, sizeof who, same, size);

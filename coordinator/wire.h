@@ -149,7 +149,8 @@ struct ronde_slot_name {
 	uint32_t slot, generation;
 };
 
-/* Head of an entry. Behind it: evictions, definitions, items, locations, payload or text. */
+/* Head of an entry. Behind it: absent members, evictions, definitions, items, locations, payload or
+ * text. */
 struct ronde_entry {
 	uint8_t type;
 	uint8_t path; /* enum ronde_path */
@@ -160,7 +161,9 @@ struct ronde_entry {
 	uint64_t index;         /* in the log */
 	int32_t root;
 	int32_t lane;
-	uint64_t base; /* see struct ronde_plan; NOTICE: the ordinal */
+	uint32_t absent; /* members that have joined and take no part */
+	int32_t divisor; /* of an average */
+	uint64_t base;   /* see struct ronde_plan; NOTICE: the ordinal */
 	uint64_t chunk_bytes;
 	/* The first item's description without its extents: fused tensors differ in shape only. */
 	unsigned char like[offsetof(struct ronde_desc, dims)];

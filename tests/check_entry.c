@@ -10,6 +10,7 @@
 /* An entry as a leader of walk_limits' job writes one. */
 struct draft {
 	struct ronde_entry head;
+	uint32_t absent[2];
 	struct ronde_slot_name evictions[4];
 	struct ronde_definition definitions[4];
 	struct ronde_desc descs[4];
@@ -66,6 +67,7 @@ static size_t write_draft(const struct draft *d, unsigned char *record)
 {
 	struct ronde_writer w = {record, record + RECORD_BYTES, false};
 	ronde_write(&w, &d->head, sizeof d->head);
+	ronde_write(&w, d->absent, d->head.absent * sizeof *d->absent);
 	ronde_write(&w, d->evictions, d->head.evictions * sizeof *d->evictions);
 	for (uint32_t i = 0; i < d->head.definitions; i++) {
 		ronde_write(&w, &d->definitions[i], sizeof *d->definitions);
@@ -91,8 +93,12 @@ static size_t random_entry(unsigned *seed, struct draft *d, unsigned char *recor
 				       .items = 1 + (uint32_t)below(seed, 4),
 				       .index = below(seed, UINT64_MAX),
 				       .root = like.root,
+				       .absent = (uint32_t)below(seed, 3),
+				       .divisor = 1 + (int32_t)below(seed, 3),
 				       .base = below(seed, UINT64_MAX)};
 	memcpy(d->head.like, &like, sizeof d->head.like);
+	d->absent[0] = (uint32_t)below(seed, 2);
+	d->absent[1] = 2;
 	for (uint32_t i = 0; i < 4; i++) {
 		d->evictions[i].slot = (uint32_t)below(seed, 16);
 		draft_definition(seed, d, i);
@@ -110,6 +116,8 @@ static const char *compare_entry(const struct draft *d, const struct ronde_entry
 	if (memcmp(&d->head, v->head, sizeof d->head) != 0 ||
 	    memcmp(&v->like, d->head.like, sizeof d->head.like) != 0)
 		return "head";
+	if (memcmp(d->absent, v->absent, d->head.absent * sizeof *d->absent) != 0)
+		return "absent";
 	if (memcmp(d->evictions, v->evictions, d->head.evictions * sizeof *d->evictions) != 0)
 		return "evictions";
 	if (memcmp(d->items, v->items, d->head.items * sizeof *d->items) != 0)
@@ -179,17 +187,18 @@ START_TEST(entries_refused)
 	static struct draft good, d;
 	static alignas(8) unsigned char record[RECORD_BYTES];
 	const char *const what[] = {
-		"type",       "no items",       "root",           "root below",
-		"lane",       "no lane",        "no chunk",       "chunk",
-		"odd chunk",  "path",           "eviction",       "definition's slot",
-		"its kind",   "its set",        "its name",       "item's slot",
-		"its number", "its definition", "staged payload", "long name"};
+		"type",        "no items",          "root",           "root below",     "lane",
+		"no lane",     "no chunk",          "chunk",          "odd chunk",      "path",
+		"eviction",    "definition's slot", "its kind",       "its set",        "its name",
+		"item's slot", "its number",        "its definition", "staged payload", "long name",
+		"divisor",     "number of absent",  "absent",         "order of absent"};
 	const int n = (int)(sizeof what / sizeof *what);
 	unsigned seed = 7;
 	random_entry(&seed, &good, record);
 	struct ronde_desc like = {.kind = RONDE_KIND_ALLREDUCE, .dtype = RONDE_FLOAT32};
 	good.head.type = RONDE_ENTRY_DATA, good.head.path = RONDE_PATH_STAGED;
 	good.head.evictions = good.head.definitions = good.head.items = 1;
+	good.head.absent = 2, good.absent[0] = 0, good.absent[1] = 2;
 	good.head.payload_bytes = 0, good.head.lane = 3, good.head.chunk_bytes = 1 << 16;
 	memcpy(good.head.like, &like, sizeof good.head.like);
 	good.definitions[0].key.named = 1, good.definitions[0].key.name_bytes = 1;
@@ -257,6 +266,18 @@ START_TEST(entries_refused)
 			break;
 		case 19:
 			d.definitions[0].key.name_bytes = RONDE_MAX_NAME + 1;
+			break;
+		case 20:
+			d.head.divisor = 4;
+			break;
+		case 21:
+			d.head.absent = 3;
+			break;
+		case 22:
+			d.absent[1] = 3;
+			break;
+		case 23:
+			d.absent[0] = 2;
 			break;
 		}
 		ck_assert_msg(!walk_entry(record, write_draft(&d, record), &walk_limits),

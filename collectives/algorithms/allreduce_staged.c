@@ -115,8 +115,8 @@ static void reduce_span(const struct ronde_plan *plan, uint64_t c, uint64_t at,
 	for (int m = 0; m < plan->n; m++)
 		sources[m] = ronde_staging_area(plan, c, m) + at;
 	sources[plan->me] = (const unsigned char *)span.piece->input + span.offset;
-	plan->kernels->reduce(&plan->spec, &destination, 1, sources, plan->n,
-			      span.bytes / plan->element);
+	ronde_reduce_members(plan, &plan->spec, &destination, 1, sources,
+			     span.bytes / plan->element);
 	if (plan->n > 1)
 		memcpy(ronde_staging_area(plan, c, plan->me) + at, destination, span.bytes);
 }

@@ -59,8 +59,8 @@ static void reduce_span(const struct ronde_plan *plan, struct ronde_span span, b
 	}
 	struct ronde_reduce_spec spec = plan->spec;
 	spec.streaming = streaming && !in_place(plan, span.piece);
-	plan->kernels->reduce(&spec, destinations, plan->n, sources, plan->n,
-			      span.bytes / plan->element);
+	ronde_reduce_members(plan, &spec, destinations, plan->n, sources,
+			     span.bytes / plan->element);
 }
 
 enum ronde_progress ronde_allreduce_zero_copy_step(struct ronde_operation *operation)

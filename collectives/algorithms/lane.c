@@ -2,6 +2,7 @@
 #include "collectives/algorithms/lane.h"
 
 #include <assert.h>
+#include <string.h>
 
 void ronde_lane_wake(const struct ronde_plan *plan)
 {
@@ -30,6 +31,21 @@ enum ronde_progress ronde_lane_leave(const struct ronde_plan *plan, uint64_t ste
 	if (plan->members[plan->me] != 0)
 		ronde_bell_touch(plan->arena, 0, RONDE_PARKED_OTHERS);
 	return RONDE_PROGRESS_DONE;
+}
+
+void ronde_reduce_members(const struct ronde_plan *plan, const struct ronde_reduce_spec *spec,
+			  void *const *destinations, int ndestination, const void *const *sources,
+			  size_t count)
+{
+	const void *leaves[RONDE_MAX_LOCAL_SIZE];
+	if (!plan->leaf) {
+		plan->kernels->reduce(spec, destinations, ndestination, sources, plan->n, count);
+		return;
+	}
+	memset(leaves, 0, (size_t)plan->leaves * sizeof *leaves);
+	for (int m = 0; m < plan->n; m++)
+		leaves[plan->leaf[m]] = sources[m];
+	plan->kernels->reduce(spec, destinations, ndestination, leaves, plan->leaves, count);
 }
 
 size_t ronde_chunk_limit(size_t staging_bytes, int n)

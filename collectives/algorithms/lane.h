@@ -91,6 +91,14 @@ static inline unsigned char *ronde_staging_area(const struct ronde_plan *plan, u
 	       ronde_grain_up(sizeof(int64_t) * (size_t)plan->n) + area * plan->chunk_bytes;
 }
 
+/*
+ * Reduces everybody's `count` elements, sources[n] in member order, into the destinations; spec is
+ * the plan's, perhaps streaming.
+ */
+void ronde_reduce_members(const struct ronde_plan *plan, const struct ronde_reduce_spec *spec,
+			  void *const *destinations, int ndestination, const void *const *sources,
+			  size_t count);
+
 /* One number of every member, for what data decides (allgather's rows). */
 static inline int64_t *ronde_staging_rows(const struct ronde_plan *plan)
 {

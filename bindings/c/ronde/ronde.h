@@ -475,6 +475,24 @@ RONDE_API int ronde_barrier(void);
 /** As ronde_barrier(), with options (NULL: defaults); returns at once and sets *handle. */
 RONDE_API int ronde_barrier_async(const ronde_options *options, ronde_handle *handle);
 
+/**
+ * Says that this rank has no more data, and waits until all ranks have said so. Until then what the
+ * others do completes without the ranks that have joined, in every process set:
+ * - allreduce: the sum, minimum, maximum or product of the others. An average is still divided by
+ *   all ranks of the set, as if those that have joined gave zeros; setting "join_divisor"
+ *   (RONDE_JOIN_DIVISOR) "active": by those that took part.
+ * - allgather: 0 rows of a rank that has joined. broadcast: from a root that has not joined.
+ *   barrier: passes.
+ * - an allreduce of RONDE_ADASUM, a reducescatter, a broadcast whose root has joined: MISMATCH.
+ * What this rank submitted before it joined completes with it. It can submit nothing until this
+ * returns, and process sets cannot change meanwhile. Afterwards everything is as before; ranks may
+ * join again. Collective over all ranks; blocks.
+ * @param last_rank out: the last rank to join, the same on all ranks; may be NULL
+ * Errors: NOT_INITIALIZED, INVALID_ARGUMENT (another thread has joined), SHUTDOWN, PEER_LOST,
+ * OUT_OF_MEMORY.
+ */
+RONDE_API int ronde_join(int *last_rank);
+
 /* ---- looking inside ----------------------------------------------------------------------- */
 
 /** What this rank's runtime has done since ronde_init(). Grows at its end. */

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Join, on the leader: a rank that has run out of data says so, and takes no part in what others do
+ * until all have said so. A tensor is complete when every member has voted or joined, so each time
+ * a rank joins all pending ones are looked at again.
+ *
+ * The entry names the members that did not vote. They read it, so that they know the slots it
+ * defines, and do nothing else: the operation is one of the others alone, whose results are those
+ * of a tree with absent leaves. So nobody waits for a joined rank, and it needs no memory.
+ *
+ * When all have joined, everything pending is complete and goes first; the end of the join is an
+ * entry too, written when no operation is left, since unnamed tensors are then counted from 0
+ * again.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "collectives/bootstrap/wait.h"
+#include "collectives/status.h"
+#include "coordinator/leader.h"
+
+int ronde_leader_hear_join(struct ronde_leader *l, int local_rank)
+{
+	struct ronde_follower *f = &l->followers[local_rank];
+	if (f->joining)
+		return RONDE_ERR_INTERNAL;
+	f->joining = true;
+	return RONDE_OK;
+}
+
+bool ronde_leader_complete(const struct ronde_leader *l, const struct ronde_ballot *b)
+{
+	if (b->heard == (uint32_t)b->set->n)
+		return true;
+	if (b->set->queue->joined == 0)
+		return false;
+	for (int m = 0; m < b->set->n; m++)
+		if (!b->votes[m].heard && !l->followers[b->set->local[m]].joined)
+			return false;
+	return true;
+}
+
+bool ronde_leader_same_present(const struct ronde_ballot *a, const struct ronde_ballot *b)
+{
+	if (a->heard != b->heard)
+		return false;
+	for (int m = 0; a->heard < (uint32_t)a->set->n && m < a->set->n; m++)
+		if (a->votes[m].heard != b->votes[m].heard)
+			return false;
+	return true;
+}
+
+int ronde_leader_divisor(const struct ronde_leader *l, const struct ronde_ballot *b)
+{
+	return l->context->config.join_divisor ? (int)b->heard : b->set->size;
+}
+
+/* ---- what needs all ---- */
+
+static bool without_root(const struct ronde_leader *l, const struct ronde_ballot *b)
+{
+	int root = l->context->node->local_of_rank[b->round.root];
+	return b->round.kind == RONDE_KIND_BROADCAST &&
+	       !b->votes[ronde_process_set_member(b->set, root)].heard;
+}
+
+/* Shares and coefficients are a matter of all members. */
+static bool needs_all(const struct ronde_desc *d)
+{
+	switch ((enum ronde_kind)d->kind) {
+	case RONDE_KIND_ALLREDUCE:
+		return d->reduction == RONDE_ADASUM;
+	case RONDE_KIND_BROADCAST:
+	case RONDE_KIND_ALLGATHER:
+	case RONDE_KIND_BARRIER:
+		return false;
+	default:
+		return true;
+	}
+}
+
+bool ronde_leader_refuses(const struct ronde_leader *l, const struct ronde_ballot *b)
+{
+	return b->heard < (uint32_t)b->set->n && (needs_all(&b->round) || without_root(l, b));
+}
+
+size_t ronde_leader_refusal(const struct ronde_leader *l, const struct ronde_ballot *b, char *text,
+			    size_t bytes)
+{
+	char name[RONDE_MAX_NAME + 1], who[300];
+	int size = l->context->node->size, n;
+	bool *absent = calloc((size_t)size, sizeof *absent);
+	for (int m = 0; absent && m < b->set->n; m++)
+		absent[b->set->ranks[m]] = !b->votes[m].heard;
+	if (absent)
+		ronde_ranks_text(who, sizeof who, absent, size);
+	ronde_key_text(&b->key, name, sizeof name);
+	bool one = (uint32_t)b->set->n - b->heard == 1;
+	if (without_root(l, b))
+		n = snprintf(text, bytes,
+			     "tensor \"%s\": the root of this broadcast, rank %d, has joined", name,
+			     b->round.root);
+	else
+		n = snprintf(text, bytes,
+			     "tensor \"%s\": this %s needs all ranks of its process set, but %s %s "
+			     "joined",
+			     name,
+			     b->round.reduction == RONDE_ADASUM
+				     ? "adasum"
+				     : ronde_kind_name((enum ronde_kind)b->round.kind),
+			     absent ? who : "one", one ? "has" : "have");
+	free(absent);
+	return n < (int)bytes ? (size_t)n : bytes - 1;
+}
+
+/* ---- joining ---- */
+
+static void look_again(struct ronde_leader *l)
+{
+	struct ronde_ballot *b, *next;
+	HASH_ITER (hh, l->ballots.all, b, next)
+		if (!b->is_pattern && b->heard && !b->queued && ronde_leader_complete(l, b))
+			ronde_leader_enqueue(l, b);
+}
+
+static void count_joined(struct ronde_leader *l, int local_rank, int more)
+{
+	for (struct ronde_process_set *set = l->sets.all; set; set = set->hh.next)
+		if (ronde_process_set_member(set, local_rank) >= 0)
+			set->queue->joined += more;
+}
+
+static bool take_joins(struct ronde_leader *l)
+{
+	bool some = false;
+	for (int i = 0; i < l->context->node->local_size; i++) {
+		struct ronde_follower *f = &l->followers[i];
+		if (!f->joining || f->joined || f->owing)
+			continue;
+		f->joined = some = true;
+		l->last_joined = i;
+		l->joined++;
+		count_joined(l, i, 1);
+	}
+	if (some)
+		look_again(l);
+	return some;
+}
+
+static bool end_join(struct ronde_leader *l)
+{
+	int n = l->context->node->local_size;
+	if (l->joined < n || l->waiting || l->busy)
+		return false;
+	for (int i = 0; i < n; i++)
+		if (l->followers[i].wishes)
+			return false;
+	if (!ronde_leader_room(l, l->sets.world, sizeof(struct ronde_entry)))
+		return false;
+	ronde_leader_append_joined(l);
+	for (int i = 0; i < n; i++) {
+		l->followers[i].joining = l->followers[i].joined = false;
+		count_joined(l, i, -1);
+	}
+	l->joined = 0;
+	return true;
+}
+
+bool ronde_leader_join(struct ronde_leader *l)
+{
+	return take_joins(l) | end_join(l);
+}
