@@ -12,6 +12,15 @@
 #include "coordinator/control.h"
 #include "tests/ranks.h"
 
+/* Random programs of each number of ranks and each settings; the race checker is slow. */
+#if defined(__SANITIZE_THREAD__)
+#define ROUNDS 1
+#define PROGRAMS 6
+#else
+#define ROUNDS 2
+#define PROGRAMS 15
+#endif
+
 #define MOST_RANKS 6
 #define MOST_OPS 8
 #define LONGEST 40000
@@ -347,7 +356,7 @@ static const char *const settings[][9] = {
 START_TEST(uneven_data)
 {
 	const char *given = getenv("RONDE_TEST_SEED");
-	int rounds = getenv("RONDE_TEST_LONG") ? 30 : 2;
+	int rounds = getenv("RONDE_TEST_LONG") ? 30 : ROUNDS;
 	for (int k = 0; k < rounds; k++) {
 		struct job job = {(given ? (unsigned)strtoul(given, NULL, 10) : 20261122) +
 					  (unsigned)(_i * 1000 + k),
@@ -426,7 +435,7 @@ int main(void)
 	TCase *tests = tcase_create("join");
 	tcase_set_timeout(tests, 200);
 	tcase_add_test(tests, errors);
-	tcase_add_loop_test(tests, uneven_data, 0, 15);
+	tcase_add_loop_test(tests, uneven_data, 0, PROGRAMS);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

@@ -9,6 +9,15 @@
 #include "coordinator/control.h"
 #include "tests/ranks.h"
 
+/* Random programs of each number of ranks and each settings; the race checker is slow. */
+#if defined(__SANITIZE_THREAD__)
+#define ROUNDS 1
+#define PROGRAMS 6
+#else
+#define ROUNDS 2
+#define PROGRAMS 15
+#endif
+
 #define MOST_RANKS 8
 #define LONGEST 70000
 
@@ -338,7 +347,7 @@ static unsigned first_seed(void)
 
 START_TEST(random_programs)
 {
-	int rounds = getenv("RONDE_TEST_LONG") ? 30 : 2;
+	int rounds = getenv("RONDE_TEST_LONG") ? 30 : ROUNDS;
 	for (int k = 0; k < rounds; k++) {
 		unsigned seed = first_seed() + (unsigned)(_i * 1000 + k);
 		printf("%d ranks, settings %d, RONDE_TEST_SEED=%u\n", 1 + _i % 6, _i % 5, seed);
@@ -520,7 +529,7 @@ int main(void)
 	TCase *tests = tcase_create("sets");
 	tcase_set_timeout(tests, 200);
 	tcase_add_test(tests, overlapping_sets);
-	tcase_add_loop_test(tests, random_programs, 0, 15);
+	tcase_add_loop_test(tests, random_programs, 0, PROGRAMS);
 	tcase_add_test(tests, errors_of_changes);
 	tcase_add_loop_test(tests, removed_in_flight, 0, 5);
 	tcase_add_test(tests, end_while_adding);
