@@ -483,7 +483,8 @@ RONDE_API int ronde_barrier_async(const ronde_options *options, ronde_handle *ha
  *   (RONDE_JOIN_DIVISOR) "active": by those that took part.
  * - allgather: 0 rows of a rank that has joined. broadcast: from a root that has not joined.
  *   barrier: passes.
- * - an allreduce of RONDE_ADASUM, a reducescatter, a broadcast whose root has joined: MISMATCH.
+ * - an allreduce of RONDE_ADASUM, a reducescatter, an alltoall, a broadcast whose root has joined:
+ *   MISMATCH.
  * What this rank submitted before it joined completes with it. It can submit nothing until this
  * returns, and process sets cannot change meanwhile. Afterwards everything is as before; ranks may
  * join again. Collective over all ranks; blocks.
