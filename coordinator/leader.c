@@ -305,5 +305,5 @@ bool ronde_leader_turn(struct ronde_leader *l)
 	some |= ronde_leader_join(l);
 	if (l->waiting)
 		some |= ronde_leader_decide(l);
-	return some | ronde_leader_change_sets(l);
+	return ronde_leader_change_sets(l) || some;
 }

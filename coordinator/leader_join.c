@@ -168,5 +168,6 @@ static bool end_join(struct ronde_leader *l)
 
 bool ronde_leader_join(struct ronde_leader *l)
 {
-	return take_joins(l) | end_join(l);
+	bool some = take_joins(l);
+	return end_join(l) || some;
 }
