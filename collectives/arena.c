@@ -19,7 +19,7 @@
 
 /* Where the sections stand, from the arena's start. One function decides it, for both sides. */
 struct layout {
-	size_t ranks, announce, log, cells, staging, bytes;
+	size_t ranks, boards, announce, log, cells, staging, bytes;
 };
 
 static size_t section_end(size_t start, size_t bytes)
@@ -32,7 +32,8 @@ static struct layout layout_of(const struct ronde_arena_shape *shape)
 	size_t n = shape->local_size, rings = n * ronde_ring_stride(shape);
 	struct layout l;
 	l.ranks = section_end(0, sizeof(struct ronde_arena_header));
-	l.announce = section_end(l.ranks, n * sizeof(struct ronde_rank_block));
+	l.boards = section_end(l.ranks, n * sizeof(struct ronde_rank_block));
+	l.announce = section_end(l.boards, n * sizeof(struct ronde_board));
 	l.log = section_end(l.announce, rings);
 	l.cells = section_end(l.log, rings);
 	l.staging = section_end(l.cells, n * shape->lanes * sizeof(struct ronde_lane_cell));
@@ -79,6 +80,7 @@ int ronde_arena_attach(struct ronde_arena *arena, void *memory)
 		.header = header,
 		.shape = header->shape,
 		.ranks = (struct ronde_rank_block *)(void *)(base + l.ranks),
+		.boards = (struct ronde_board *)(void *)(base + l.boards),
 		.announce = base + l.announce,
 		.log = base + l.log,
 		.cells = (struct ronde_lane_cell *)(void *)(base + l.cells),

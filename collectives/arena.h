@@ -4,7 +4,7 @@
  * leader (local rank 0), mapped by all. No lock lives in it: every word has one writer, or is an
  * atomic read-modify-write, and every wait is a poll of a counter that only grows.
  *
- *   header | rank blocks | announce rings | log rings | lane cells | staging
+ *   header | rank blocks | boards | announce rings | log rings | lane cells | staging
  */
 #ifndef RONDE_ARENA_H
 #define RONDE_ARENA_H
@@ -16,7 +16,7 @@
 
 #define RONDE_CACHE_LINE 64
 #define RONDE_ARENA_MAGIC 0x31616e657261646eULL
-#define RONDE_ARENA_VERSION 1
+#define RONDE_ARENA_VERSION 2
 #define RONDE_CELL_BYTES 64
 
 /* What a node's arena is made of. The same on all its ranks. */
@@ -43,6 +43,17 @@ struct ronde_arena_header {
 	_Atomic uint32_t closed;
 	/* The leader wants to hear when ranks became ready: it records a timeline. */
 	_Atomic uint32_t timed;
+	/* Inquiries of the leader so far: each rank answers the last one on its board. */
+	_Atomic uint64_t inquiry;
+	/* Why the runtime ends stands in the text of this board: local rank + 1, or 0, likewise by
+	 * compare-and-swap. */
+	_Atomic uint32_t stalled;
+	/* Nanoseconds of the monotonic clock: the leader last looked for stalls; somebody last told
+	 * of one. */
+	alignas(RONDE_CACHE_LINE) _Atomic uint64_t leader_looked;
+	_Atomic uint64_t told_at;
+	/* Whose board has the last report: local rank + 1, or 0. */
+	_Atomic uint32_t reporter;
 };
 
 /* How far a rank's life has got, as it says itself. A killed rank says nothing more. */
@@ -86,11 +97,45 @@ struct ronde_lane_cell {
 	int64_t value[4];          /* published by the counters above */
 };
 
+/* An operation that a rank waits for, as it says itself when it is asked. */
+struct ronde_board_wait {
+	uint64_t key;     /* a hash of the tensor's identity */
+	uint64_t since;   /* nanoseconds of the monotonic clock */
+	uint32_t blocked; /* a thread of the application waits for it */
+	uint32_t running; /* it has been agreed on, and is being executed */
+	char what[112];   /* for people */
+};
+
+#define RONDE_BOARD_WAITS 32
+#define RONDE_BOARD_KINDS 16
+#define RONDE_BOARD_TEXT 4096
+
+/*
+ * Where a rank says what it waits for. Only the rank writes it. What follows `answered` is written
+ * between an inquiry and its answer, and read between the answer and the next inquiry.
+ */
+struct ronde_board {
+	/* Nanoseconds: since when the rank waits for the oldest of its operations, and of those not
+	 * yet reported; 0: there is none. */
+	alignas(RONDE_CACHE_LINE) _Atomic uint64_t oldest;
+	_Atomic uint64_t untold;
+	_Atomic uint64_t answered; /* inquiry */
+	uint64_t quiet_since;      /* when it last submitted something */
+	uint32_t pending, blocked; /* its operations in flight; those that a thread waits for */
+	uint32_t nwaits;
+	uint64_t unnamed[RONDE_BOARD_KINDS]; /* operations of set 0 without a name so far */
+	struct ronde_board_wait waits[RONDE_BOARD_WAITS]; /* blocked first, then the oldest */
+	/* A report: odd while it is being written. */
+	_Atomic uint64_t version;
+	_Atomic uint64_t text[RONDE_BOARD_TEXT / 8];
+};
+
 /* A mapped arena: the sections' addresses in this process. */
 struct ronde_arena {
 	struct ronde_arena_header *header;
 	struct ronde_arena_shape shape;
 	struct ronde_rank_block *ranks; /* [local_size] */
+	struct ronde_board *boards;     /* [local_size] */
 	unsigned char *announce;        /* [local_size] rings of ring_cells cells and a ring tail */
 	unsigned char *log;             /* likewise */
 	struct ronde_lane_cell *cells;  /* [lanes][local_size] */

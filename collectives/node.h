@@ -47,6 +47,13 @@ void ronde_node_close(struct ronde_node *node);
 const char *ronde_node_apart(const struct ronde_node *node);
 
 /*
+ * What the system says a local rank's process does, by the letter of /proc: 'R' runs, 'S' sleeps,
+ * 'D' sleeps and cannot be interrupted, 'T' is stopped, 't' is stopped by a debugger, 'Z' has
+ * ended. 0: it cannot be looked at from here.
+ */
+char ronde_node_process_state(const struct ronde_node *node, int local_rank);
+
+/*
  * Watches the other local processes (thread-ranks: nothing to watch). When one dies, whatever its
  * threads were doing, `lost(global_rank, arg)` is called on the watcher's thread, once per rank,
  * after the arena's `lost` word was set to the first. Must return before the watcher is stopped.

@@ -88,6 +88,16 @@
 	X(join_divisor, CHOICE, JOB, NULL, "all", ONE_OF("all|active"),                            \
 	  "What an average is divided by while ranks have joined: all ranks of the process set, "  \
 	  "or those that took part.")                                                              \
+	X(stall_check_disable, BOOL, JOB, "HOROVOD_STALL_CHECK_DISABLE", "no", ANY,                \
+	  "Whether nobody looks for operations that wait too long.")                               \
+	X(stall_check_time_seconds, DOUBLE, JOB, "HOROVOD_STALL_CHECK_TIME_SECONDS", "60",         \
+	  RANGE(0.1, 1e6),                                                                         \
+	  "Seconds after which an operation that waits for other ranks is reported, and again "    \
+	  "each time so many have passed.")                                                        \
+	X(stall_shutdown_time_seconds, DOUBLE, JOB, "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS", "0",    \
+	  RANGE(0, 1e6),                                                                           \
+	  "Seconds after which an operation that waits for other ranks ends the runtime, on all "  \
+	  "ranks. 0: never.")                                                                      \
 	X(test_no_memfd, BOOL, RANK, NULL, "no", ANY,                                              \
 	  "For tests: share memory as on kernels without memfd_create().")                         \
 	X(test_no_pidfd, BOOL, JOB, NULL, "no", ANY,                                               \

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "collectives/status.h"
+#include "coordinator/hash.h"
 
 #define FIELD_BYTES_INT 8
 #define FIELD_BYTES_SIZE 8
@@ -27,15 +28,12 @@ _Static_assert(8 RONDE_CONFIG_MAP(FIELD_BYTES) <= RONDE_CONFIG_BLOCK_BYTES,
 
 static uint64_t hash_text(uint64_t hash, const char *text)
 {
-	do
-		hash = (hash ^ (unsigned char)*text) * 0x100000001b3ULL; /* FNV-1a */
-	while (*text++);
-	return hash;
+	return ronde_hash_bytes(hash, text, strlen(text) + 1);
 }
 
 static uint64_t fingerprint(void)
 {
-	uint64_t hash = hash_text(0xcbf29ce484222325ULL, ronde_version());
+	uint64_t hash = hash_text(RONDE_HASH_START, ronde_version());
 	for (int i = 0; i < RONDE_CONFIG_COUNT; i++) {
 		const struct ronde_config_entry *e = &ronde_config_entries[i];
 		const char kind[] = {(char)('a' + e->type), (char)('a' + e->scope), 0};

@@ -91,6 +91,7 @@ static int open_rings(struct ronde_context *ctx)
 	ronde_ring_consumer_init(&ctx->schedule.log, ronde_log_ring(arena, me),
 				 arena->shape.ring_cells);
 	ronde_schedule_init(&ctx->schedule);
+	ronde_stall_init(ctx);
 	if (ctx->node->local_rank == 0)
 		return ronde_leader_create(&ctx->leader, ctx);
 	return RONDE_OK;

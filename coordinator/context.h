@@ -28,6 +28,7 @@
 #include "coordinator/request.h"
 #include "coordinator/ring.h"
 #include "coordinator/schedule.h"
+#include "coordinator/stall.h"
 #include "coordinator/timeline.h"
 
 struct ronde_leader;
@@ -62,6 +63,7 @@ struct ronde_context {
 	struct ronde_leader *leader; /* local rank 0 only */
 	struct ronde_engine engine;
 	struct ronde_timeline timeline;
+	struct ronde_stall stall;
 
 	bool stopped; /* ronde_context_stop() was called */
 	struct ronde_watcher *watcher;

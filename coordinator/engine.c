@@ -14,6 +14,7 @@
 #include "coordinator/context.h"
 #include "coordinator/floating.h"
 #include "coordinator/leader.h"
+#include "coordinator/stall.h"
 #include "coordinator/submit.h"
 
 /*
@@ -51,6 +52,7 @@ static bool turn(struct ronde_context *ctx)
 		atomic_fetch_add_explicit(&ctx->schedule.progress, 1, memory_order_relaxed);
 	some |= progress;
 	some |= ronde_schedule_look(ctx);
+	some |= ronde_stall_turn(ctx);
 	return some;
 }
 
@@ -113,6 +115,12 @@ static bool stop_running(struct ronde_context *ctx)
 	return true;
 }
 
+/* The shorter of two sleeps, of which < 0 is for ever. */
+static double shorter(double a, double b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
 /* Sleeps with the lock held: nobody else could do more. Woken like a parked rank. */
 static void sleep_running(struct ronde_context *ctx, bool until_deadline)
 {
@@ -121,9 +129,11 @@ static void sleep_running(struct ronde_context *ctx, bool until_deadline)
 	atomic_exchange_explicit(&me->parked, ctx->leader ? RONDE_PARKED_ALL : RONDE_PARKED_ENTRY,
 				 memory_order_seq_cst);
 	if (!turn(ctx)) {
+		ronde_stall_tick(ctx);
+		double limit = until_deadline ? SHORT_SLEEP : sleep_limit(ctx);
 		atomic_fetch_add_explicit(&ctx->counters.sleeps, 1, memory_order_relaxed);
 		ronde_bell_sleep(&ctx->node->arena, ctx->node->local_rank, seen,
-				 until_deadline ? SHORT_SLEEP : sleep_limit(ctx));
+				 shorter(limit, ronde_stall_limit(ctx)));
 	}
 	atomic_store_explicit(&me->parked, RONDE_AWAKE, memory_order_relaxed);
 }
@@ -266,6 +276,7 @@ void ronde_engine_expect(struct ronde_context *ctx, bool will_wait)
 {
 	uint32_t before =
 		atomic_fetch_add_explicit(&ctx->submissions.in_flight, 1, memory_order_seq_cst);
+	ronde_stall_wake(ctx);
 	if (before || will_wait || atomic_load_explicit(&ctx->engine.running, memory_order_seq_cst))
 		return;
 	/* Nobody of this rank polls: from now on its answer has to wake it. */
@@ -369,7 +380,8 @@ static void *coordinator_thread(void *arg)
 		double limit = -1;
 		if (take_lock(e)) {
 			run(ctx);
-			limit = sleep_limit(ctx);
+			ronde_stall_tick(ctx);
+			limit = shorter(sleep_limit(ctx), ronde_stall_rest(ctx));
 			hand_over(ctx, false);
 		}
 		ronde_engine_make_calls(ctx);

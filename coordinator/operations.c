@@ -8,6 +8,7 @@
 #include "collectives/status.h"
 #include "coordinator/context.h"
 #include "coordinator/leader.h"
+#include "coordinator/stall.h"
 #include "coordinator/submit.h"
 
 /* How long a rank waits for the others to let go of its memory after a loss. */
@@ -132,6 +133,7 @@ void ronde_active_start(struct ronde_context *ctx, struct ronde_active *a)
 	op->status = RONDE_OK;
 	op->algorithm = ronde_algorithm_select(&op->plan);
 	op->algorithm->start(op);
+	a->moved = true;
 	a->next = NULL;
 	*ctx->schedule.end = a;
 	ctx->schedule.end = &a->next;
@@ -158,6 +160,7 @@ bool ronde_schedule_step(struct ronde_context *ctx)
 	for (struct ronde_active **at = &s->first; *at;) {
 		struct ronde_active *a = *at;
 		enum ronde_progress progress = a->operation.algorithm->step(&a->operation);
+		a->moved |= progress != RONDE_PROGRESS_NONE;
 		some |= progress != RONDE_PROGRESS_NONE;
 		if (progress == RONDE_PROGRESS_NONE)
 			ronde_phase_enter(a->operation.plan.phases, RONDE_PHASE_WAIT);
@@ -281,6 +284,12 @@ static bool finish_abort(struct ronde_context *ctx)
 {
 	if (!all_let_go(ctx) && ronde_seconds() < ctx->schedule.deadline)
 		return false;
+	if (ctx->schedule.stalled) {
+		char story[RONDE_BOARD_TEXT];
+		ronde_stall_story(ctx, story);
+		end(ctx, RONDE_ERR_STALLED, story);
+		return true;
+	}
 	if (ctx->schedule.broken) {
 		end(ctx, ctx->schedule.broken, ctx->schedule.broken_text);
 		return true;
@@ -325,11 +334,14 @@ bool ronde_schedule_look(struct ronde_context *ctx)
 {
 	struct ronde_schedule *s = &ctx->schedule;
 	uint32_t lost = atomic_load_explicit(&ctx->node->arena.header->lost, memory_order_acquire);
-	if (s->state <= RONDE_SCHEDULE_DRAINING && lost) {
+	uint32_t stalled =
+		atomic_load_explicit(&ctx->node->arena.header->stalled, memory_order_acquire);
+	if (s->state <= RONDE_SCHEDULE_DRAINING && (lost || stalled)) {
 		/* A shutdown without operations needs nobody any more. */
 		if (s->state == RONDE_SCHEDULE_DRAINING && !s->first)
 			return finish_shutdown(ctx);
-		return begin_abort(ctx, (int)lost - 1);
+		s->stalled = stalled != 0;
+		return begin_abort(ctx, stalled ? -1 : (int)lost - 1);
 	}
 	switch (s->state) {
 	case RONDE_SCHEDULE_RUNNING:

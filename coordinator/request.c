@@ -63,6 +63,8 @@ struct ronde_request *ronde_request_new(struct ronde_request_pool *pool)
 	r->allocated = NULL;
 	r->hold_input = r->hold_output = false;
 	r->again = r->backlogged = r->answered = r->in_call = false;
+	r->told = false;
+	r->since = 0;
 	r->status = RONDE_OK;
 	r->message = NULL;
 	r->on_done = NULL;
@@ -133,6 +135,11 @@ struct ronde_request *ronde_request_find(struct ronde_request_pool *pool, ronde_
 	if (state)
 		*state = (enum ronde_request_state)(now & 3);
 	return r;
+}
+
+bool ronde_request_is_claimed(const struct ronde_request *r)
+{
+	return atomic_load_explicit(&r->state, memory_order_relaxed) & CLAIMED;
 }
 
 bool ronde_request_claim(struct ronde_request *r, ronde_handle handle)

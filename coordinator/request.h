@@ -64,7 +64,9 @@ struct ronde_request {
 	bool again;                       /* its next announcement answers a notice */
 	bool backlogged;                  /* not yet announced: the ring was full */
 	bool answered;                    /* an entry has taken it */
-	bool in_call; /* its alloc is due or being called: not to be completed before */
+	bool told;                        /* a stall report may have named it */
+	uint64_t since; /* nanoseconds: when it was first seen pending; 0: not yet */
+	bool in_call;   /* its alloc is due or being called: not to be completed before */
 
 	int status;
 	char *message;                   /* malloc'ed; NULL: the status's text */
@@ -105,6 +107,9 @@ struct ronde_request *ronde_request_find(struct ronde_request_pool *pool, ronde_
 					 enum ronde_request_state *state);
 /* Marks the handle as being waited for; false if it already is, or is unknown. Lock-free. */
 bool ronde_request_claim(struct ronde_request *request, ronde_handle handle);
+
+/* True if a thread waits for it. */
+bool ronde_request_is_claimed(const struct ronde_request *request);
 
 /* What a person calls its tensor. */
 void ronde_request_text(const struct ronde_request *request, char *text, size_t bytes);

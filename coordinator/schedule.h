@@ -20,6 +20,7 @@ struct ronde_active {
 	struct ronde_active *next;
 	uint64_t index;             /* in the log */
 	struct ronde_phases phases; /* what it spends its time with, if somebody records that */
+	bool moved; /* it got on since somebody looked */
 	struct ronde_context *context;
 	struct ronde_gathered_call gathered; /* allgather: asks the application for memory */
 	struct ronde_process_set *set;       /* held while it is in use */
@@ -48,7 +49,8 @@ struct ronde_schedule {
 	struct ronde_active *first, **end; /* in log order */
 	struct ronde_active *spare;
 	enum ronde_schedule_state state;
-	int ended_by; /* rank that shut down or was lost */
+	int ended_by; /* rank that shut down or was lost, -1: none */
+	bool stalled; /* the end is that of a stall */
 	int broken;   /* why this rank cannot go on itself; RONDE_OK: it can */
 	char broken_text[400];
 	double deadline;

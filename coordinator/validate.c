@@ -1,39 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/validate.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "collectives/bootstrap/wait.h"
+#include "coordinator/text.h"
 
 #define WHAT_BYTES (RONDE_SHAPE_TEXT + 100)
-
-/* Returns what is used now; `bytes`: it was cut. */
-static size_t append(char *text, size_t bytes, size_t used, const char *format, ...)
-{
-	if (used >= bytes)
-		return bytes;
-	va_list args;
-	va_start(args, format);
-	int n = vsnprintf(text + used, bytes - used, format, args);
-	va_end(args);
-	return n < (int)(bytes - used) ? used + (size_t)n : bytes;
-}
-
-/* Ends a text that was cut in "…", and not inside a character. */
-static size_t mark_cut(char *text, size_t bytes)
-{
-	static const char more[] = "…";
-	if (bytes < sizeof more)
-		return bytes - 1;
-	size_t at = bytes - sizeof more;
-	while (at > 0 && ((unsigned char)text[at] & 0xc0) == 0x80)
-		at--;
-	memcpy(text + at, more, sizeof more);
-	return at + sizeof more - 1;
-}
 
 static const struct ronde_desc *said(const struct ronde_ballot *b, int member)
 {
@@ -101,10 +76,10 @@ size_t ronde_mismatch_text(const struct ronde_ballot *b, const int *ranks, int n
 {
 	char name[RONDE_MAX_NAME + 1], what[WHAT_BYTES], other[WHAT_BYTES], who[512];
 	ronde_key_text(&b->key, name, sizeof name);
-	size_t used = append(text, bytes, 0, "tensor \"%s\": ", name);
+	size_t used = ronde_text_append(text, bytes, 0, "tensor \"%s\": ", name);
 	bool *same = calloc((size_t)size, sizeof *same), *told = calloc((size_t)n, sizeof *told);
 	if (!same || !told) {
-		used = append(text, bytes, used, "ranks disagree about it");
+		used = ronde_text_append(text, bytes, used, "ranks disagree about it");
 		goto out;
 	}
 	int q = first_difference(b, n);
@@ -119,13 +94,14 @@ size_t ronde_mismatch_text(const struct ronde_ballot *b, const int *ranks, int n
 			told[k] |= same[ranks[k]];
 		}
 		ronde_ranks_text(who, sizeof who, same, size);
-		used = append(text, bytes, used, "%s%s submitted %s", separator, who, what);
+		used = ronde_text_append(text, bytes, used, "%s%s submitted %s", separator, who,
+					 what);
 		separator = ", ";
 	}
-	used = append(text, bytes, used, "; all ranks must give the same to one %s",
-		      ronde_kind_name((enum ronde_kind)b->key.head.kind));
+	used = ronde_text_append(text, bytes, used, "; all ranks must give the same to one %s",
+				 ronde_kind_name((enum ronde_kind)b->key.head.kind));
 out:
 	free(same);
 	free(told);
-	return used < bytes ? used : mark_cut(text, bytes);
+	return used < bytes ? used : ronde_text_mark_cut(text, bytes);
 }

@@ -4,6 +4,7 @@
 
 #include "bindings/c/default.h"
 #include "collectives/status.h"
+#include "coordinator/text.h"
 
 #define QUERY(function, value)                                                                     \
 	int function(void)                                                                         \
@@ -40,5 +41,23 @@ int ronde_get_counters(ronde_counters *counters)
 	size_t size = counters->size < sizeof now ? counters->size : sizeof now;
 	now.size = size;
 	memcpy(counters, &now, size);
+	return RONDE_OK;
+}
+
+int ronde_stall_report(char *text, size_t bytes)
+{
+	char report[RONDE_STALL_REPORT_MAX];
+	_Static_assert(sizeof report == RONDE_BOARD_TEXT,
+		       "a report has the size of a board's text");
+	if (!text || !bytes)
+		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
+				   "ronde_stall_report: no room for a text");
+	struct ronde_context *ctx = ronde_default_enter("ronde_stall_report");
+	if (!ctx)
+		return RONDE_ERR_NOT_INITIALIZED;
+	ronde_stall_last_report(ctx, report);
+	ronde_default_leave();
+	if (ronde_text_append(text, bytes, 0, "%s", report) >= bytes)
+		ronde_text_mark_cut(text, bytes);
 	return RONDE_OK;
 }

@@ -166,11 +166,12 @@ module ronde
   public :: ronde_reducescatter, ronde_reducescatter_async, ronde_share
   public :: ronde_allgather, ronde_barrier, ronde_barrier_async, ronde_broadcast_text
   public :: ronde_get_counters, c_counters, ronde_timeline_start, ronde_timeline_stop
+  public :: ronde_stall_report
   public :: RONDE_OK, RONDE_ERR_NOT_INITIALIZED, RONDE_ERR_INVALID_ARGUMENT, &
     RONDE_ERR_UNKNOWN_HANDLE, RONDE_ERR_DUPLICATE_NAME, RONDE_ERR_MISMATCH, RONDE_ERR_SHUTDOWN, &
     RONDE_ERR_PEER_LOST, RONDE_ERR_OUT_OF_MEMORY, RONDE_ERR_CONFIGURATION, RONDE_ERR_LAUNCHER, &
     RONDE_ERR_SYSTEM, RONDE_ERR_BUSY, RONDE_ERR_VERSION, RONDE_ERR_TRUNCATED, RONDE_ERR_CALLBACK, &
-    RONDE_ERR_INTERNAL
+    RONDE_ERR_INTERNAL, RONDE_ERR_STALLED
   public :: RONDE_AVERAGE, RONDE_SUM, RONDE_ADASUM, RONDE_MIN, RONDE_MAX, RONDE_PRODUCT
   public :: RONDE_COMPRESSION_NONE, RONDE_COMPRESSION_FP16, RONDE_COMPRESSION_BF16
 
@@ -391,6 +392,19 @@ contains
     number = c_process_set_ids(sets, size(sets, kind=c_size_t))
     if (number < size(sets)) sets = sets(:max(number, 0))
   end function
+
+  ! The node's last stall report, '' if there was none.
+  subroutine ronde_stall_report(text, status)
+    character(:), allocatable, intent(out) :: text
+    integer(c_int), optional, intent(out) :: status
+    character(kind=c_char), target :: room(4096)
+    integer(c_int) :: code
+
+    room = c_null_char
+    code = c_stall_report(c_loc(room), size(room, kind=c_size_t))
+    text = text_of(c_loc(room))
+    call finish(code, status)
+  end subroutine
 
   subroutine ronde_timeline_start(path, all_ranks, mark_cycles, status)
     character(*), intent(in) :: path

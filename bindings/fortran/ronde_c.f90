@@ -30,6 +30,7 @@ module ronde_c
     enumerator :: RONDE_ERR_TRUNCATED = -14
     enumerator :: RONDE_ERR_CALLBACK = -15
     enumerator :: RONDE_ERR_INTERNAL = -16
+    enumerator :: RONDE_ERR_STALLED = -17
   end enum
 
   enum, bind(c)
@@ -679,6 +680,13 @@ module ronde_c
     function c_get_counters(counters) bind(c, name="ronde_get_counters") result(status)
       import :: c_counters, c_int
       type(c_counters), intent(inout) :: counters
+      integer(c_int) :: status
+    end function
+
+    function c_stall_report(text, bytes) bind(c, name="ronde_stall_report") result(status)
+      import :: c_int, c_ptr, c_size_t
+      type(c_ptr), value :: text
+      integer(c_size_t), value :: bytes
       integer(c_int) :: status
     end function
 

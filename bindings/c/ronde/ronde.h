@@ -63,7 +63,8 @@ RONDE_API const char *ronde_version(void);
 	X(ERR_VERSION, -13, "ranks run different versions of Ronde")                               \
 	X(ERR_TRUNCATED, -14, "the result does not fit in the memory given for it")                \
 	X(ERR_CALLBACK, -15, "a function of the application reported an error")                    \
-	X(ERR_INTERNAL, -16, "internal error of Ronde")
+	X(ERR_INTERNAL, -16, "internal error of Ronde")                                            \
+	X(ERR_STALLED, -17, "operations waited too long for other ranks")
 
 /** Result of every function: zero or negative. */
 typedef enum ronde_status {
@@ -517,6 +518,19 @@ typedef struct ronde_counters {
 
 /** Fills counters up to its size. Errors: NOT_INITIALIZED, INVALID_ARGUMENT. */
 RONDE_API int ronde_get_counters(ronde_counters *counters);
+
+/** Longest text of ronde_stall_report(), in bytes, with the final zero. */
+#define RONDE_STALL_REPORT_MAX 4096
+
+/**
+ * The last stall report of this node: what waited longer than the setting stall_check_time_seconds,
+ * for which ranks, and what these did instead; "" if there was none. The same text goes to the log
+ * of the rank that made it (a warning). After a stall has ended the runtime it is the reason.
+ * @param text  bytes bytes of the caller; a longer report is cut and ends in "…"
+ * @param bytes at least 1; RONDE_STALL_REPORT_MAX is always enough
+ * Errors: NOT_INITIALIZED, INVALID_ARGUMENT.
+ */
+RONDE_API int ronde_stall_report(char *text, size_t bytes);
 
 /** Options of ronde_timeline_start(). Start from RONDE_TIMELINE_OPTIONS_INIT. */
 typedef struct ronde_timeline_options {
