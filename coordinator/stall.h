@@ -5,7 +5,7 @@
  *   stall.c         on every rank: how long its own operations wait, and answers to the leader
  *   stall_board.c   what ranks put on their boards, and how the end of a stall is told
  *   stall_leader.c  on the leader: when to ask, whom to wait for, what to do with the answers
- *   stall_report.c  on the leader: from ballots and answers to a text
+ *   stall_report.c, stall_deadlock.c  on the leader: from ballots and answers to a text
  *
  * Every rank looks at its own operations now and then (a tick), and notes on its board in the arena
  * since when the oldest of them waits. If that is too long it rings the leader, which may be

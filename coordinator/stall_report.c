@@ -6,69 +6,34 @@
  *   2. for each rank that is missing somewhere: what it does instead
  *   3. what looks like a mistake: one name for two operations or sets, unnamed operations out of
  * step
- *   4. a deadlock: a cycle in the graph "rank p has a thread that waits for a tensor which rank q
- * has not submitted". Example: 0 waits for "a", which 1 lacks, and 1 for "b", which 0 lacks. A
- *      search from each rank in breadth finds the shortest cycle; a rank that is not blocked has no
- *      way out of it and so ends none. That a second thread of a rank could still submit the
- * missing tensor nobody can know.
+ *   4. a deadlock: stall_deadlock.c
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "collectives/bootstrap/wait.h"
-#include "coordinator/context.h"
-#include "coordinator/leader.h"
-#include "coordinator/stall.h"
-#include "coordinator/text.h"
+#include "coordinator/stall_writer.h"
 
 /* Names in one line, lines of what waits, lines of hints. */
 #define MOST_NAMES 4
 #define MOST_LINES 12
 #define MOST_HINTS 3
 
-/* Something pending that some have submitted and others not. */
-struct item {
-	const struct ronde_ballot *ballot; /* NULL: a change of the process sets */
-	uint64_t key, since;
-	bool told;
-};
-
-struct writer {
-	struct ronde_context *ctx;
-	const struct ronde_leader *leader;
-	uint64_t now;
-	struct ronde_stall_report *report;
-	size_t used;
-	struct item *items; /* oldest first */
-	size_t n;
-	int *edges; /* [local_size][local_size] number of the wait by which p waits for q, or -1 */
-	bool *who;  /* [size] scratch: global ranks */
-	bool *missing; /* [local_size] somewhere */
-};
-
-#define SAY(w, ...)                                                                                \
-	((w)->used = ronde_text_append((w)->report->text, sizeof(w)->report->text, (w)->used,      \
-				       __VA_ARGS__))
-
-static int local_size(const struct writer *w)
+static int local_size(const struct ronde_stall_writer *w)
 {
 	return w->ctx->node->local_size;
 }
 
-static const struct ronde_board *board(const struct writer *w, int local)
-{
-	return &w->ctx->node->arena.boards[local];
-}
-
-static bool answered(const struct writer *w, int local)
+static bool answered(const struct ronde_stall_writer *w, int local)
 {
 	return ronde_stall_answered(w->ctx, local);
 }
 
 /* ---- what waits ---- */
 
-static bool has_submitted(const struct writer *w, const struct item *item, int local)
+static bool has_submitted(const struct ronde_stall_writer *w, const struct ronde_stall_item *item,
+			  int local)
 {
 	if (!item->ballot)
 		return w->leader->followers[local].wishes != NULL;
@@ -76,29 +41,31 @@ static bool has_submitted(const struct writer *w, const struct item *item, int l
 	return member >= 0 && item->ballot->votes[member].heard;
 }
 
-static bool is_missing(const struct writer *w, const struct item *item, int local)
+bool ronde_stall_is_missing(const struct ronde_stall_writer *w, const struct ronde_stall_item *item,
+			    int local)
 {
 	if (item->ballot && ronde_process_set_member(item->ballot->set, local) < 0)
 		return false;
 	return !has_submitted(w, item, local);
 }
 
-static bool somebody_is_missing(const struct writer *w, const struct item *item)
+static bool somebody_is_missing(const struct ronde_stall_writer *w,
+				const struct ronde_stall_item *item)
 {
 	for (int i = 0; i < local_size(w); i++)
-		if (is_missing(w, item, i))
+		if (ronde_stall_is_missing(w, item, i))
 			return true;
 	return false;
 }
 
 /* Since when the first of the ranks waits for it; now, if no board has room for it. */
-static uint64_t item_since(const struct writer *w, uint64_t key)
+static uint64_t item_since(const struct ronde_stall_writer *w, uint64_t key)
 {
 	uint64_t since = w->now;
 	for (int i = 0; i < local_size(w); i++) {
 		if (!answered(w, i))
 			continue;
-		const struct ronde_board *b = board(w, i);
+		const struct ronde_board *b = ronde_stall_board(w, i);
 		for (uint32_t k = 0; k < b->nwaits; k++)
 			if (b->waits[k].key == key && b->waits[k].since < since)
 				since = b->waits[k].since;
@@ -106,9 +73,9 @@ static uint64_t item_since(const struct writer *w, uint64_t key)
 	return since;
 }
 
-static void add_item(struct writer *w, const struct ronde_ballot *ballot, uint64_t key)
+static void add_item(struct ronde_stall_writer *w, const struct ronde_ballot *ballot, uint64_t key)
 {
-	struct item item = {.ballot = ballot, .key = key};
+	struct ronde_stall_item item = {.ballot = ballot, .key = key};
 	if (!somebody_is_missing(w, &item))
 		return;
 	item.since = item_since(w, key);
@@ -117,7 +84,8 @@ static void add_item(struct writer *w, const struct ronde_ballot *ballot, uint64
 
 static int older(const void *a, const void *b)
 {
-	uint64_t x = ((const struct item *)a)->since, y = ((const struct item *)b)->since;
+	uint64_t x = ((const struct ronde_stall_item *)a)->since,
+		 y = ((const struct ronde_stall_item *)b)->since;
 	return (x > y) - (x < y);
 }
 
@@ -126,7 +94,7 @@ static bool is_pending(const struct ronde_ballot *b)
 	return !b->is_pattern && b->heard;
 }
 
-static bool find_items(struct writer *w)
+static bool find_items(struct ronde_stall_writer *w)
 {
 	size_t count = 1;
 	const struct ronde_ballot *b;
@@ -148,7 +116,7 @@ static bool find_items(struct writer *w)
 
 /* ---- 1: lines of what waits ---- */
 
-static void item_text(const struct item *item, char *text, size_t bytes)
+static void item_text(const struct ronde_stall_item *item, char *text, size_t bytes)
 {
 	if (item->ballot)
 		ronde_stall_what(&item->ballot->key.head, item->ballot->key.name, text, bytes);
@@ -156,10 +124,11 @@ static void item_text(const struct item *item, char *text, size_t bytes)
 		snprintf(text, bytes, "a change of the process sets");
 }
 
-typedef bool (*rank_fn)(const struct writer *w, const struct item *item, int local);
+typedef bool (*rank_fn)(const struct ronde_stall_writer *w, const struct ronde_stall_item *item,
+			int local);
 
-static void ranks_text(struct writer *w, const struct item *item, rank_fn is, char *text,
-		       size_t bytes)
+static void ranks_text(struct ronde_stall_writer *w, const struct ronde_stall_item *item,
+		       rank_fn is, char *text, size_t bytes)
 {
 	const struct ronde_node *node = w->ctx->node;
 	memset(w->who, 0, (size_t)node->size * sizeof *w->who);
@@ -168,24 +137,25 @@ static void ranks_text(struct writer *w, const struct item *item, rank_fn is, ch
 	ronde_ranks_text(text, bytes, w->who, node->size);
 }
 
-static bool alike(const struct writer *w, const struct item *a, const struct item *b)
+static bool alike(const struct ronde_stall_writer *w, const struct ronde_stall_item *a,
+		  const struct ronde_stall_item *b)
 {
 	for (int i = 0; i < local_size(w); i++)
 		if (has_submitted(w, a, i) != has_submitted(w, b, i) ||
-		    is_missing(w, a, i) != is_missing(w, b, i))
+		    ronde_stall_is_missing(w, a, i) != ronde_stall_is_missing(w, b, i))
 			return false;
 	return true;
 }
 
 /* The item, and all younger ones that wait for the same ranks. */
-static void say_group(struct writer *w, size_t first)
+static void say_group(struct ronde_stall_writer *w, size_t first)
 {
-	struct item *item = &w->items[first];
+	struct ronde_stall_item *item = &w->items[first];
 	char what[120], have[160], lack[160];
 	size_t names = 0, more = 0;
 	SAY(w, "%.1f s: ", ronde_stall_seconds(ronde_stall_age(w->now, item->since)));
 	for (size_t i = first; i < w->n; i++) {
-		struct item *other = &w->items[i];
+		struct ronde_stall_item *other = &w->items[i];
 		if (other->told || !alike(w, item, other))
 			continue;
 		other->told = true;
@@ -199,26 +169,35 @@ static void say_group(struct writer *w, size_t first)
 	if (more)
 		SAY(w, " and %zu more", more);
 	ranks_text(w, item, has_submitted, have, sizeof have);
-	ranks_text(w, item, is_missing, lack, sizeof lack);
+	ranks_text(w, item, ronde_stall_is_missing, lack, sizeof lack);
 	SAY(w, ": submitted by %s, not by %s\n", have, lack);
 }
 
-static void digest_item(struct writer *w, const struct item *item)
+static void digest_item(struct ronde_stall_writer *w, const struct ronde_stall_item *item)
 {
 	uint64_t hash = ronde_hash_bytes(RONDE_HASH_START, &item->key, sizeof item->key);
 	for (int i = 0; i < local_size(w); i++) {
-		bool missing = is_missing(w, item, i);
+		bool missing = ronde_stall_is_missing(w, item, i);
 		hash = ronde_hash_bytes(hash, &missing, sizeof missing);
 		w->missing[i] |= missing;
 	}
 	w->report->digest += hash;
 }
 
-static void say_items(struct writer *w)
+/* Has waited long enough to be told of. */
+static bool is_old(const struct ronde_stall_writer *w, uint64_t since)
+{
+	uint64_t first = w->ctx->stall.warn < w->ctx->stall.shutdown ? w->ctx->stall.warn
+								     : w->ctx->stall.shutdown;
+	return ronde_stall_age(w->now, since) >= first / 2;
+}
+
+static void say_items(struct ronde_stall_writer *w)
 {
 	size_t lines = 0, left = 0;
-	for (size_t i = 0; i < w->n; i++) {
+	for (size_t i = 0; i < w->n && is_old(w, w->items[i].since); i++) {
 		digest_item(w, &w->items[i]);
+		w->report->since = w->items[0].since;
 		if (w->items[i].told)
 			continue;
 		if (lines++ < MOST_LINES)
@@ -228,23 +207,19 @@ static void say_items(struct writer *w)
 	}
 	if (left)
 		SAY(w, "and %zu more that wait for other ranks\n", left);
-	if (w->n)
-		w->report->since = w->items[0].since;
 }
 
 /* What has been agreed on, and does not get on: told by the rank that waits for it longest. */
-static void say_running(struct writer *w)
+static void say_running(struct ronde_stall_writer *w)
 {
 	const struct ronde_board_wait *oldest = NULL;
 	size_t running = 0;
 	for (int i = 0; i < local_size(w); i++) {
-		if (!answered(w, i)) {
+		if (!answered(w, i))
 			continue;
-		}
-		for (uint32_t k = 0; k < board(w, i)->nwaits; k++) {
-			const struct ronde_board_wait *wait = &board(w, i)->waits[k];
-			if (!wait->running ||
-			    ronde_stall_age(w->now, wait->since) < w->ctx->stall.warn / 2)
+		for (uint32_t k = 0; k < ronde_stall_board(w, i)->nwaits; k++) {
+			const struct ronde_board_wait *wait = &ronde_stall_board(w, i)->waits[k];
+			if (!wait->running || !is_old(w, wait->since))
 				continue;
 			running++;
 			if (!oldest || wait->since < oldest->since)
@@ -264,7 +239,7 @@ static void say_running(struct writer *w)
 
 /* ---- 2: what the missing ones do ---- */
 
-static void say_waits(struct writer *w, const struct ronde_board *b)
+static void say_waits(struct ronde_stall_writer *w, const struct ronde_board *b)
 {
 	const char *separator = " waits in ";
 	for (uint32_t k = 0; k < b->nwaits && b->waits[k].blocked; k++) {
@@ -275,9 +250,9 @@ static void say_waits(struct writer *w, const struct ronde_board *b)
 	SAY(w, "\n");
 }
 
-static void say_rank(struct writer *w, int local)
+static void say_rank(struct ronde_stall_writer *w, int local)
 {
-	const struct ronde_board *b = board(w, local);
+	const struct ronde_board *b = ronde_stall_board(w, local);
 	char text[300];
 	SAY(w, "rank %d", w->ctx->node->ranks[local]);
 	uint64_t does = 0;
@@ -304,23 +279,25 @@ static void say_rank(struct writer *w, int local)
 
 /* ---- 3: what looks like a mistake ---- */
 
-static bool submits_what_is_missing(const struct writer *w, const struct item *a,
-				    const struct item *b)
+static bool submits_what_is_missing(const struct ronde_stall_writer *w,
+				    const struct ronde_stall_item *a,
+				    const struct ronde_stall_item *b)
 {
 	for (int i = 0; i < local_size(w); i++)
-		if (is_missing(w, a, i) && has_submitted(w, b, i))
+		if (ronde_stall_is_missing(w, a, i) && has_submitted(w, b, i))
 			return true;
 	return false;
 }
 
-static bool same_name(const struct item *a, const struct item *b)
+static bool same_name(const struct ronde_stall_item *a, const struct ronde_stall_item *b)
 {
 	const struct ronde_key *x = &a->ballot->key, *y = &b->ballot->key;
 	return x->head.named && y->head.named && x->head.name_bytes == y->head.name_bytes &&
 	       memcmp(x->name, y->name, x->head.name_bytes) == 0;
 }
 
-static bool say_same_name(struct writer *w, const struct item *a, const struct item *b)
+static bool say_same_name(struct ronde_stall_writer *w, const struct ronde_stall_item *a,
+			  const struct ronde_stall_item *b)
 {
 	char what[120], other[120], who[160], others[160];
 	if (!same_name(a, b) || !submits_what_is_missing(w, a, b))
@@ -337,13 +314,14 @@ static bool say_same_name(struct writer *w, const struct item *a, const struct i
 }
 
 /* A rank that lacks an unnamed operation and waits for something else has lost the count. */
-static bool say_out_of_step(struct writer *w, const struct item *item)
+static bool say_out_of_step(struct ronde_stall_writer *w, const struct ronde_stall_item *item)
 {
 	const struct ronde_key_head *head = &item->ballot->key.head;
-	if (head->named)
+	if (head->named || head->kind == RONDE_KIND_BARRIER) /* after it all are in step again */
 		return false;
 	for (int i = 0; i < local_size(w); i++) {
-		if (!is_missing(w, item, i) || !answered(w, i) || !board(w, i)->blocked)
+		if (!ronde_stall_is_missing(w, item, i) || !answered(w, i) ||
+		    !ronde_stall_board(w, i)->blocked)
 			continue;
 		const char *kind = ronde_kind_name((enum ronde_kind)head->kind);
 		SAY(w,
@@ -354,7 +332,7 @@ static bool say_out_of_step(struct writer *w, const struct item *item)
 			SAY(w, "has not come so far");
 		else
 			SAY(w, "has made %llu",
-			    (unsigned long long)board(w, i)->unnamed[head->kind]);
+			    (unsigned long long)ronde_stall_board(w, i)->unnamed[head->kind]);
 		SAY(w, " (counted from 0) and waits for something else; it seems to have skipped "
 		       "one. With names this cannot happen\n");
 		return true;
@@ -362,7 +340,7 @@ static bool say_out_of_step(struct writer *w, const struct item *item)
 	return false;
 }
 
-static void say_hints(struct writer *w)
+static void say_hints(struct ronde_stall_writer *w)
 {
 	int hints = 0;
 	bool unnamed = false;
@@ -379,103 +357,9 @@ static void say_hints(struct writer *w)
 	}
 }
 
-/* ---- 4: deadlocks ---- */
-
-static const struct item *find_item(const struct writer *w, uint64_t key)
-{
-	for (size_t i = 0; i < w->n; i++)
-		if (w->items[i].key == key)
-			return &w->items[i];
-	return NULL;
-}
-
-static void find_edges(struct writer *w)
-{
-	const int n = local_size(w);
-	for (int p = 0; p < n; p++) {
-		for (int q = 0; q < n; q++)
-			w->edges[p * n + q] = -1;
-		if (!answered(w, p))
-			continue;
-		const struct ronde_board *b = board(w, p);
-		for (uint32_t k = 0; k < b->nwaits && b->waits[k].blocked; k++) {
-			const struct item *item = find_item(w, b->waits[k].key);
-			for (int q = 0; item && q < n; q++)
-				if (is_missing(w, item, q) && w->edges[p * n + q] < 0)
-					w->edges[p * n + q] = (int)k;
-		}
-	}
-}
-
-/*
- * The shortest way from `start` back to it, in breadth: from[q] is the rank before q on it, and
- * from[start] the last. Returns its length, or 0.
- */
-static int find_cycle(const struct writer *w, int start, int *from, int *queue)
-{
-	const int n = local_size(w);
-	int head = 0, tail = 0, length = 1;
-	for (int q = 0; q < n; q++)
-		from[q] = -1;
-	queue[tail++] = start;
-	while (head < tail && from[start] < 0) {
-		int p = queue[head++];
-		for (int q = 0; q < n; q++) {
-			if (w->edges[p * n + q] < 0 || from[q] >= 0)
-				continue;
-			from[q] = p;
-			if (q != start)
-				queue[tail++] = q;
-		}
-	}
-	if (from[start] < 0)
-		return 0;
-	for (int p = from[start]; p != start; p = from[p])
-		length++;
-	return length;
-}
-
-/* The cycle as it is walked: from[] leads backwards. */
-static void say_cycle(struct writer *w, int start, const int *from, int *path, int length)
-{
-	const int n = local_size(w), *ranks = w->ctx->node->ranks;
-	for (int i = length - 1, p = from[start]; i >= 0; i--, p = from[p])
-		path[i] = p;
-	SAY(w, "deadlock:");
-	for (int i = 0; i < length; i++) {
-		int p = path[i], q = path[(i + 1) % length];
-		SAY(w, "%s rank %d waits in %s for rank %d", i ? "," : "", ranks[p],
-		    board(w, p)->waits[w->edges[p * n + q]].what, ranks[q]);
-	}
-	SAY(w, ": none of them can go on. Make calls that wait in the same order on all ranks, or "
-	       "submit without waiting (_async) and wait when all is submitted\n");
-}
-
-static void say_deadlock(struct writer *w)
-{
-	const int n = local_size(w);
-	int *from = calloc(2 * (size_t)n, sizeof *from), best = 0, best_start = -1;
-	if (!from)
-		return;
-	int *queue = from + n;
-	find_edges(w);
-	for (int start = 0; start < n; start++) {
-		int length = find_cycle(w, start, from, queue);
-		if (length && (!best || length < best)) {
-			best = length;
-			best_start = start;
-		}
-	}
-	if (best) {
-		find_cycle(w, best_start, from, queue);
-		say_cycle(w, best_start, from, queue, best);
-	}
-	free(from);
-}
-
 /* ---- the whole ---- */
 
-static void finish(struct writer *w)
+static void finish(struct ronde_stall_writer *w)
 {
 	char *text = w->report->text;
 	if (w->used >= sizeof w->report->text)
@@ -489,7 +373,8 @@ void ronde_stall_report_write(struct ronde_context *ctx, uint64_t now,
 			      struct ronde_stall_report *report)
 {
 	const size_t n = (size_t)ctx->node->local_size;
-	struct writer w = {.ctx = ctx, .leader = ctx->leader, .now = now, .report = report};
+	struct ronde_stall_writer w = {
+		.ctx = ctx, .leader = ctx->leader, .now = now, .report = report};
 	report->text[0] = 0;
 	report->since = report->digest = 0;
 	w.edges = calloc(n * n, sizeof *w.edges);
@@ -502,7 +387,7 @@ void ronde_stall_report_write(struct ronde_context *ctx, uint64_t now,
 			if (w.missing[i])
 				say_rank(&w, i);
 		say_hints(&w);
-		say_deadlock(&w);
+		ronde_stall_say_deadlock(&w);
 		finish(&w);
 	}
 	free(w.items);

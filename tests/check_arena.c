@@ -61,6 +61,7 @@ START_TEST(parts_do_not_overlap)
 	int bad = claim(memory, bytes, a.header, sizeof *a.header, 64);
 	for (int r = 0; r < (int)s->local_size; r++) {
 		bad += claim(memory, bytes, &a.ranks[r], sizeof a.ranks[r], 64);
+		bad += claim(memory, bytes, &a.boards[r], sizeof a.boards[r], 64);
 		bad += claim(memory, bytes, ronde_announce_ring(&a, r), ronde_ring_stride(s), 64);
 		bad += claim(memory, bytes, ronde_log_ring(&a, r), ronde_ring_stride(s), 64);
 		for (int lane = 0; lane < (int)s->lanes; lane++)
@@ -82,7 +83,7 @@ START_TEST(foreign_memory_is_refused)
 	untouched = a;
 	header->version++;
 	ck_assert_int_eq(ronde_arena_attach(&a, header), RONDE_ERR_VERSION);
-	ck_assert_ptr_nonnull(strstr(ronde_error_message(), "layout 2, this rank knows layout 1"));
+	ck_assert_ptr_nonnull(strstr(ronde_error_message(), "layout 3, this rank knows layout 2"));
 	header->version--;
 	header->magic = 0x1234;
 	ck_assert_int_eq(ronde_arena_attach(&a, header), RONDE_ERR_VERSION);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The stall inspector: ranks that are late, stopped, out of step or waiting for each other, and what is
- * said of them. Times and process numbers in a text are compared as #.
+ * The stall inspector: ranks that are late, stopped, out of step or waiting for each other, and
+ * what is said of them. Times and process numbers in a text are compared as #.
  */
 #include "tests/fault_ranks.h"
 
@@ -100,7 +100,8 @@ static void await_line(struct scene *scene, int rank, int k)
 static void in_time(uint64_t start, int rank, int k)
 {
 	double took = (double)(lines[rank].at[k] - start) * 1e-9;
-	ck_assert_msg(took > WARN * 0.9 && took < WARN + LATER, "the report came after %.3f s", took);
+	ck_assert_msg(took > WARN * 0.9 && took < WARN + LATER, "the report came after %.3f s",
+		      took);
 }
 
 static void close_scene(struct scene *scene)
@@ -139,8 +140,8 @@ static void check_sum(const float *m, int size)
 static ronde_handle submit(const char *name, float *m)
 {
 	ronde_handle handle;
-	require_ok(ronde_allreduce_async(name, m, m, COUNT, RONDE_FLOAT32, RONDE_SUM, NULL,
-					 &handle));
+	require_ok(
+		ronde_allreduce_async(name, m, m, COUNT, RONDE_FLOAT32, RONDE_SUM, NULL, &handle));
 	return handle;
 }
 
@@ -172,7 +173,9 @@ START_TEST(late)
 	char want[1000];
 	snprintf(want, sizeof want,
 		 HEAD "# s: allreduce \"grad\": submitted by %s, not by rank %d\nrank %d" LATE,
-		 late_rank == 0 ? "ranks 1-2" : late_rank == 1 ? "ranks 0, 2" : "ranks 0-1",
+		 late_rank == 0   ? "ranks 1-2"
+		 : late_rank == 1 ? "ranks 0, 2"
+				  : "ranks 0-1",
 		 late_rank, late_rank);
 	ck_assert_str_eq(lines[0].text[0], want);
 	/* It is told once; then, that nothing has changed; then, that it is over. */
@@ -283,7 +286,8 @@ END_TEST
 /* ---- crossing waits, which only the shutdown time ends ---- */
 
 #define ADVICE                                                                                     \
-	": none of them can go on. Make calls that wait in the same order on all ranks, or submit " \
+	": none of them can go on. Make calls that wait in the same order on all ranks, or "       \
+	"submit "                                                                                  \
 	"without waiting (_async) and wait when all is submitted"
 
 static void crossing_body(struct scene *scene, int rank)
@@ -291,7 +295,7 @@ static void crossing_body(struct scene *scene, int rank)
 	char name[8];
 	begin(scene, rank);
 	snprintf(name, sizeof name, "t%d", rank);
-	sleep_ms(150L * rank); /* so that the oldest is known */
+	sleep_ms(100L * rank); /* so that the oldest is known */
 	int status = ronde_allreduce(name, data[0], data[0], COUNT, RONDE_FLOAT32, RONDE_SUM);
 	require(status == RONDE_ERR_STALLED, "%s: %s", ronde_status_name(status),
 		ronde_error_message());
@@ -314,8 +318,8 @@ static void check_crossing(int n, const char *body)
 	char want[3000];
 	snprintf(want, sizeof want, HEAD "%s", body);
 	ck_assert_str_eq(lines[0].text[0], want);
-	snprintf(want, sizeof want, "Ronde has ended (RONDE_STALL_SHUTDOWN_TIME_SECONDS is #): " HEAD "%s",
-		 body);
+	snprintf(want, sizeof want,
+		 "Ronde has ended (RONDE_STALL_SHUTDOWN_TIME_SECONDS is #): " HEAD "%s", body);
 	for (int r = 0; r < n; r++)
 		ck_assert_str_eq(lines[r].text[MOST_REPORTS - 1], want);
 	close_scene(scene);
@@ -332,6 +336,179 @@ START_TEST(crossing)
 }
 END_TEST
 
+START_TEST(crossing_of_three)
+{
+	check_crossing(
+		3,
+		"# s: allreduce \"t0\": submitted by rank 0, not by ranks 1-2\n"
+		"# s: allreduce \"t1\": submitted by rank 1, not by ranks 0, 2\n"
+		"# s: allreduce \"t2\": submitted by rank 2, not by ranks 0-1\n"
+		"rank 0 waits in allreduce \"t0\" (# s)\n"
+		"rank 1 waits in allreduce \"t1\" (# s)\n"
+		"rank 2 waits in allreduce \"t2\" (# s)\n"
+		"deadlock: rank 0 waits in allreduce \"t0\" for rank 1, rank 1 waits in allreduce "
+		"\"t1\" for rank 0" ADVICE);
+}
+END_TEST
+
+/* ---- one name for two operations ---- */
+
+static ronde_handle submit_gather(const char *name, ronde_gathered *all)
+{
+	static const int64_t shape[] = {1, 8};
+	ronde_handle handle;
+	require_ok(
+		ronde_allgather_async(name, data[1], shape, 2, RONDE_FLOAT32, all, NULL, &handle));
+	return handle;
+}
+
+static void kinds_body(struct scene *scene, int rank)
+{
+	ronde_gathered all = {0};
+	ronde_handle first, second;
+	begin(scene, rank);
+	sleep_ms(150L * rank);
+	first = rank ? submit_gather("x", &all) : submit("x", data[0]);
+	scene_wait_go(scene);
+	second = rank ? submit("x", data[0]) : submit_gather("x", &all);
+	require_ok(ronde_wait(first));
+	require_ok(ronde_wait(second));
+	free(all.data);
+	finish(scene, rank);
+}
+
+static ronde_handle submit_to(int set, float *m)
+{
+	ronde_options options = RONDE_OPTIONS_INIT;
+	ronde_handle handle;
+	options.process_set = set;
+	require_ok(ronde_allreduce_async("x", m, m, COUNT, RONDE_FLOAT32, RONDE_SUM, &options,
+					 &handle));
+	return handle;
+}
+
+static void check_hint(int n, scene_body body, const char *want)
+{
+	struct scene *scene = open_scene(n, body, "0");
+	await_line(scene, 0, 0);
+	const char *hint = strstr(lines[0].text[0], "one name");
+	ck_assert_msg(hint, "no hint: %s", lines[0].text[0]);
+	ck_assert_str_eq(hint, want);
+	atomic_store(&scene->go, 1);
+	for (int r = 0; r < n; r++)
+		scene_await(scene, r, DONE);
+	close_scene(scene);
+}
+
+START_TEST(two_kinds)
+{
+	check_hint(
+		2, kinds_body,
+		"one name for two operations: rank 0 submitted allreduce \"x\", rank 1 submitted "
+		"allgather \"x\": these are different tensors");
+}
+END_TEST
+
+/* ---- unnamed operations out of step ---- */
+
+static void unnamed_body(struct scene *scene, int rank)
+{
+	begin(scene, rank);
+	for (int i = 0; i < 2 - rank; i++) {
+		int status =
+			ronde_allreduce(NULL, data[0], data[0], COUNT, RONDE_FLOAT32, RONDE_SUM);
+		require(status == (i ? RONDE_ERR_STALLED : RONDE_OK), "%s",
+			ronde_status_name(status));
+	}
+	if (rank)
+		require(ronde_barrier() == RONDE_ERR_STALLED, "%s", ronde_error_message());
+	scene_reach(scene, rank, DONE);
+	require_ok(ronde_shutdown());
+}
+
+START_TEST(out_of_step)
+{
+	struct scene *scene = open_scene(2, unnamed_body, "1.5");
+	for (int r = 0; r < 2; r++)
+		scene_await(scene, r, DONE);
+	const char *hint = strstr(lines[0].text[0], "unnamed");
+	ck_assert_msg(hint, "no hint: %s", lines[0].text[0]);
+	ck_assert_msg(
+		strncmp(hint,
+			"unnamed operations are matched by their order: allreduce number 1 is "
+			"waited for, rank 1 has made 1 (counted from 0) and waits for something "
+			"else; it seems to have skipped one. With names this cannot happen\n",
+			200) == 0,
+		"%s", hint);
+	ck_assert_ptr_nonnull(strstr(lines[0].text[0],
+				     "deadlock: rank 0 waits in "
+				     "allreduce.noname.1 for rank 1, rank 1 waits "
+				     "in barrier.noname.1 for rank 0"));
+	close_scene(scene);
+}
+END_TEST
+
+/* ---- a set waits while another works ---- */
+
+static void busy_body(struct scene *scene, int rank)
+{
+	static const int pairs[2][2] = {{0, 1}, {2, 3}};
+	int sets[2];
+	begin(scene, rank);
+	for (int i = 0; i < 2; i++)
+		require_ok(ronde_process_set_add(pairs[i], 2, &sets[i]));
+	if (rank == 3)
+		scene_wait_go(scene);
+	bool more = true;
+	while (rank < 2 && more) { /* together */
+		float go = rank == 0 && atomic_load(&scene->go);
+		ronde_options options = RONDE_OPTIONS_INIT;
+		ronde_handle handle;
+		require_ok(ronde_wait(submit_to(sets[0], data[0])));
+		options.process_set = sets[0];
+		require_ok(ronde_allreduce_async("go", &go, &go, 1, RONDE_FLOAT32, RONDE_SUM,
+						 &options, &handle));
+		require_ok(ronde_wait(handle));
+		more = go == 0;
+	}
+	if (rank >= 2)
+		require_ok(ronde_wait(submit_to(sets[1], data[0])));
+	finish(scene, rank);
+}
+
+START_TEST(while_another_set_works)
+{
+	struct scene *scene = open_scene(4, busy_body, "0");
+	await_line(scene, 0, 0);
+	ck_assert_str_eq(lines[0].text[0],
+			 HEAD "# s: allreduce \"x\" of set 2: submitted by rank 2, not by rank 3\n"
+			      "rank 3" LATE);
+	atomic_store(&scene->go, 1);
+	for (int r = 0; r < 4; r++)
+		scene_await(scene, r, DONE);
+	close_scene(scene);
+}
+END_TEST
+
+/* ---- none, if nobody wants one ---- */
+
+START_TEST(disabled)
+{
+	setenv("RONDE_STALL_CHECK_DISABLE", "1", 1);
+	late_rank = 1;
+	struct scene *scene = open_scene(3, late_body, "0.6");
+	for (int r = 0; r < 3; r++)
+		scene_await(scene, r, READY);
+	sleep_ms(1500);
+	atomic_store(&scene->go, 1);
+	for (int r = 0; r < 3; r++)
+		scene_await(scene, r, DONE);
+	for (int r = 0; r < 3; r++)
+		ck_assert_int_eq(atomic_load(&lines[r].n), 0);
+	close_scene(scene);
+}
+END_TEST
+
 static Suite *stall_suite(void)
 {
 	Suite *suite = suite_create("stall");
@@ -341,6 +518,11 @@ static Suite *stall_suite(void)
 	tcase_add_loop_test(tests, stopped, 0, 2);
 	tcase_add_test(tests, stopped_while_running);
 	tcase_add_test(tests, crossing);
+	tcase_add_test(tests, crossing_of_three);
+	tcase_add_test(tests, two_kinds);
+	tcase_add_test(tests, out_of_step);
+	tcase_add_test(tests, while_another_set_works);
+	tcase_add_test(tests, disabled);
 	suite_add_tcase(suite, tests);
 	return suite;
 }
