@@ -62,7 +62,8 @@ static uint64_t request_key(const struct ronde_request *r)
 {
 	const char *name;
 	if (r->control)
-		return RONDE_STALL_KEY_SETS;
+		return r->control == RONDE_CONTROL_SET ? RONDE_STALL_KEY_SETS
+						       : RONDE_STALL_KEY_JOIN;
 	const struct ronde_key_head *head = key_of(r, &name);
 	return ronde_stall_key(head, name);
 }
@@ -71,7 +72,8 @@ static void request_what(const struct ronde_request *r, char *text, size_t bytes
 {
 	const char *name;
 	if (r->control) {
-		snprintf(text, bytes, "a change of the process sets");
+		snprintf(text, bytes, "%s",
+			 r->control == RONDE_CONTROL_SET ? "a change of the process sets" : "join");
 		return;
 	}
 	const struct ronde_key_head *head = key_of(r, &name);
@@ -102,6 +104,8 @@ static void look_at_requests(struct ronde_context *ctx, uint64_t now)
 	for (struct ronde_request *r = ctx->submissions.pool.live; r; r = r->next_live) {
 		if (!r->since)
 			r->since = now;
+		if (r->control == RONDE_CONTROL_JOIN) /* may last as long as the others work */
+			continue;
 		if (!oldest || r->since < oldest)
 			oldest = r->since;
 		if (!r->told && (!untold || r->since < untold))

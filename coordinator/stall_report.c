@@ -46,7 +46,7 @@ bool ronde_stall_is_missing(const struct ronde_stall_writer *w, const struct ron
 {
 	if (item->ballot && ronde_process_set_member(item->ballot->set, local) < 0)
 		return false;
-	return !has_submitted(w, item, local);
+	return !has_submitted(w, item, local) && !w->leader->followers[local].joined;
 }
 
 static bool somebody_is_missing(const struct ronde_stall_writer *w,
