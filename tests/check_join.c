@@ -193,7 +193,8 @@ static bool fails(const struct rank *r, const struct op *op, unsigned present, i
 static size_t reference(const struct rank *r, const struct op *op, unsigned present, bool active,
 			unsigned char *wanted)
 {
-	static _Thread_local unsigned char inputs[MOST_RANKS][(LONGEST + MOST_RANKS) * 4];
+	static _Thread_local _Alignas(
+		64) unsigned char inputs[MOST_RANKS][(LONGEST + MOST_RANKS) * 4];
 	const void *sources[MOST_RANKS];
 	int members = 0, n = 0, me = 0;
 	size_t at = 0;
@@ -238,7 +239,8 @@ static size_t reference(const struct rank *r, const struct op *op, unsigned pres
 
 static void land(struct rank *r, struct flight *f, int number, unsigned present, bool active)
 {
-	static _Thread_local unsigned char wanted[(LONGEST + MOST_RANKS) * 4 * MOST_RANKS];
+	static _Thread_local _Alignas(
+		64) unsigned char wanted[(LONGEST + MOST_RANKS) * 4 * MOST_RANKS];
 	const struct op *op = f->op;
 	char text[200];
 	present &= op->mask;

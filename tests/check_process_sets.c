@@ -192,7 +192,7 @@ struct shared {
 /* Waits until it is so; nothing of Ronde runs meanwhile on this thread. */
 #define AWAIT(condition)                                                                           \
 	for (double since_ = seconds(); !(condition); usleep(100))                                 \
-	require(seconds() < since_ + 20, "never: %s", #condition)
+	require(seconds() < since_ + 50, "never: %s", #condition)
 
 /*
  * Ranks 1 and 2 are one pair, 3 and 4 the other; rank 0 leads, is in neither and calls nothing.
@@ -202,7 +202,7 @@ static void pairs(int rank, int size, const void *arg)
 {
 	struct shared *s = *(struct shared *const *)arg;
 	static const int64_t counts[] = {4, 3000, 200000};
-	int sets[20];
+	int sets[2];
 	(void)size;
 	require_ok(ronde_process_set_add((int[]){1, 2}, 2, &sets[0]));
 	require_ok(ronde_process_set_add((int[]){3, 4}, 2, &sets[1]));
@@ -214,16 +214,15 @@ static void pairs(int rank, int size, const void *arg)
 	require_ok(ronde_barrier());
 	if (rank == 0) {
 		/* Both pairs run; stop rank 4, and see the others go on. */
-		AWAIT(atomic_load(&s->rounds[1]) > 20 && atomic_load(&s->rounds[4]) > 20);
+		AWAIT(atomic_load(&s->rounds[1]) > 5 && atomic_load(&s->rounds[4]) > 5);
 		require(kill(atomic_load(&s->pid), SIGSTOP) == 0, "stop");
-		usleep(100000);
-		long before = atomic_load(&s->rounds[1]);
 		usleep(1000000);
-		long after = atomic_load(&s->rounds[1]);
-		long held = atomic_load(&s->rounds[4]);
+		/* It ends no round, and the free pair any number: on a busy machine they take long.
+		 */
+		long before = atomic_load(&s->rounds[1]), held = atomic_load(&s->rounds[4]);
+		AWAIT(atomic_load(&s->rounds[1]) > before + 3);
+		require(atomic_load(&s->rounds[4]) == held, "it was not stopped");
 		require(kill(atomic_load(&s->pid), SIGCONT) == 0, "continue");
-		/* Held up, it would not have ended the round it was in. */
-		require(after > before + 1, "the free pair made %ld rounds", after - before);
 		AWAIT(atomic_load(&s->rounds[4]) > held + 5);
 		atomic_store(&s->done, 1);
 	}
