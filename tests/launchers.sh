@@ -145,6 +145,14 @@ reinit()
 	try 0 "$@" -np 2 "$build/tests/reinit" 40 && says 2 "40 cycles"
 }
 
+# A program gives ronde_init_mpi() several communicators, one after the other and at once.
+communicators()
+{
+	try 0 "$@" && says 4 ": refused: NULL, intercommunicator" && says 1 "rank 3: 0 of 3" &&
+		says 1 "rank 1: 1 of 3" && says 1 "rank 0: 2 of 3" && says 1 "rank 2: not in it" &&
+		says 4 ": halves, whole, halves, self"
+}
+
 text_file()
 {
 	echo "no module" >"$folder/text.so"
@@ -167,6 +175,9 @@ check program-init-single world_of 2 "$openmpi" --oversubscribe -np 2 "$world_mp
 	--level single
 check wrong-thread refused 2 "MPI_THREAD_FUNNELED" \
 	"$openmpi" --oversubscribe -np 2 "$world_mpi" --mpi-init --level funneled --thread
+check communicators communicators "$openmpi" --oversubscribe -np 4 "$build/tests/communicators"
+check communicators-unix-variables communicators env RONDE_RANK=0 RONDE_SIZE=2 RONDE_ADDRESS=nowhere \
+	"$openmpi" --oversubscribe -np 4 "$build/tests/communicators"
 check in-finalize closes_in_finalize
 check local-mpi world_of 1 "$world" --load libmpi.so.40
 check leaves leaves
@@ -211,3 +222,13 @@ check mpich-module-openmpi refused 2 "mpirun.mpich -np 2 PROGRAM" \
 	env RONDE_MPI_MODULE="$for_mpich" "$openmpi" --oversubscribe -np 2 "$world"
 check two-mpis refused 2 "two MPIs cannot live in one process" \
 	env RONDE_MPI_MODULE="$for_mpich" "$openmpi" --oversubscribe -np 2 "$world_mpi" --mpi-init
+# shellcheck disable=SC2046  # words are wanted
+if gcc -std=c99 -Wall -Wextra -Werror -I"$source/bindings/c" -o "$folder/communicators" "$source/tests/communicators.c" \
+	$(pkg-config --cflags --libs mpich) -L"$build" -lronde -Wl,-rpath,"$build" >"$out" 2>&1; then
+	check mpich-communicators communicators env RONDE_MPI_MODULE="$for_mpich" "$mpich" -np 4 \
+		"$folder/communicators"
+	check wrong-mpi refused 1 "two MPIs cannot live in one process" "$folder/communicators" --wrong-mpi
+else
+	tail -n 20 "$out"
+	echo "not ok mpich-communicators - it does not compile"
+fi

@@ -91,7 +91,7 @@ static int run(const struct options *o)
 	for (int i = 0; i < o->again; i++) {
 		struct ronde_bootstrap *b;
 		bool last = i == o->again - 1;
-		if (ronde_bootstrap_open(&b, o->timeout))
+		if (ronde_bootstrap_open(&b, o->timeout, NULL))
 			return failed("open");
 		if (!check_world(b))
 			return failed("exchange");
@@ -139,7 +139,7 @@ static int finalise_mpi(void)
 #ifdef WITH_MPI
 	struct ronde_bootstrap *b;
 	MPI_Finalize();
-	if (getenv("OMPI_COMM_WORLD_SIZE") && !ronde_bootstrap_open(&b, 5)) {
+	if (getenv("OMPI_COMM_WORLD_SIZE") && !ronde_bootstrap_open(&b, 5, NULL)) {
 		fprintf(stderr, "opened after MPI_Finalize\n");
 		return 1;
 	}

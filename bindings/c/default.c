@@ -247,7 +247,8 @@ static int start(const ronde_init_options *given)
 			"before, with %zu: call ronde_alloc() after ronde_init(), or set "
 			"RONDE_HEAP_RESERVE_BYTES",
 			(long long)config.heap_reserve_bytes, ronde_heap_reserve(heap));
-	status = ronde_bootstrap_open(&bootstrap, config.init_timeout_seconds);
+	status = ronde_bootstrap_open(&bootstrap, config.init_timeout_seconds,
+				      options.mpi_communicator);
 	if (status)
 		return status;
 	status = ronde_log_reopen(&state.log, config.log, config.log_file, bootstrap->rank);

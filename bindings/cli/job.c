@@ -16,7 +16,7 @@ static int open_all(struct job *job, struct ronde_config *config)
 {
 	int status = ronde_launch_read(&job->launch, environment, NULL);
 	if (!status)
-		status = ronde_bootstrap_open(&job->bootstrap, config->init_timeout_seconds);
+		status = ronde_bootstrap_open(&job->bootstrap, config->init_timeout_seconds, NULL);
 	if (!status)
 		status = ronde_context_share_config(job->bootstrap, config);
 	if (status)

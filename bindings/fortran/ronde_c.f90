@@ -79,6 +79,7 @@ module ronde_c
     type(c_ptr) :: settings = c_null_ptr
     type(c_ptr) :: process_sets = c_null_ptr
     integer(c_size_t) :: process_set_count = 0
+    type(c_ptr) :: mpi_communicator = c_null_ptr
   end type
 
   type, bind(c) :: c_ranks

@@ -152,9 +152,16 @@ static int check_process(const struct ronde_process_mpi *mpi, const struct ronde
 }
 
 int ronde_mpi_open(struct ronde_bootstrap **bootstrap, const struct ronde_launch *launch,
-		   const struct ronde_process_mpi *mpi, double timeout_seconds)
+		   const struct ronde_process_mpi *mpi, double timeout_seconds,
+		   const void *communicator)
 {
 	char path[2048];
+	if (communicator && !mpi->found)
+		return ronde_error(
+			RONDE_ERR_LAUNCHER,
+			"ronde_init_mpi: this process has an MPI whose functions cannot be found "
+			"by name, so Ronde cannot see whether its MPI module uses the same: link "
+			"the program to the shared library of MPI");
 	int status = ronde_mpi_find_module(path, sizeof path, launch, mpi);
 	if (status)
 		return status;
@@ -164,7 +171,7 @@ int ronde_mpi_open(struct ronde_bootstrap **bootstrap, const struct ronde_launch
 	const enum ronde_mpi_family family = (enum ronde_mpi_family)module->family;
 	status = check_process(mpi, module, path);
 	/* An MPI that runs already has settled with its launcher how many ranks there are. */
-	if (!status && !mpi->running)
+	if (!status && !mpi->running && !communicator)
 		status = ronde_launch_check(launch, family, module->library);
 	if (status)
 		return status;
@@ -175,6 +182,7 @@ int ronde_mpi_open(struct ronde_bootstrap **bootstrap, const struct ronde_launch
 		.launcher = launch->launcher ? launch->launcher_text : NULL,
 		.launcher_size = launch->launcher_size,
 		.remedy = remedy,
+		.communicator = communicator,
 		.error = ronde_error,
 	};
 	return module->open(bootstrap, &request);

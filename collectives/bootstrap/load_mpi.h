@@ -18,8 +18,9 @@ int ronde_mpi_find_module(char *path, size_t bytes, const struct ronde_launch *l
 /* The module's table, or NULL and why in *status. */
 const struct ronde_mpi_module *ronde_mpi_load_module(const char *path, int *status);
 
-/* Finds the module, loads it and opens its bootstrap. */
+/* Finds the module, loads it and opens its bootstrap; communicator: see ronde_mpi_request. */
 int ronde_mpi_open(struct ronde_bootstrap **bootstrap, const struct ronde_launch *launch,
-		   const struct ronde_process_mpi *mpi, double timeout_seconds);
+		   const struct ronde_process_mpi *mpi, double timeout_seconds,
+		   const void *communicator);
 
 #endif

@@ -71,9 +71,9 @@ bool ronde_mpi_wait(MPI_Request *requests, int n, double deadline)
 static void note_missing(struct ronde_mpi_state *s, MPI_Request *requests,
 			 struct ronde_mpi_verdict *verdict)
 {
-	bool *missing = calloc((size_t)s->size, sizeof *missing);
+	bool *missing = calloc((size_t)s->team->size, sizeof *missing);
 	char who[128] = "some ranks";
-	for (int r = 1; r < s->size; r++) {
+	for (int r = 1; r < s->team->size; r++) {
 		int done = 1;
 		if (requests[r] != MPI_REQUEST_NULL)
 			MPI_Test(&requests[r], &done, MPI_STATUS_IGNORE);
@@ -85,7 +85,7 @@ static void note_missing(struct ronde_mpi_state *s, MPI_Request *requests,
 		}
 	}
 	if (missing)
-		ronde_ranks_text(who, sizeof who, missing, s->size);
+		ronde_ranks_text(who, sizeof who, missing, s->team->size);
 	free(missing);
 	verdict->status = RONDE_ERR_PEER_LOST;
 	snprintf(verdict->text, sizeof verdict->text, "%s did not come to the exchange within %g s",
@@ -95,7 +95,7 @@ static void note_missing(struct ronde_mpi_state *s, MPI_Request *requests,
 static void check_come(struct ronde_mpi_state *s, const struct come *come,
 		       struct ronde_mpi_verdict *verdict)
 {
-	for (int r = 1; r < s->size && !verdict->status; r++) {
+	for (int r = 1; r < s->team->size && !verdict->status; r++) {
 		if (come[r].round == come[0].round && come[r].bytes == come[0].bytes)
 			continue;
 		verdict->status = RONDE_ERR_VERSION;
@@ -117,12 +117,12 @@ static void send_verdict(struct ronde_mpi_state *s, const struct ronde_mpi_verdi
 		return; /* the others time out */
 	*copy = *verdict;
 	requests[0] = MPI_REQUEST_NULL;
-	for (int r = 1; r < s->size; r++)
-		if (MPI_Isend(copy, sizeof *copy, MPI_BYTE, r, TAG_VERDICT, s->comm,
+	for (int r = 1; r < s->team->size; r++)
+		if (MPI_Isend(copy, sizeof *copy, MPI_BYTE, r, TAG_VERDICT, s->team->comm,
 			      &requests[r]) != MPI_SUCCESS)
 			requests[r] = MPI_REQUEST_NULL;
 	double patience = verdict->status ? VERDICT_SECONDS : s->timeout;
-	if (ronde_mpi_wait(requests, s->size, ronde_seconds() + patience)) {
+	if (ronde_mpi_wait(requests, s->team->size, ronde_seconds() + patience)) {
 		free(copy);
 		return;
 	}
@@ -134,22 +134,22 @@ static void send_verdict(struct ronde_mpi_state *s, const struct ronde_mpi_verdi
 
 static int assemble_root(struct ronde_mpi_state *s, size_t bytes)
 {
-	struct come *come = calloc((size_t)s->size, sizeof *come);
-	MPI_Request *requests = malloc((size_t)s->size * sizeof(MPI_Request));
+	struct come *come = calloc((size_t)s->team->size, sizeof *come);
+	MPI_Request *requests = malloc((size_t)s->team->size * sizeof(MPI_Request));
 	struct ronde_mpi_verdict verdict = {0};
 	if (!come || !requests) {
 		free(come);
 		free(requests);
 		return ronde_mpi_break(s, RONDE_ERR_OUT_OF_MEMORY,
-				       "no memory to exchange data of %d ranks", s->size);
+				       "no memory to exchange data of %d ranks", s->team->size);
 	}
-	come[0] = (struct come){s->round, bytes};
+	come[0] = (struct come){s->team->round, bytes};
 	requests[0] = MPI_REQUEST_NULL;
-	for (int r = 1; r < s->size; r++)
-		if (MPI_Irecv(&come[r], sizeof come[r], MPI_BYTE, r, TAG_COME, s->comm,
+	for (int r = 1; r < s->team->size; r++)
+		if (MPI_Irecv(&come[r], sizeof come[r], MPI_BYTE, r, TAG_COME, s->team->comm,
 			      &requests[r]) != MPI_SUCCESS)
 			requests[r] = MPI_REQUEST_NULL;
-	if (ronde_mpi_wait(requests, s->size, ronde_seconds() + s->timeout))
+	if (ronde_mpi_wait(requests, s->team->size, ronde_seconds() + s->timeout))
 		check_come(s, come, &verdict);
 	else
 		note_missing(s, requests, &verdict);
@@ -171,10 +171,11 @@ static int assemble_leaf(struct ronde_mpi_state *s, size_t bytes)
 	} *m = malloc(sizeof *m);
 	if (!m)
 		return ronde_mpi_break(s, RONDE_ERR_OUT_OF_MEMORY, "no memory to exchange data");
-	m->come = (struct come){s->round, bytes};
+	m->come = (struct come){s->team->round, bytes};
 	MPI_Request requests[2] = {MPI_REQUEST_NULL, MPI_REQUEST_NULL};
-	MPI_Irecv(&m->verdict, sizeof m->verdict, MPI_BYTE, 0, TAG_VERDICT, s->comm, &requests[0]);
-	MPI_Isend(&m->come, sizeof m->come, MPI_BYTE, 0, TAG_COME, s->comm, &requests[1]);
+	MPI_Irecv(&m->verdict, sizeof m->verdict, MPI_BYTE, 0, TAG_VERDICT, s->team->comm,
+		  &requests[0]);
+	MPI_Isend(&m->come, sizeof m->come, MPI_BYTE, 0, TAG_COME, s->team->comm, &requests[1]);
 	if (!ronde_mpi_wait(requests, 2, ronde_seconds() + s->timeout + VERDICT_SECONDS)) {
 		s->given_up = m;
 		return ronde_mpi_break(s, RONDE_ERR_PEER_LOST,
@@ -194,17 +195,17 @@ static int assemble_leaf(struct ronde_mpi_state *s, size_t bytes)
 /* In memory of its own, which is given up if it does not complete. */
 static int gather(struct ronde_mpi_state *s, const void *mine, void *all, size_t bytes)
 {
-	unsigned char *memory = malloc(bytes * (size_t)(s->size + 1) + 1);
+	unsigned char *memory = malloc(bytes * (size_t)(s->team->size + 1) + 1);
 	if (!memory)
 		return ronde_mpi_break(s, RONDE_ERR_OUT_OF_MEMORY,
 				       "no memory to exchange %zu bytes of each of %d ranks", bytes,
-				       s->size);
+				       s->team->size);
 	unsigned char *whole = memory + bytes;
 	MPI_Request request = MPI_REQUEST_NULL;
 	if (bytes)
 		memcpy(memory, mine, bytes);
 	int error = MPI_Iallgather(memory, (int)bytes, MPI_BYTE, whole, (int)bytes, MPI_BYTE,
-				   s->comm, &request);
+				   s->team->comm, &request);
 	if (error != MPI_SUCCESS || !ronde_mpi_wait(&request, 1, ronde_seconds() + s->timeout)) {
 		s->given_up = memory;
 		return ronde_mpi_break(
@@ -214,7 +215,7 @@ static int gather(struct ronde_mpi_state *s, const void *mine, void *all, size_t
 			bytes, s->timeout);
 	}
 	if (bytes)
-		memcpy(all, whole, bytes * (size_t)s->size);
+		memcpy(all, whole, bytes * (size_t)s->team->size);
 	free(memory);
 	return RONDE_OK;
 }
@@ -226,7 +227,7 @@ int ronde_mpi_exchange(struct ronde_mpi_state *s, const void *mine, void *all, s
 	if (bytes > INT_MAX)
 		return s->error(RONDE_ERR_INVALID_ARGUMENT,
 				"an exchange of %zu bytes: allowed is up to %d", bytes, INT_MAX);
-	int status = s->rank == 0 ? assemble_root(s, bytes) : assemble_leaf(s, bytes);
-	s->round++;
+	int status = s->team->rank == 0 ? assemble_root(s, bytes) : assemble_leaf(s, bytes);
+	s->team->round++;
 	return status ? status : gather(s, mine, all, bytes);
 }

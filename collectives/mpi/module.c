@@ -34,11 +34,21 @@
 
 static struct ronde_mpi_state state = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
-	.comm = MPI_COMM_NULL,
+	.world.comm = MPI_COMM_NULL,
+	.part.comm = MPI_COMM_NULL,
 	.self_key = MPI_KEYVAL_INVALID,
 };
 
 /* ---- how MPI ends ---- */
+
+static void free_team(struct ronde_mpi_state *s, struct ronde_mpi_team *team)
+{
+	/* Something may still be under way on a communicator that is broken. */
+	if (team->comm != MPI_COMM_NULL && !s->broken.status)
+		MPI_Comm_free(&team->comm);
+	free(team->node_of_rank);
+	*team = (struct ronde_mpi_team){.comm = MPI_COMM_NULL};
+}
 
 /*
  * MPI_Finalize() deletes the attributes of MPI_COMM_SELF before it does anything else, so this is
@@ -55,9 +65,8 @@ static int on_finalize(MPI_Comm comm, int key, void *attribute, void *extra)
 	pthread_mutex_unlock(&s->lock);
 	if (open && open->finalizing)
 		open->finalizing(open->finalizing_arg);
-	if (s->ready && !s->broken.status)
-		MPI_Comm_free(&s->comm);
-	s->ready = false;
+	free_team(s, &s->world);
+	free_team(s, &s->part);
 	s->broken.status = RONDE_ERR_SHUTDOWN;
 	snprintf(s->broken.text, sizeof s->broken.text,
 		 "the program has ended MPI (MPI_Finalize), which Ronde was started on");
@@ -73,7 +82,7 @@ static void finalize_at_exit(void)
 	struct ronde_mpi_state *s = &state;
 	int finalized = 0;
 	pthread_mutex_lock(&s->lock);
-	bool end = s->pid == getpid() && !s->open && (s->clean || s->size == 1);
+	bool end = s->pid == getpid() && !s->open && (s->clean || s->world.size == 1);
 	pthread_mutex_unlock(&s->lock);
 	if (end && MPI_Finalized(&finalized) == MPI_SUCCESS && !finalized)
 		MPI_Finalize();
@@ -112,7 +121,8 @@ static int check_thread(struct ronde_mpi_state *s)
 			thread_level());
 }
 
-static int start_mpi(struct ronde_mpi_state *s)
+/* With a communicator of the program, MPI is running: it has one of MPI's handles. */
+static int start_mpi(struct ronde_mpi_state *s, bool must_run)
 {
 	int initialized, finalized, level;
 	MPI_Initialized(&initialized);
@@ -125,6 +135,9 @@ static int start_mpi(struct ronde_mpi_state *s)
 			"leave MPI_Init() and MPI_Finalize() to Ronde");
 	if (initialized)
 		return check_thread(s);
+	if (must_run)
+		return s->error(RONDE_ERR_LAUNCHER, "ronde_init_mpi: MPI is not initialised; call "
+						    "MPI_Init_thread() before");
 	if (MPI_Init_thread(NULL, NULL, MPI_THREAD_MULTIPLE, &level) != MPI_SUCCESS)
 		return s->error(RONDE_ERR_LAUNCHER, LIBRARY " could not be initialised");
 	s->ours = true;
@@ -136,18 +149,34 @@ static int start_mpi(struct ronde_mpi_state *s)
 /* A launcher that counts other ranks than MPI does is another MPI's. */
 static int check_size(struct ronde_mpi_state *s, const struct ronde_mpi_request *request)
 {
-	MPI_Comm_rank(MPI_COMM_WORLD, &s->rank);
-	MPI_Comm_size(MPI_COMM_WORLD, &s->size);
-	if (!request->launcher_size || request->launcher_size == s->size)
+	int size;
+	MPI_Comm_size(MPI_COMM_WORLD, &size);
+	if (!request->launcher_size || request->launcher_size == size)
 		return RONDE_OK;
 	return s->error(
 		RONDE_ERR_LAUNCHER,
 		"this program was started by %s, but MPI (" LIBRARY ") knows of %d rank%s: the "
 		"launcher belongs to another MPI, or to another installation of this one. %s",
-		request->launcher, s->size, s->size == 1 ? "" : "s", request->remedy);
+		request->launcher, size, size == 1 ? "" : "s", request->remedy);
 }
 
-/* ---- what is made of it once ---- */
+/* The program's communicator must be one of ranks that talk among themselves. */
+static int check_communicator(struct ronde_mpi_state *s, MPI_Comm communicator)
+{
+	int inter;
+	if (communicator == MPI_COMM_NULL)
+		return s->error(RONDE_ERR_INVALID_ARGUMENT,
+				"ronde_init_mpi: the communicator is MPI_COMM_NULL, which has no "
+				"ranks; a process that is left out of a job must not call it");
+	MPI_Comm_test_inter(communicator, &inter);
+	if (!inter)
+		return RONDE_OK;
+	return s->error(RONDE_ERR_INVALID_ARGUMENT,
+			"ronde_init_mpi: this is an intercommunicator, whose ranks are two groups; "
+			"make one group of them by MPI_Intercomm_merge()");
+}
+
+/* ---- what is made of it ---- */
 
 /* Ranks that MPI says can share memory have the same first rank; nodes are counted from there. */
 static int number_nodes(struct ronde_mpi_state *s)
@@ -155,49 +184,54 @@ static int number_nodes(struct ronde_mpi_state *s)
 	MPI_Comm node;
 	MPI_Group node_group, group;
 	int zero = 0, first;
-	if (MPI_Comm_split_type(s->comm, MPI_COMM_TYPE_SHARED, s->rank, MPI_INFO_NULL, &node) !=
-	    MPI_SUCCESS)
+	if (MPI_Comm_split_type(s->team->comm, MPI_COMM_TYPE_SHARED, s->team->rank, MPI_INFO_NULL,
+				&node) != MPI_SUCCESS)
 		return ronde_mpi_break(s, RONDE_ERR_SYSTEM,
 				       "MPI_Comm_split_type failed in " LIBRARY);
 	MPI_Comm_group(node, &node_group);
-	MPI_Comm_group(s->comm, &group);
+	MPI_Comm_group(s->team->comm, &group);
 	MPI_Group_translate_ranks(node_group, 1, &zero, group, &first);
 	MPI_Group_free(&node_group);
 	MPI_Group_free(&group);
 	MPI_Comm_free(&node);
 
-	int *firsts = malloc((size_t)s->size * sizeof *firsts);
-	free(s->node_of_rank);
-	s->node_of_rank = malloc((size_t)s->size * sizeof *s->node_of_rank);
-	if (!firsts || !s->node_of_rank) {
+	int *firsts = malloc((size_t)s->team->size * sizeof *firsts);
+	free(s->team->node_of_rank);
+	s->team->node_of_rank = malloc((size_t)s->team->size * sizeof *s->team->node_of_rank);
+	if (!firsts || !s->team->node_of_rank) {
 		free(firsts);
 		return ronde_mpi_break(s, RONDE_ERR_OUT_OF_MEMORY,
-				       "no memory for the nodes of %d ranks", s->size);
+				       "no memory for the nodes of %d ranks", s->team->size);
 	}
 	int status = ronde_mpi_exchange(s, &first, firsts, sizeof first);
 	int nodes = 0;
-	for (int r = 0; r < s->size && !status; r++)
-		s->node_of_rank[r] = firsts[r] == r ? nodes++ : s->node_of_rank[firsts[r]];
+	for (int r = 0; r < s->team->size && !status; r++)
+		s->team->node_of_rank[r] =
+			firsts[r] == r ? nodes++ : s->team->node_of_rank[firsts[r]];
 	free(firsts);
 	return status;
 }
 
-static int make_ready(struct ronde_mpi_state *s)
+static int make_ready(struct ronde_mpi_state *s, MPI_Comm parent)
 {
 	MPI_Request request;
+	MPI_Comm_rank(parent, &s->team->rank);
+	MPI_Comm_size(parent, &s->team->size);
 	/* A rank that does not come must not hang the others: never a blocking call before that. */
-	if (MPI_Comm_idup(MPI_COMM_WORLD, &s->comm, &request) != MPI_SUCCESS ||
+	if (MPI_Comm_idup(parent, &s->team->comm, &request) != MPI_SUCCESS ||
 	    !ronde_mpi_wait(&request, 1, ronde_seconds() + s->timeout))
 		return ronde_mpi_break(s, RONDE_ERR_PEER_LOST,
-				       "not all %d ranks started Ronde within %g s", s->size,
+				       "not all %d ranks started Ronde within %g s", s->team->size,
 				       s->timeout);
-	MPI_Comm_set_errhandler(s->comm, MPI_ERRORS_RETURN);
+	MPI_Comm_set_errhandler(s->team->comm, MPI_ERRORS_RETURN);
 	int status = number_nodes(s);
 	if (status)
 		return status;
-	MPI_Comm_create_keyval(MPI_COMM_NULL_COPY_FN, on_finalize, &s->self_key, s);
-	MPI_Comm_set_attr(MPI_COMM_SELF, s->self_key, s);
-	s->ready = true;
+	if (s->self_key == MPI_KEYVAL_INVALID) {
+		MPI_Comm_create_keyval(MPI_COMM_NULL_COPY_FN, on_finalize, &s->self_key, s);
+		MPI_Comm_set_attr(MPI_COMM_SELF, s->self_key, s);
+	}
+	s->team->ready = true;
 	return RONDE_OK;
 }
 
@@ -228,15 +262,21 @@ static const struct ronde_bootstrap_ops mpi_ops = {
 
 static int open_state(struct ronde_mpi_state *s, const struct ronde_mpi_request *request)
 {
+	const MPI_Comm *given = request->communicator;
 	s->timeout = request->timeout_seconds;
-	int status = start_mpi(s);
+	int status = start_mpi(s, given != NULL);
+	if (!status && given)
+		status = check_communicator(s, *given);
 	if (!status)
 		status = check_size(s, request);
 	if (!status && s->broken.status)
 		status = s->error(s->broken.status, "%s", s->broken.text);
-	if (!status && !s->ready)
-		status = make_ready(s);
-	return status;
+	if (status)
+		return status;
+	s->team = given ? &s->part : &s->world;
+	if (given)
+		free_team(s, s->team);
+	return s->team->ready ? RONDE_OK : make_ready(s, given ? *given : MPI_COMM_WORLD);
 }
 
 static int mpi_open(struct ronde_bootstrap **bootstrap, const struct ronde_mpi_request *request)
@@ -266,9 +306,9 @@ static int mpi_open(struct ronde_bootstrap **bootstrap, const struct ronde_mpi_r
 		return status;
 	}
 	b->ops = &mpi_ops;
-	b->rank = s->rank;
-	b->size = s->size;
-	b->node_of_rank = s->node_of_rank;
+	b->rank = s->team->rank;
+	b->size = s->team->size;
+	b->node_of_rank = s->team->node_of_rank;
 	*bootstrap = b;
 	return RONDE_OK;
 }

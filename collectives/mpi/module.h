@@ -5,7 +5,7 @@
  * not link to libronde: errors are described through a function it is given.
  *
  * MPI is one per process, and so is what the module keeps of it: whether Ronde initialised it, a
- * private communicator made at the first opening, and the numbers of the nodes. It is never
+ * private copy of each communicator it was opened on, and the numbers of the nodes. It is never
  * unloaded.
  *
  * The end of MPI. If Ronde initialised it, the module finalises it at exit(), but only if the last
@@ -20,7 +20,7 @@
 
 #include "collectives/bootstrap.h"
 
-#define RONDE_MPI_MODULE_ABI 2u
+#define RONDE_MPI_MODULE_ABI 3u
 #define RONDE_MPI_MODULE_SYMBOL "ronde_mpi_module"
 
 /* MPIs with the same binary interface, and launched alike. */
@@ -35,6 +35,11 @@ struct ronde_mpi_request {
 	const char *launcher; /* "Open MPI's mpirun (OMPI_COMM_WORLD_SIZE=2)", or NULL: none seen */
 	int launcher_size;    /* ranks the launcher says there are; 0: it does not say */
 	const char *remedy;   /* what to do when MPI knows of another number: sentences */
+	/*
+	 * An MPI_Comm of the program, whose ranks are the job; NULL: MPI_COMM_WORLD. It is copied,
+	 * and may be freed once the bootstrap is open.
+	 */
+	const void *communicator;
 	/* ronde_error(); kept for as long as the process lives. */
 	int (*error)(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 };
@@ -50,8 +55,8 @@ struct ronde_mpi_module {
 	const char *(*thread_level)(void);
 	/*
 	 * Opens the one MPI bootstrap of the process; initialises MPI if nobody has. Collective
-	 * over MPI_COMM_WORLD. Errors: LAUNCHER, PEER_LOST, BUSY (it is open), OUT_OF_MEMORY,
-	 * SYSTEM.
+	 * over the request's communicator. Errors: LAUNCHER, PEER_LOST, BUSY (it is open),
+	 * INVALID_ARGUMENT (the communicator), OUT_OF_MEMORY, SYSTEM.
 	 */
 	int (*open)(struct ronde_bootstrap **bootstrap, const struct ronde_mpi_request *request);
 };

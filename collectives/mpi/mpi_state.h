@@ -18,6 +18,15 @@ struct ronde_mpi_verdict {
 	char text[508];
 };
 
+/* The ranks of one job, as a private copy of their communicator. */
+struct ronde_mpi_team {
+	bool ready; /* comm and nodes are made */
+	MPI_Comm comm;
+	int rank, size;
+	int *node_of_rank;
+	uint64_t round; /* of exchanges */
+};
+
 /*
  * MPI in this process: there is one, so this is one, static in module.c. `lock` guards the marked
  * fields; the rest belongs to the open bootstrap, and is written before there is one.
@@ -28,14 +37,16 @@ struct ronde_mpi_state {
 	bool clean;                   /* lock: the last one was closed by all */
 	bool ours;                    /* we initialised MPI */
 	pid_t pid;                    /* of the process that did */
-	bool ready;                   /* comm and nodes are made */
-	MPI_Comm comm;
-	int rank, size;
-	int *node_of_rank;
-	int self_key; /* of the attribute of MPI_COMM_SELF */
+	/*
+	 * A team must be made by all its ranks or by none. So that of MPI_COMM_WORLD is made once
+	 * and kept, and one of another communicator is made by every opening: nobody can tell
+	 * whether the other ranks still have what they made of it earlier.
+	 */
+	struct ronde_mpi_team world, part;
+	struct ronde_mpi_team *team; /* the open bootstrap's: one of these */
+	int self_key;                /* of the attribute of MPI_COMM_SELF */
 	int (*error)(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 	double timeout;
-	uint64_t round;
 	/* Not OK: something is for ever under way on comm, and nothing else can be done with it. */
 	struct ronde_mpi_verdict broken;
 	void *given_up; /* what MPI may still read or write: never freed */

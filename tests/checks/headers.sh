@@ -5,15 +5,22 @@ set -euo pipefail
 
 for header in bindings/c/ronde/*.h; do
 	name=ronde/${header##*/}
-	case $name in
-	ronde/mpi.h) continue ;; # needs mpi.h
-	esac
+	flags=(-Ibindings/c)
+	if [ "$name" = ronde/mpi.h ]; then
+		if ! pkg-config --exists ompi-c; then
+			echo "skip mpi.h - there is no mpi.h to compile it with (Debian package libopenmpi-dev)"
+			continue
+		fi
+		# An MPI's own header need not be free of warnings.
+		read -ra mpi <<<"$(pkg-config --cflags-only-I ompi-c | sed 's/-I/-isystem /g')"
+		flags+=("${mpi[@]}")
+	fi
 	source=$(printf '#include <%s>\n#include <%s>\nint ronde_header_test;\n' "$name" "$name")
 	try()
 	{
 		local title=$1
 		shift
-		if "$@" -Ibindings/c -Wall -Wextra -Wpedantic -pedantic-errors -Werror -fsyntax-only - \
+		if "$@" "${flags[@]}" -Wall -Wextra -Wpedantic -pedantic-errors -Werror -fsyntax-only - \
 			<<<"$source"; then
 			echo "ok ${header##*/}-$title"
 		else

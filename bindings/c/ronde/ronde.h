@@ -158,14 +158,15 @@ typedef struct ronde_init_options {
 	 */
 	const char *const *settings;
 	const struct ronde_ranks
-		*process_sets;    /**< sets to begin with; they get numbers from 1 on */
-	size_t process_set_count; /**< structs in process_sets */
+		*process_sets;        /**< sets to begin with; they get numbers from 1 on */
+	size_t process_set_count;     /**< structs in process_sets */
+	const void *mpi_communicator; /**< NULL; ronde_init_mpi() of ronde/mpi.h sets it */
 } ronde_init_options;
 
 /** Defaults of ::ronde_init_options. */
 #define RONDE_INIT_OPTIONS_INIT                                                                    \
 	{                                                                                          \
-		sizeof(ronde_init_options), NULL, NULL, 0                                          \
+		sizeof(ronde_init_options), NULL, NULL, 0, NULL                                    \
 	}
 
 /**
