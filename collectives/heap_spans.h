@@ -8,7 +8,7 @@
  * space is plentiful (the file behind it is sparse), so what counts here is speed; memory is given
  * back by the page, in heap.c.
  *
- * ronde_object_find() may run at any time in any thread; everything else wants the heap's lock.
+ * ronde_span_at() may run at any time in any thread; everything else wants the heap's lock.
  * That is safe because records are never freed before the heap is, and one is only ever reused for
  * the same kind of span: whatever a late reader finds, its objects are where it looks for them.
  */

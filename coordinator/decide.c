@@ -20,7 +20,7 @@
 
 /*
  * Chunks of a staged operation, where the user has not set their size: what of it is in flight
- * stays in a core's cache (docs/performance.md, "Chunk size"). A broadcast copies only, and gains
+ * stays in a core's cache. Measure it anew by `ronde-perf-algorithms -c SIZE`. A broadcast copies only, and gains
  * by a finer pipeline.
  */
 #define CHUNK_REDUCE ((size_t)256 << 10)

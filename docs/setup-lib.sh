@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# Installing what Ronde needs. Sourced by docs/quickstart.sh, tests/run.sh and .ci/fresh.sh: the one
+# Installing what Ronde needs. Sourced by docs/quickstart.sh, tests/run.sh, perf/run.sh and .ci/fresh.sh: the one
 # place that knows package names. Packages are named by purpose:
 #   build  compiles the library and the examples, and starts ranks
 #   data   data sets and libraries that the examples train with
 #   test   everything tests/run.sh calls
+#   perf   what perf/run.sh draws and compares with
 #   cross  builds for aarch64 and runs that (tests/run.sh --all)
 #   fresh  a minimal Debian in a folder (.ci/fresh.sh)
 
@@ -39,6 +40,9 @@ setup_packages()
 		test)
 			printf '%s\n' check mpich libmpich-dev g++ gfortran cmake clang clang-format \
 				clang-tidy libclang-rt-14-dev binutils shellcheck doxygen python3 mandoc gdb
+			;;
+		perf)
+			printf '%s\n' gnuplot-nox mpich libmpich-dev python3 util-linux
 			;;
 		cross)
 			printf '%s\n' gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user

@@ -49,10 +49,7 @@ while [ $# -gt 0 ]; do
 	shift
 done
 
-setup_install build data
-for tool in gnuplot python3; do
-	command -v $tool >/dev/null || setup_die "$tool is missing: apt-get install $tool"
-done
+setup_install build data perf
 setup_say "building in $build"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

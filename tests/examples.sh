@@ -228,12 +228,62 @@ refused()
 	fi
 }
 
+# The last lines of rank 0's output, and of nobody else's: what training came to.
+check_summary()
+{
+	local line
+	for line in 'epoch 2/2: loss [0-9.]*, test accuracy [01]\.[0-9]*, [0-9.]* s of training' \
+		'test accuracy  [01]\.[0-9]\{4\}' 'epoch time     [0-9.]* s, without loading and evaluation' \
+		'images/s       [1-9][0-9]* on 2 ranks' \
+		"communication  [0-9.]* % of rank 0's time was spent waiting for it"; do
+		if [ "$(cat "$folder"/out.[01] | grep -cx "$line")" -ne 1 ]; then
+			not_ok summary "not one line like \"$line\""
+			return
+		fi
+	done
+	ok summary
+}
+
+# A bar is drawn again and again on a terminal; script(1) makes one.
+check_progress()
+{
+	script -qec "$examples/fashion_mnist --data=$folder/data --batch=8 --epochs=100000 --time-limit=1" \
+		/dev/null >"$folder/out.0" 2>&1 </dev/null || true
+	if [ "$(tr '\r' '\n' <"$folder/out.0" |
+		grep -cE 'epoch [0-9]+/100000 \[#*\.*\] +[0-9]+ %  loss [0-9.]+ +[1-9][0-9]* images/s  waiting +[0-9.]+ %')" -ge 2 ]; then
+		ok progress
+	else
+		not_ok progress "no bar on a terminal"
+	fi
+}
+
+# The exit status tells whether the accuracy that was asked for is reached.
+check_target()
+{
+	local status=0
+	ranks 2 "$examples/fashion_mnist" --data="$folder/data" --epochs=20 --batch=8 --target-accuracy=1 || status=$?
+	if [ $status -eq 0 ] && grep -qx 'test accuracy  1.0000' "$folder/out.0"; then
+		ok target-reached
+	else
+		not_ok target-reached "exit status $status"
+	fi
+	status=0
+	idx t10k-labels-idx1-ubyte 10 4
+	ranks 2 "$examples/fashion_mnist" --data="$folder/data" --epochs=1 --batch=8 --target-accuracy=1 || status=$?
+	if [ $status -eq 2 ]; then
+		ok target-missed
+	else
+		not_ok target-missed "exit status $status, not 2"
+	fi
+}
+
 check_data()
 {
 	local images=train-images-idx3-ubyte.gz labels=train-labels-idx1-ubyte.gz
 	small_data
-	if ranks 2 "$examples/fashion_mnist" --data="$folder/data" --epochs=1 --batch=8; then
+	if ranks 2 "$examples/fashion_mnist" --data="$folder/data" --epochs=2 --batch=8; then
 		ok data-small
+		check_summary
 	else
 		not_ok data-small "a small data set should do"
 	fi
@@ -293,6 +343,9 @@ check_hello
 check_small circles 950
 check_small logistic 990
 check_help
+small_data
+check_progress
+check_target
 check_data
 if [ -e $fashion_mnist/train-images-idx3-ubyte.gz ]; then
 	# Where shares are made of whole parts: the same bits. Elsewhere rounding differs, and training

@@ -8,7 +8,7 @@
  * the weights, one wrapped optimizer, ronde_gradient_ready() in the backward pass. The rest is a
  * training program as one would write it for one process: idx.c reads the images, layers.c and
  * net.c compute, accumulator.c adds up, optimizers.c updates the weights, progress.c shows what
- *happens.
+ * happens.
  */
 #include "fashion_mnist/train.h"
 

@@ -7,7 +7,6 @@ library=$BUILD/libronde.so
 needed=$(readelf -d "$library" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p')
 extra=$(grep -vE '^(libc\.so\.6|libm\.so\.6|libhwloc\.so\.15|ld-linux-[a-z0-9-]+\.so\.[0-9])$' \
 	<<<"$needed" || true)
-# Sanitizers are libraries of the compiler.
 if [ -z "$extra" ]; then
 	echo "ok needed"
 else

@@ -43,7 +43,7 @@ static unsigned char *output_of(const struct job *job)
 	return job->in.data + (op->at_start ? 0 : op_result(job->program, op, job->rank).first);
 }
 
-/* Contract of ronde_gathered.alloc: may not call Ronde. */
+/* May call what does not wait for other ranks: memory of the heap, here. */
 static void *alloc_gathered(size_t bytes, void *arg)
 {
 	struct job *job = arg;
