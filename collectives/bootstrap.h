@@ -61,11 +61,10 @@ int ronde_bootstrap_unix(struct ronde_bootstrap **bootstrap, int rank, int size,
 			 const char *address, double timeout_seconds);
 
 /*
- * Reads the environment and opens the bootstrap it asks for, after the checks of DESIGN.md
- * ("Bootstrap and MPI"): RONDE_RANK/RONDE_SIZE/RONDE_ADDRESS, an MPI launcher or an initialised MPI
- * (loads the MPI module), or none. A launcher that cannot be used is ERR_LAUNCHER, never a world of
- * one. mpi_communicator: NULL, or an MPI_Comm of the program: its ranks are the job, whatever the
- * environment asks for.
+ * Reads the environment and opens the bootstrap it asks for: RONDE_RANK/RONDE_SIZE/RONDE_ADDRESS,
+ * an MPI launcher or an initialised MPI (loads the MPI module), or none. A launcher that cannot be
+ * used is ERR_LAUNCHER, never a world of one. mpi_communicator: NULL, or an MPI_Comm of the
+ * program: its ranks are the job, whatever the environment asks for.
  */
 int ronde_bootstrap_open(struct ronde_bootstrap **bootstrap, double timeout_seconds,
 			 const void *mpi_communicator);

@@ -165,6 +165,7 @@ module ronde
   public :: ronde_allreduce, ronde_allreduce_async, ronde_broadcast, ronde_broadcast_async
   public :: ronde_reducescatter, ronde_reducescatter_async, ronde_share
   public :: ronde_allgather, ronde_barrier, ronde_barrier_async, ronde_broadcast_text
+  public :: ronde_join
   public :: ronde_get_counters, c_counters, ronde_timeline_start, ronde_timeline_stop
   public :: ronde_stall_report
   public :: RONDE_OK, RONDE_ERR_NOT_INITIALIZED, RONDE_ERR_INVALID_ARGUMENT, &
@@ -635,6 +636,12 @@ contains
     options%size = c_sizeof(options)
     if (present(process_set)) options%process_set = process_set
     call finish(c_barrier_async(options, handle%id), status)
+  end subroutine
+
+  ! This rank has no more data; returns when no rank has.
+  subroutine ronde_join(last_rank, status)
+    integer(c_int), optional, intent(out) :: last_rank, status
+    call finish(c_join(last_rank), status)
   end subroutine
 
   ! Every rank gets the root's text, of whatever length (ronde_broadcast_bytes()).

@@ -502,6 +502,12 @@ module ronde_c
       integer(c_int) :: status
     end function
 
+    function c_join(last_rank) bind(c, name="ronde_join") result(status)
+      import :: c_int
+      integer(c_int), intent(out), optional :: last_rank
+      integer(c_int) :: status
+    end function
+
     function c_broadcast_bytes(name, data, bytes, root) &
         bind(c, name="ronde_broadcast_bytes") result(status)
       import :: c_int, c_ptr, c_size_t

@@ -78,6 +78,7 @@ contains
     type(ronde_handle) :: handle
     type(c_counters) :: counters
     logical :: done
+    integer(c_int) :: last
     call expect(ronde_is_initialized() .and. ronde_is_homogeneous(), "world")
     call expect(ronde_local_rank() == rank .and. ronde_local_size() == ranks, "local")
     call expect(ronde_cross_rank() == 0 .and. ronde_cross_size() == 1, "cross")
@@ -90,6 +91,9 @@ contains
     call ronde_wait(handle)
     call ronde_get_counters(counters)
     call expect(counters%submitted == 2 .and. counters%completed == 2, "counters")
+    call ronde_join()
+    call ronde_join(last)
+    call expect(last >= 0 .and. last < ronde_size(), "last to join")
   end subroutine
 
   subroutine options()

@@ -121,7 +121,7 @@ typedef enum ronde_dtype {
 	X(MAX, 4, "max")                                                                           \
 	X(PRODUCT, 5, "product")
 
-/** Reductions. The meaning for each type is in docs/reference ("Reductions"). */
+/** Reductions. The meaning for each type is in docs/reference/mainpage.md ("Reductions"). */
 typedef enum ronde_reduction {
 #define RONDE_REDUCTION_ENUM(name, value, text) RONDE_##name = value,
 	RONDE_REDUCTION_MAP(RONDE_REDUCTION_ENUM)
@@ -154,7 +154,7 @@ typedef struct ronde_init_options {
 	size_t size; /**< sizeof(ronde_init_options), so that the struct can grow */
 	/**
 	 * Settings that win over the environment: NULL, or pairs {"fusion_threshold", "1048576",
-	 * ..., NULL} of configuration names (docs/reference "Configuration") and values.
+	 * ..., NULL} of configuration names (docs/configuration.md) and values.
 	 */
 	const char *const *settings;
 	const struct ronde_ranks
