@@ -20,8 +20,8 @@
 
 /*
  * Chunks of a staged operation, where the user has not set their size: what of it is in flight
- * stays in a core's cache. Measure it anew by `ronde-perf-algorithms -c SIZE`. A broadcast copies only, and gains
- * by a finer pipeline.
+ * stays in a core's cache. Measure it anew by `ronde-perf-algorithms -c SIZE`. A broadcast copies
+ * only, and gains by a finer pipeline.
  */
 #define CHUNK_REDUCE ((size_t)256 << 10)
 #define CHUNK_COPY ((size_t)128 << 10)
@@ -78,10 +78,9 @@ static bool can_fuse(const struct ronde_ballot *first, const struct ronde_ballot
 {
 	const struct ronde_desc *a = &first->round, *b = &next->round;
 	return ronde_leader_same_present(first, next) && a->kind == b->kind &&
-	       !ronde_kind_has_own_rows((enum ronde_kind)a->kind) &&
-	       a->reduction != RONDE_ADASUM && a->dtype == b->dtype &&
-	       a->reduction == b->reduction && a->root == b->root && a->set == b->set &&
-	       a->prescale == b->prescale && a->postscale == b->postscale;
+	       !ronde_kind_has_own_rows((enum ronde_kind)a->kind) && a->reduction != RONDE_ADASUM &&
+	       a->dtype == b->dtype && a->reduction == b->reduction && a->root == b->root &&
+	       a->set == b->set && a->prescale == b->prescale && a->postscale == b->postscale;
 }
 
 static bool may_start(const struct ronde_leader *l, const struct ronde_queue *q)
