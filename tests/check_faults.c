@@ -61,8 +61,9 @@ static void no_core(void)
 	setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
 }
 
-_Noreturn static void leave(struct scene *scene, enum way way)
+_Noreturn static void leave(struct scene *scene, int rank, enum way way)
 {
+	scene_leaves(scene, rank);
 	atomic_store(&scene->died_at, scene_now());
 	switch (way) {
 	case EXITED_0:
@@ -103,7 +104,7 @@ static void be_victim(struct scene *scene, int rank)
 		for (;;)
 			pause();
 	scene_wait_go(scene);
-	leave(scene, loss->way);
+	leave(scene, rank, loss->way);
 }
 
 static int return_1(void)

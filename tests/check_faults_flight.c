@@ -121,6 +121,8 @@ static int keep_busy(struct scene *scene, const struct flight *f, struct ring *r
 			scene_reach(scene, rank, RUNNING);
 		if (f->way != KILLED && rank == f->victim && scene_now() > end) {
 			atomic_store(&scene->died_at, scene_now());
+			if (f->way != EXITED_SLOWLY)
+				scene_leaves(scene, rank);
 			exit(0);
 		}
 	}

@@ -64,6 +64,48 @@ START_TEST(a_stopped_rank_is_waited_for)
 }
 END_TEST
 
+/* ---- leaving ---- */
+
+static void leave_body(struct scene *scene, int rank)
+{
+	const int *leaver = scene->arg;
+	float x[2] = {0};
+	ronde_handle h;
+	require_ok(ronde_init(NULL));
+	require_ok(ronde_barrier());
+	if (rank == *leaver) /* which nobody else will submit */
+		require_ok(ronde_allreduce_async("of one", x, x, 2, RONDE_FLOAT32, RONDE_SUM, NULL,
+						 &h));
+	scene_reach(scene, rank, READY);
+	scene_wait_go(scene);
+	if (rank == *leaver) {
+		scene_leaves(scene, rank);
+		exit(0);
+	}
+	require(ronde_barrier() == RONDE_ERR_PEER_LOST, "%s", ronde_error_message());
+	require_ok(ronde_shutdown());
+}
+
+/* Leaving waits for nobody: all others are stopped, and stay so until it has gone. */
+START_TEST(a_rank_leaves_while_all_others_are_stopped)
+{
+	struct scene *scene = scene_open(3, leave_body, &_i);
+	for (int r = 0; r < 3; r++)
+		scene_await(scene, r, READY);
+	for (int r = 0; r < 3; r++)
+		if (r != _i)
+			scene_signal(scene, r, SIGSTOP);
+	atomic_store(&scene->go, 1);
+	for (int ms = 0; ms < 1000 * FAULT_SECONDS && scene_runs(scene, _i); ms++)
+		sleep_ms(1);
+	bool runs = scene_runs(scene, _i);
+	for (int r = 0; r < 3; r++)
+		scene_signal(scene, r, SIGCONT);
+	scene_close(scene, 1u << _i);
+	ck_assert_msg(!runs, "rank %d waits for ranks that are stopped", _i);
+}
+END_TEST
+
 /* Longer than a shutdown waits for its answer, by a second that all else may take. */
 #define UNANSWERED_SECONDS (5 + FAULT_SECONDS)
 
@@ -328,6 +370,7 @@ static Suite *leave_suite(void)
 	TCase *leave = tcase_create("leave");
 	tcase_set_timeout(leave, 100);
 	tcase_add_loop_test(leave, a_stopped_rank_is_waited_for, 0, 3);
+	tcase_add_loop_test(leave, a_rank_leaves_while_all_others_are_stopped, 0, 3);
 	tcase_add_test(leave, a_shutdown_while_the_leader_is_stopped);
 	tcase_add_loop_test(leave, children_do_not_matter, 0, 2);
 	tcase_add_loop_test(leave, a_shutdown_by_any_rank, 0,

@@ -54,6 +54,11 @@ void scene_told(struct scene *scene, int rank)
 	snprintf(me->text, sizeof me->text, "%s", ronde_error_message());
 }
 
+void scene_leaves(struct scene *scene, int rank)
+{
+	atomic_store(&scene->ranks[rank].left_at, scene_now());
+}
+
 /* ---- what must not be left over ---- */
 
 static int count_names(const char *folder)
@@ -105,7 +110,7 @@ struct scene *scene_open(int n, scene_body body, const void *arg)
 			scene_world(r, n, scene->address);
 			fork_ranks_have_children();
 			body(scene, r);
-			atomic_store(&scene->leave_at, scene_now());
+			scene_leaves(scene, r);
 			exit(0);
 		}
 		scene->ranks[r].pid = pid;
@@ -190,6 +195,22 @@ double scene_slowest(struct scene *scene, unsigned victims)
 	return worst;
 }
 
+/* Seconds from a rank's leaving until it was gone: the longest, and whose that was. */
+static double slowest_to_leave(const struct scene *scene, int *rank)
+{
+	double worst = 0;
+	*rank = 0;
+	for (int r = 0; r < scene->n; r++) {
+		uint64_t left = atomic_load(&scene->ranks[r].left_at);
+		double took = (double)(scene->ranks[r].ended_at - left) * 1e-9;
+		if (left && scene->ranks[r].ended_at > left && took > worst) {
+			worst = took;
+			*rank = r;
+		}
+	}
+	return worst;
+}
+
 void scene_close(struct scene *scene, unsigned victims)
 {
 	double deadline = ronde_seconds() + SCENE_SECONDS;
@@ -199,17 +220,13 @@ void scene_close(struct scene *scene, unsigned victims)
 	bool bad = ended_badly(scene, victims);
 	if (left)
 		kill_all(scene);
-	uint64_t last = 0;
-	for (int r = 0; r < scene->n; r++)
-		if (scene->ranks[r].ended_at > last)
-			last = scene->ranks[r].ended_at;
-	uint64_t leave = atomic_load(&scene->leave_at);
-	double took = leave && last > leave ? (double)(last - leave) * 1e-9 : 0;
+	int late;
+	double took = slowest_to_leave(scene, &late);
 	munmap(scene, sizeof *scene);
 	ck_assert_msg(!bad, "a rank found something wrong: see above");
 	ck_assert_msg(!left, "%d ranks still ran after %d s", left, SCENE_SECONDS);
 	/* Leaving waits for nobody; and nobody has left anything behind. */
-	ck_assert_msg(took < FAULT_SECONDS, "exit took %.3f s", took);
+	ck_assert_msg(took < FAULT_SECONDS, "rank %d's exit took %.3f s", late, took);
 	ck_assert_msg(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD, "a process is left");
 	ck_assert_msg(names_are_gone(), "a name of Ronde's is left in /dev/shm or /tmp");
 }

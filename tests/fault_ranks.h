@@ -33,6 +33,8 @@ struct fault_rank {
 	_Atomic int phase;        /* how far it says it is */
 	_Atomic uint64_t told_at; /* nanoseconds: its call returned with an error */
 	char text[FAULT_TEXT];    /* that error's text */
+	_Atomic uint64_t
+		left_at; /* nanoseconds: just before it left of its own will; 0: it did not */
 	/* The director's: */
 	bool ended;
 	int status;
@@ -44,9 +46,8 @@ struct scene {
 	char address[64];  /* of the first world */
 	char address2[64]; /* of the second */
 	const void *arg;
-	_Atomic int go;            /* the director says: now */
-	_Atomic uint64_t died_at;  /* nanoseconds: just before the first death */
-	_Atomic uint64_t leave_at; /* likewise: the last to leave of its own will left its body */
+	_Atomic int go;           /* the director says: now */
+	_Atomic uint64_t died_at; /* nanoseconds: just before the first death */
 	struct fault_rank ranks[FAULT_RANKS_MAX];
 };
 
@@ -65,8 +66,8 @@ bool scene_runs(struct scene *scene, int rank);
 /* Waits until all but the victims were told; seconds from the death to the last of them. */
 double scene_slowest(struct scene *scene, unsigned victims);
 /*
- * Waits for all ranks' ends. All but the victims (bit r: rank r) must end well, soon after their
- * body; no file, no process may be left over.
+ * Waits for all ranks' ends. All but the victims (bit r: rank r) must end well, and whoever left of
+ * its own will, victims too, soon after; no file, no process may be left over.
  */
 void scene_close(struct scene *scene, unsigned victims);
 
@@ -76,6 +77,8 @@ void scene_reach(struct scene *scene, int rank, int phase);
 void scene_wait_go(struct scene *scene);
 /* Where the next ronde_init() goes. */
 void scene_world(int rank, int size, const char *address);
+/* The rank leaves now: by exit(), abort() or a crash of its own. Waits for nobody. */
+void scene_leaves(struct scene *scene, int rank);
 /* The rank was told of an error: keeps time and text. */
 void scene_told(struct scene *scene, int rank);
 
