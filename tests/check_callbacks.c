@@ -160,7 +160,51 @@ static void called_at_shutdown(int rank, int size, const void *arg)
 			"%d times: %s", c.times, c.text);
 }
 
-static const fork_ranks_fn bodies[] = {on_done, chain, called_at_shutdown};
+static void stay(ronde_handle handle, int status, const char *message, void *arg)
+{
+	struct called *c = arg;
+	(void)handle, (void)status, (void)message;
+	atomic_fetch_add(&c->times, 1);
+	while (!atomic_load(&c->may_go))
+		usleep(100);
+	atomic_fetch_add(&c->times, 1);
+}
+
+static uint64_t staged(void)
+{
+	ronde_counters c = {.size = sizeof c};
+	require_ok(ronde_get_counters(&c));
+	return c.entries_staged;
+}
+
+/* A waiter helps: while the coordinator threads of all ranks are held, nobody else can do it. */
+static void waiters_help(int rank, int size, const void *arg)
+{
+	(void)arg;
+	enum { COUNT = 300000 };
+	struct called held = {0};
+	float one = 1, *x = malloc(COUNT * sizeof *x);
+	int wrong = 0;
+	for (int i = 0; i < COUNT; i++)
+		x[i] = (float)(rank + 1);
+	ronde_handle h = sum("held", &one, 1);
+	require_ok(ronde_handle_on_done(h, stay, &held));
+	until_called(&held);
+	uint64_t before = staged();
+	require_ok(ronde_allreduce("by waiters", x, x, COUNT, RONDE_FLOAT32, RONDE_SUM));
+	require(staged() == before + 1, "%d staged", (int)(staged() - before));
+	for (int i = 0; i < COUNT; i++)
+		wrong += x[i] != (float)(size * (size + 1) / 2);
+	require(!wrong, "%d elements are wrong", wrong);
+	require(atomic_load(&held.times) == 1, "called %d times", held.times);
+	atomic_store(&held.may_go, true);
+	require_ok(ronde_wait(h));
+	while (atomic_load(&held.times) < 2)
+		sched_yield();
+	free(x);
+}
+
+static const fork_ranks_fn bodies[] = {on_done, chain, called_at_shutdown, waiters_help};
 #define BODIES ((int)(sizeof bodies / sizeof *bodies))
 
 START_TEST(alone)

@@ -237,12 +237,80 @@ START_TEST(like_serial)
 }
 END_TEST
 
+/* ---- what a report starts ---- */
+
+static ronde_counters counters(void)
+{
+	ronde_counters c = {.size = sizeof c};
+	require_ok(ronde_get_counters(&c));
+	return c;
+}
+
+static int count_step(void *state)
+{
+	++*(int *)state;
+	return 0;
+}
+
+/* A report of the last pass is all it takes: no call of this rank's waits, and the gradient is
+ * averaged. One of an earlier pass only counts. */
+static void reports_overlap(int rank, int size, const void *arg)
+{
+	enum { COUNT = 50000, BOTH = 2 };
+	const int passes = *(const int *)arg;
+	const float wanted = (float)(size * (size + 1) / 2);
+	float *gradient[BOTH], value[COUNT];
+	ronde_parameter list[BOTH];
+	ronde_distributed_optimizer *o;
+	ronde_distributed_optimizer_options options = OPTIONS(SUM, NONE, passes, 1);
+	int steps = 0, wrong = 0;
+	for (int p = 0; p < BOTH; p++) {
+		gradient[p] =
+			p ? ronde_alloc(COUNT * sizeof(float)) : malloc(COUNT * sizeof(float));
+		for (int i = 0; i < COUNT; i++)
+			gradient[p][i] = (float)(rank + 1);
+		list[p] =
+			(ronde_parameter){p ? "b" : "a", value, gradient[p], COUNT, RONDE_FLOAT32};
+	}
+	require_ok(
+		ronde_distributed_optimizer_create(&o, count_step, &steps, list, BOTH, &options));
+	ronde_counters before = counters();
+	for (int pass = 1; pass < passes; pass++)
+		for (size_t p = 0; p < BOTH; p++)
+			require_ok(ronde_gradient_ready(o, p));
+	require(counters().submitted == before.submitted, "an earlier pass submits");
+	for (size_t p = 0; p < BOTH; p++)
+		require_ok(ronde_gradient_ready(o, (p + (size_t)rank) % BOTH));
+	for (int ms = 0; ms < 20000 && counters().completed < before.completed + BOTH; ms++)
+		usleep(1000);
+	require(counters().completed == before.completed + BOTH, "%d completed, of %d submitted",
+		(int)(counters().completed - before.completed),
+		(int)(counters().submitted - before.submitted));
+	for (int i = 0; i < BOTH * COUNT; i++)
+		wrong += gradient[i % BOTH][i / BOTH] != wanted;
+	require(!wrong && !steps, "%d elements are wrong; %d steps", wrong, steps);
+	require_ok(ronde_distributed_optimizer_step(o));
+	require(steps == 1 && counters().submitted == before.submitted + BOTH,
+		"the step submits again");
+	ronde_distributed_optimizer_destroy(o);
+	free(gradient[0]);
+	require_ok(ronde_free(gradient[1]));
+}
+
+START_TEST(reports_start_averaging)
+{
+	for (int n = 1; n <= 3; n++)
+		ck_assert_int_eq(fork_ranks(n, reports_overlap, &_i), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("optimizer");
 	TCase *t = tcase_create("training");
 	tcase_set_timeout(t, 100);
 	tcase_add_loop_test(t, like_serial, 0, (int)(sizeof variants / sizeof *variants));
+	tcase_add_loop_test(t, reports_start_averaging, 1, 4);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);
