@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The heap against a model, under threads, and at its limits. */
 #include <check.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
@@ -380,6 +381,23 @@ START_TEST(fallbacks_of_old_kernels)
 }
 END_TEST
 
+/* Memory that others have mapped must not shrink under them: touching it would be a SIGBUS. */
+START_TEST(nobody_can_resize_it)
+{
+	int fd = ronde_heap_fd(heap);
+	struct stat before, after;
+	ck_assert_int_eq(fstat(fd, &before), 0);
+	errno = 0;
+	ck_assert(ftruncate(fd, before.st_size - 4096) == -1 && errno == EPERM);
+	errno = 0;
+	ck_assert(ftruncate(fd, before.st_size + 4096) == -1 && errno == EPERM);
+	errno = 0;
+	ck_assert(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE) == -1 && errno == EPERM);
+	ck_assert_int_eq(fstat(fd, &after), 0);
+	ck_assert_int_eq(after.st_size, before.st_size);
+}
+END_TEST
+
 /* ---- threads ---- */
 
 #define THREADS 4
@@ -478,6 +496,7 @@ static Suite *heap_suite(void)
 	tcase_add_test(one, limits_of_the_process);
 	tcase_add_test(one, a_child_may_read_and_write);
 	tcase_add_test(one, fallbacks_of_old_kernels);
+	tcase_add_test(one, nobody_can_resize_it);
 	tcase_add_test(one, threads_at_once);
 	suite_add_tcase(suite, one);
 	return suite;

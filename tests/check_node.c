@@ -2,6 +2,7 @@
 /* Nodes: ranks that share an arena and each other's heaps. */
 #include <check.h>
 #include <dirent.h>
+#include <errno.h>
 #include <sched.h>
 #include <sys/resource.h>
 
@@ -113,6 +114,25 @@ static int left_behind(const char *folder)
 		closedir(dir);
 	return n;
 }
+
+/* The file that the leader passes to the others: none of them can shrink it under the rest. */
+START_TEST(nobody_can_resize_the_arena)
+{
+	struct ronde_node_options options = node_test_options();
+	struct ronde_node_private private = {.threads = false};
+	struct ronde_node node = {.size = 2, .local_size = 2, .priv = &private};
+	int fd = -1;
+	ck_assert_int_eq(ronde_node_make_arena(&node, &options, &fd), RONDE_OK);
+	off_t bytes = (off_t) private.arena_bytes;
+	errno = 0;
+	ck_assert(ftruncate(fd, bytes - 4096) == -1 && errno == EPERM);
+	errno = 0;
+	ck_assert(ftruncate(fd, 2 * bytes) == -1 && errno == EPERM);
+	ck_assert_int_eq(lseek(fd, 0, SEEK_END), bytes);
+	munmap(private.arena, private.arena_bytes);
+	close(fd);
+}
+END_TEST
 
 START_TEST(processes_share_without_memfd)
 {
@@ -412,6 +432,7 @@ static Suite *node_suite(void)
 	tcase_add_loop_test(sharing, threads_share, 0, 4);
 	tcase_add_loop_test(sharing, processes_share, 0, 4);
 	tcase_add_test(sharing, many_processes_share);
+	tcase_add_test(sharing, nobody_can_resize_the_arena);
 	tcase_add_test(sharing, processes_share_without_memfd);
 	tcase_add_test(sharing, a_rank_that_cannot_map_is_a_node);
 	tcase_add_test(sharing, a_rank_that_cannot_reach_is_a_node);

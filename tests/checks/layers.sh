@@ -30,8 +30,11 @@ refuse "includes are written from the root" '\.' '\.\./'
 refuse "only collectives/mpi, ronde/mpi.h, perf, tests and the examples include mpi.h" \
 	'^(collectives/[^m]|collectives/m[^p]|coordinator/|bindings/([^c]|c/[^r]|c/ronde/[^m]))' 'mpi\.h'
 # No lock lies in the arena: a rank that dies or stops would hold it for ever.
-if grep -nE 'pthread_(mutex|cond|rwlock|spin|barrier)|sem_t' collectives/arena.h collectives/algorithms/*.[ch] \
-	coordinator/ring.h coordinator/wire.h; then
+# All files that say what lies in it, or write its layout.
+if grep -nE 'pthread_(mutex|cond|rwlock|spin|barrier)|sem_t|mtx_t|cnd_t' collectives/algorithms/*.[ch] \
+	collectives/{arena,phase,operation,share,node,node_private,node_pass}.h \
+	collectives/{arena,phase,node_arena,node_layout,node_lead,node_pass}.c \
+	coordinator/{ring,wire,entry}.[ch]; then
 	echo 'not allowed: a lock in shared memory'
 	status=1
 fi
