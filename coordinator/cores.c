@@ -6,27 +6,37 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collectives/control_groups.h"
 #include "collectives/status.h"
 
-static double read_quota(const char *path, const char *format)
+/* Cores that a group's files allow; 0: no limit. */
+static double read_quota(int version, const char *folder)
 {
-	FILE *file = fopen(path, "re");
-	double quota = 0, period = 100000;
-	if (!file)
-		return 0;
-	int n = fscanf(file, format, &quota, &period);
-	fclose(file);
-	return n >= 1 && quota > 0 && period > 0 ? quota / period : 0;
+	static const char *const files[] = {"cpu.cfs_quota_us", "cpu.cfs_period_us"};
+	char path[1152], text[2][64] = {"", ""}, *rest;
+	for (int i = 0; i < (version == 1 ? 2 : 1); i++) {
+		snprintf(path, sizeof path, "%s/%s", folder, version == 1 ? files[i] : "cpu.max");
+		if (!ronde_small_file_read(path, text[i], sizeof text[i]))
+			return 0;
+	}
+	/* Version 2 has both in one line. "max" and -1 are no limit. */
+	long long quota = strtoll(text[0], &rest, 10);
+	long long period = strtoll(version == 1 ? text[1] : rest, NULL, 10);
+	return quota > 0 && period > 0 ? (double)quota / (double)period : 0;
+}
+
+static void lower(int version, const char *folder, void *cores)
+{
+	double *least = cores, quota = read_quota(version, folder);
+	if (quota > 0 && (*least == 0 || quota < *least))
+		*least = quota;
 }
 
 double ronde_cgroup_cores(const char *root)
 {
-	char path[512];
-	/* Inside a container its own group is mounted as the root. */
-	snprintf(path, sizeof path, "%s/sys/fs/cgroup/cpu.max", root);
-	double cores = read_quota(path, "%lf %lf");
-	snprintf(path, sizeof path, "%s/sys/fs/cgroup/cpu/cpu.cfs_quota_us", root);
-	return cores > 0 ? cores : read_quota(path, "%lf");
+	double cores = 0;
+	ronde_control_groups(root, "cpu", lower, &cores);
+	return cores;
 }
 
 struct report {

@@ -13,8 +13,9 @@
 int ronde_cores_per_rank(struct ronde_bootstrap *bootstrap, const struct ronde_node *node,
 			 double *cores);
 
-/* Cores that a cgroup's cpu quota allows this process; 0: no limit, or not known. `root` goes in
- * front of /sys: "" except in tests. */
+/* Cores that the cpu quotas of the control groups this process is in, and of those above them,
+ * allow it; 0: no limit, or not known. `root` goes in front of /proc and /sys: "" except in tests.
+ */
 double ronde_cgroup_cores(const char *root);
 
 #endif

@@ -25,6 +25,29 @@ static bool until(_Atomic bool *flag, double seconds)
 	return atomic_load(flag);
 }
 
+static int spins(int wanted, double cores_per_rank)
+{
+	struct ronde_engine e;
+	must(ronde_engine_init(&e, wanted, cores_per_rank), "engine");
+	int n = e.spins;
+	ronde_engine_finish(&e);
+	return n;
+}
+
+/* Ranks that share cores hand them on soon: what they wait for may need the very core. */
+START_TEST(spins_follow_cores)
+{
+	int alone = spins(-1, 1);
+	ck_assert_int_eq(spins(-1, 8), alone);
+	ck_assert_int_ge(alone, 10 * spins(-1, 0.99));
+	ck_assert_int_eq(spins(-1, 0.1), spins(-1, 0.99));
+	ck_assert_int_gt(spins(-1, 0.1), 1);
+	ck_assert_int_eq(spins(7, 8), 7);
+	ck_assert_int_eq(spins(7, 0.1), 7);
+	ck_assert_int_eq(spins(0, 8), 1);
+}
+END_TEST
+
 /*
  * Rank 0 waits for what rank 1 submits only once rank 0's completion function has been called: a
  * thread that waits must not keep the coordinator thread from calling it.
@@ -254,6 +277,7 @@ int main(void)
 	Suite *suite = suite_create("engine");
 	TCase *tests = tcase_create("waking");
 	tcase_set_timeout(tests, 60);
+	tcase_add_test(tests, spins_follow_cores);
 	tcase_add_test(tests, called_while_waiting);
 	tcase_add_test(tests, shutdown_behind_a_full_ring);
 	tcase_add_test(tests, a_shutdown_waits_while_something_gets_on);

@@ -190,11 +190,40 @@ START_TEST(quota)
 }
 END_TEST
 
+static double own_quota(void)
+{
+	rank_facts_own(&ranks[0], root);
+	return ranks[0].quota;
+}
+
+/* Of all groups up to the mount the tightest; in a container that is all there is to be seen. */
 START_TEST(quota_of_the_group)
 {
+	ck_assert_double_eq(own_quota(), 0);
+	put("/proc/self/cgroup", "0::/kubepods/pod\n");
+	ck_assert_double_eq(own_quota(), 0);
 	put("/sys/fs/cgroup/cpu.max", "150000 100000\n");
-	rank_facts_own(&ranks[0], root);
-	ck_assert_double_eq(ranks[0].quota, 1.5);
+	ck_assert_double_eq(own_quota(), 1.5);
+	put("/sys/fs/cgroup/kubepods/cpu.max", "max 100000\n");
+	put("/sys/fs/cgroup/kubepods/pod/cpu.max", "40000 50000\n");
+	ck_assert_double_eq(own_quota(), 0.8);
+	put("/sys/fs/cgroup/kubepods/cpu.max", "25000 100000\n");
+	ck_assert_double_eq(own_quota(), 0.25);
+}
+END_TEST
+
+START_TEST(quota_of_the_group_version_1)
+{
+	put("/proc/self/cgroup", "5:cpuset:/s\n4:cpu,cpuacct:/job\n3:memory:/m\n0::/\n");
+	put("/sys/fs/cgroup/cpu/job/cpu.cfs_quota_us", "-1\n");
+	put("/sys/fs/cgroup/cpu/job/cpu.cfs_period_us", "100000\n");
+	ck_assert_double_eq(own_quota(), 0);
+	put("/sys/fs/cgroup/cpu/job/cpu.cfs_quota_us", "30000\n");
+	put("/sys/fs/cgroup/cpu/job/cpu.cfs_period_us", "20000\n");
+	ck_assert_double_eq(own_quota(), 1.5);
+	put("/sys/fs/cgroup/cpu/m/cpu.cfs_quota_us", "1000\n");
+	put("/sys/fs/cgroup/cpu/m/cpu.cfs_period_us", "100000\n");
+	ck_assert_double_eq(own_quota(), 1.5);
 }
 END_TEST
 
@@ -409,6 +438,7 @@ int main(void)
 	tcase_add_test(cases, cores_are_fine);
 	tcase_add_test(cases, quota);
 	tcase_add_test(cases, quota_of_the_group);
+	tcase_add_test(cases, quota_of_the_group_version_1);
 	tcase_add_test(cases, two_on_one_core);
 	tcase_add_test(cases, each_on_its_own);
 	tcase_add_test(cases, system_is_fine);
