@@ -164,12 +164,58 @@ START_TEST(rank_0_wins)
 }
 END_TEST
 
+/* ---- what all ranks would say alike is said once ---- */
+
+static void start_only(int rank, int size, const void *arg)
+{
+	(void)rank, (void)size, (void)arg;
+}
+
+/* How often a text stands in a file. */
+static int count_in(FILE *file, const char *text)
+{
+	char line[1024];
+	int n = 0;
+	rewind(file);
+	while (fgets(line, sizeof line, file))
+		n += strstr(line, text) != NULL;
+	return n;
+}
+
+/* Everything that all ranks write to standard error. */
+static FILE *errors_of(int ranks)
+{
+	FILE *file = tmpfile();
+	int own = dup(STDERR_FILENO);
+	ck_assert(file && own >= 0 && dup2(fileno(file), STDERR_FILENO) == STDERR_FILENO);
+	int bad = fork_ranks(ranks, start_only, NULL);
+	dup2(own, STDERR_FILENO);
+	close(own);
+	ck_assert_int_eq(bad, 0);
+	return file;
+}
+
+START_TEST(a_common_warning_once_per_job)
+{
+	setenv("RONDE_LANE", "3", 1); /* a typing mistake, on all ranks */
+	FILE *file = errors_of(3);
+	unsetenv("RONDE_LANE");
+	int said = count_in(file, "RONDE_LANE is set, but nothing reads it: did you mean "
+				  "RONDE_LANES?");
+	int warnings = count_in(file, " warn: ");
+	fclose(file);
+	ck_assert_int_eq(said, 1);
+	ck_assert_int_eq(warnings, 1);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("environments");
 	TCase *tests = tcase_create("environments");
 	tcase_set_timeout(tests, 130);
 	tcase_add_loop_test(tests, rank_0_wins, 0, CASES);
+	tcase_add_test(tests, a_common_warning_once_per_job);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
