@@ -85,14 +85,11 @@ ranks()
 # The other MPI, in a program of its own: two of them can't live in one process.
 build_mpich_peer()
 {
-	local parts=(data measure meeting number world mpi-baseline)
-	parts=("${parts[@]/%/.c}")
 	if ! { command -v mpicc.mpich && command -v mpirun.mpich; } >/dev/null; then
 		setup_say "no MPICH here (packages mpich, libmpich-dev): it is left out"
 		return
 	fi
-	mpicc.mpich -std=c17 -D_GNU_SOURCE -O2 -I. -Ibindings/c perf/mpi-peer.c \
-		"${parts[@]/#/perf/ronde-perf/}" -lm -o "$mpich"
+	perf/mpich-peer.sh "$mpich"
 }
 
 # mpich N PART ROUNDS BYTES...: appends to a part's data.

@@ -132,6 +132,44 @@ leaves_others()
 		says 1 "rank 2: rank 1 did not come to the exchange within 2 s"
 }
 
+# The program's MPI_Finalize() is where the whole runtime ends, with operations in flight.
+running_in_finalize()
+{
+	local rank
+	try 0 "$@" -np 3 "$build/tests/ends-mpi" finalize || return 1
+	for rank in 0 1 2; do
+		says 1 "rank $rank: MPI_Finalize ended it" || return 1
+	done
+}
+
+# exit(0) of a rank whose runtime runs: it waits for nobody, and the others are told who it was.
+running_leaves()
+{
+	try any "$@" --enable-recovery --oversubscribe -np 3 "$build/tests/ends" leave 1 &&
+		says 1 "rank 0: was told that rank 1 left" &&
+		says 1 "rank 2: was told that rank 1 left"
+}
+
+# ronde-perf beside the raw MPI: its column, and its rows of the data.
+compares()
+{
+	local data=$folder/perf.csv
+	try 0 "$openmpi" --oversubscribe -np 2 "$build/perf/ronde-perf" allreduce --compare -b 2K \
+		-e 4K -n 3 --csv "$data" || return 1
+	says 1 "# wrong elements: 0;" || return 1
+	# Two sizes, two kinds of memory; the last columns of each half are MPI's time and ratio.
+	[ "$(awk '$3 == "float32" && $5 == -1 && $13 > 0 && $14 > 0 && $21 > 0 && $22 > 0' "$out" |
+		wc -l)" = 4 ] || {
+		reason="not 4 rows with figures of MPI"
+		return 1
+	}
+	# In place and out of place.
+	[ "$(awk -F, '$2 == "mpi" && $5 == 2 && $10 > 0 && $17 == 0' "$data" | wc -l)" = 8 ] || {
+		reason="not 8 rows of MPI in the data"
+		return 1
+	}
+}
+
 copied_world()
 {
 	cp "$world" "$folder/world"
@@ -151,6 +189,21 @@ communicators()
 	try 0 "$@" && says 4 ": refused: NULL, intercommunicator" && says 1 "rank 3: 0 of 3" &&
 		says 1 "rank 1: 1 of 3" && says 1 "rank 0: 2 of 3" && says 1 "rank 2: not in it" &&
 		says 4 ": halves, whole, halves, self"
+}
+
+# The raw MPICH beside which Ronde is measured.
+mpich_peer()
+{
+	local peer=$folder/mpi-peer
+	"$source/perf/mpich-peer.sh" "$peer" >"$out" 2>&1 || {
+		reason="it does not compile"
+		return 1
+	}
+	try 0 "$mpich" -np 2 "$peer" 3 2048 4096 || return 1
+	[ "$(grep -c '^allreduce,MPICH.*,2,\(2048\|4096\),' "$out")" = 4 ] || {
+		reason="not 4 rows of MPICH"
+		return 1
+	}
 }
 
 text_file()
@@ -179,9 +232,12 @@ check communicators communicators "$openmpi" --oversubscribe -np 4 "$build/tests
 check communicators-unix-variables communicators env RONDE_RANK=0 RONDE_SIZE=2 RONDE_ADDRESS=nowhere \
 	"$openmpi" --oversubscribe -np 4 "$build/tests/communicators"
 check in-finalize closes_in_finalize
+check running-in-finalize running_in_finalize "$openmpi" --oversubscribe
 check local-mpi world_of 1 "$world" --load libmpi.so.40
 check leaves leaves
 check leaves-others leaves_others
+check running-leaves running_leaves "$openmpi"
+check compares compares
 check no-module copied_world
 check wrong-path refused 2 'RONDE_MPI_MODULE is "/nonexistent", which cannot be read' \
 	env RONDE_MPI_MODULE=/nonexistent "$openmpi" --oversubscribe -np 2 "$world"
@@ -218,6 +274,7 @@ for_mpich=$other/collectives/mpi/ronde_mpi.so
 check mpich-module world_of 2 env RONDE_MPI_MODULE="$for_mpich" "$mpich" -np 2 "$world"
 check mpich-20-times world_of 2 env RONDE_MPI_MODULE="$for_mpich" "$mpich" -np 2 "$world" --again 20
 check mpich-reinit reinit env RONDE_MPI_MODULE="$for_mpich" "$mpich"
+check mpich-peer mpich_peer
 check mpich-module-openmpi refused 2 "mpirun.mpich -np 2 PROGRAM" \
 	env RONDE_MPI_MODULE="$for_mpich" "$openmpi" --oversubscribe -np 2 "$world"
 check two-mpis refused 2 "two MPIs cannot live in one process" \
