@@ -62,8 +62,8 @@
 	  "Shared memory of each of a rank's two message rings.")                                  \
 	X(heap_reserve_bytes, SIZE, RANK, NULL, "64G", RANGE(1 << 20, 16.0 * (1ull << 40)),        \
 	  "Address space reserved for ronde_alloc(), on every rank of the node for every rank of " \
-	  "it. Memory is used only for what is allocated. Read once a process, from the "          \
-	  "environment.")                                                                          \
+	  "it. Memory is used only for what is allocated. Read once a process, by the "            \
+	  "first of ronde_init() and ronde_alloc(); the latter knows the environment only.")       \
 	X(isa, TEXT, RANK, NULL, "", ONE_OF("c|avx2|avx512|neon"),                                 \
 	  "Best instruction set the reductions may use; empty: the best this processor has. "      \
 	  "Results are the same bits with all of them.")                                           \
