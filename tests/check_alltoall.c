@@ -7,6 +7,7 @@
 
 #include "collectives/status.h"
 #include "tests/ranks.h"
+#include "tests/sizes.h"
 
 static const int worlds[] = {1, 2, 3, 4, 5, 8};
 #define WORLDS ((int)(sizeof worlds / sizeof *worlds))
@@ -114,7 +115,7 @@ static void rounds_body(struct rank *r)
 {
 	static const int64_t columns[] = {1, 7, 1000, 0};
 	const int64_t *scale = r->arg;
-	for (int i = 0; i < 24; i++) {
+	for (int i = 0; i < 24; i += test_stride()) {
 		struct round t = {.number = i,
 				  .scale = i % 6 ? *scale / (1 + i % 4) : 1,
 				  .columns = columns[i % 4],
@@ -144,7 +145,7 @@ END_TEST
 
 static void large_body(struct rank *r)
 {
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i<4; i += test_stride()> 1 ? 2 : 1) {
 		struct round t = {
 			.number = i * 2 + 1, .scale = 3001, .columns = 97, .heap = i >= 2};
 		one_round(r, &t);
@@ -211,7 +212,7 @@ END_TEST
 /* Splits are data: new ones every time need no new description. */
 static void cached_body(struct rank *r)
 {
-	for (int i = 0; i < 20; i++) {
+	for (int i = 0; i < test_turns(20); i++) {
 		struct round t = {.number = i * 3 + 1, .scale = 1 + i, .columns = 5};
 		one_round(r, &t);
 	}

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "tests/fork_ranks.h"
+#include "tests/sizes.h"
 
 static double seconds(void)
 {
@@ -184,6 +185,8 @@ END_TEST
 
 /* ---- a rank is stopped ---- */
 
+#define LARGE (200000 / SIZES_DIVISOR)
+
 struct shared {
 	_Atomic int pid, ready, done;
 	_Atomic long rounds[5];
@@ -201,12 +204,12 @@ struct shared {
 static void pairs(int rank, int size, const void *arg)
 {
 	struct shared *s = *(struct shared *const *)arg;
-	static const int64_t counts[] = {4, 3000, 200000};
+	static const int64_t counts[] = {4, 3000, LARGE};
 	int sets[2];
 	(void)size;
 	require_ok(ronde_process_set_add((int[]){1, 2}, 2, &sets[0]));
 	require_ok(ronde_process_set_add((int[]){3, 4}, 2, &sets[1]));
-	float *heap = ronde_alloc(200000 * sizeof *heap);
+	float *heap = ronde_alloc(LARGE * sizeof *heap);
 	ronde_options o = RONDE_OPTIONS_INIT;
 	ronde_handle handles[64];
 	if (rank == 4)
@@ -231,7 +234,7 @@ static void pairs(int rank, int size, const void *arg)
 	int64_t stop = 0;
 	while (rank && !stop) {
 		for (int k = 0; k < 64; k++) {
-			static float x[64][200000];
+			static float x[64][LARGE];
 			float *at = k % 4 == 3 ? heap : x[k];
 			require_ok(ronde_allreduce_async(NULL, at, x[k], counts[k % 3],
 							 RONDE_FLOAT32, RONDE_MAX, &o,

@@ -12,6 +12,7 @@
 #include "collectives/status.h"
 #include "tests/ranks.h"
 #include "tests/schedules/values.h"
+#include "tests/sizes.h"
 
 static const int worlds[] = {1, 2, 3, 4, 5, 8};
 #define WORLDS ((int)(sizeof worlds / sizeof *worlds))
@@ -143,15 +144,15 @@ static int wrong(struct rank *r, const struct shape *t)
 static void types_body(struct rank *r)
 {
 	int bad = 0;
-	for (int d = 0; d < RONDE_DTYPE_COUNT; d++)
-		for (int red = 0; red < RONDE_REDUCTION_COUNT; red++) {
-			if (red == RONDE_ADASUM)
-				continue;
-			struct shape t = {r->size * 3 + 2, 17,
-					  (ronde_dtype)d,  (ronde_reduction)red,
-					  d % 2 ? 1 : 0.5, d % 3 ? 1 : 1.5};
-			bad += wrong(r, &t);
-		}
+	for (int i = 0; i < (int)RONDE_DTYPE_COUNT * RONDE_REDUCTION_COUNT; i += test_stride()) {
+		int d = i / RONDE_REDUCTION_COUNT, red = i % RONDE_REDUCTION_COUNT;
+		if (red == RONDE_ADASUM)
+			continue;
+		struct shape t = {r->size * 3 + 2, 17,
+				  (ronde_dtype)d,  (ronde_reduction)red,
+				  d % 2 ? 1 : 0.5, d % 3 ? 1 : 1.5};
+		bad += wrong(r, &t);
+	}
 	ck_assert_int_eq(bad, 0);
 }
 
