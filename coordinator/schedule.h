@@ -20,7 +20,7 @@ struct ronde_active {
 	struct ronde_active *next;
 	uint64_t index;             /* in the log */
 	struct ronde_phases phases; /* what it spends its time with, if somebody records that */
-	bool moved; /* it got on since somebody looked */
+	bool moved;                 /* it got on since somebody looked */
 	struct ronde_context *context;
 	struct ronde_gathered_call gathered; /* allgather: asks the application for memory */
 	struct ronde_process_set *set;       /* held while it is in use */

@@ -29,7 +29,7 @@ struct perf_options {
 	double seconds; /* idle: how long to sit still */
 	const char *model;
 	const char *timeline;
-		/* step: file of the timeline that is recorded in turns, or NULL */ /* step */
+	/* step: file of the timeline that is recorded in turns, or NULL */ /* step */
 	const char *csv; /* file that results are appended to, or NULL */
 };
 
