@@ -4,6 +4,7 @@
  * if it lives in another PID namespace; a pidfd says which number it has in the /proc of this one.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "collectives/node_private.h"
@@ -15,9 +16,9 @@ static int pid_behind(int pidfd)
 	int pid = 0;
 	snprintf(path, sizeof path, "/proc/self/fdinfo/%d", pidfd);
 	FILE *file = fopen(path, "re");
-	while (file && fgets(line, sizeof line, file))
-		if (sscanf(line, "Pid:%d", &pid) == 1)
-			break;
+	while (!pid && file && fgets(line, sizeof line, file))
+		if (strncmp(line, "Pid:", 4) == 0)
+			pid = (int)strtol(line + 4, NULL, 10);
 	if (file)
 		fclose(file);
 	return pid;

@@ -193,8 +193,9 @@ static void waiters_help(int rank, int size, const void *arg)
 	uint64_t before = staged();
 	require_ok(ronde_allreduce("by waiters", x, x, COUNT, RONDE_FLOAT32, RONDE_SUM));
 	require(staged() == before + 1, "%d staged", (int)(staged() - before));
+	const int sum = size * (size + 1) / 2;
 	for (int i = 0; i < COUNT; i++)
-		wrong += x[i] != (float)(size * (size + 1) / 2);
+		wrong += x[i] != (float)sum;
 	require(!wrong, "%d elements are wrong", wrong);
 	require(atomic_load(&held.times) == 1, "called %d times", held.times);
 	atomic_store(&held.may_go, true);

@@ -258,7 +258,8 @@ static void reports_overlap(int rank, int size, const void *arg)
 {
 	enum { COUNT = 50000, BOTH = 2 };
 	const int passes = *(const int *)arg;
-	const float wanted = (float)(size * (size + 1) / 2);
+	const int sum = size * (size + 1) / 2;
+	const float wanted = (float)sum;
 	float *gradient[BOTH], value[COUNT];
 	ronde_parameter list[BOTH];
 	ronde_distributed_optimizer *o;

@@ -37,7 +37,8 @@ static void begin(struct told *told, float *memory)
 	for (int i = 0; i < 1000; i++)
 		memory[i] = (float)(ronde_rank() + 1);
 	require_ok(ronde_allreduce("x", memory, memory, 1000, RONDE_FLOAT32, RONDE_SUM));
-	float wanted = (float)(ronde_size() * (ronde_size() + 1) / 2);
+	int sum = ronde_size() * (ronde_size() + 1) / 2;
+	float wanted = (float)sum;
 	for (int i = 0; i < 1000; i++)
 		require(memory[i] == wanted, "element %d is %g", i, (double)memory[i]);
 	snprintf(name, sizeof name, "only of rank %d", ronde_rank());
