@@ -13,6 +13,7 @@
 #include "collectives/kernels/kernels.h"
 #include "tests/kernels_reference.h"
 #include "tests/sizes.h"
+#include "tests/skip.h"
 
 #define GUARD 64
 #define MAX_SOURCES 33
@@ -442,6 +443,26 @@ START_TEST(selection)
 }
 END_TEST
 
+/* Every case above goes over the sets there are: those that are built and not there are untested.
+ */
+START_TEST(sets_of_other_processors)
+{
+	static const char *const names[] = {"avx512", "avx2", "neon"};
+	size_t built = 1, sets;
+	ronde_kernels_available(&sets);
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		bool here = ronde_kernels_select(names[i]) != NULL;
+		if (!here && strstr(ronde_error_message(), "no reduction kernels called"))
+			continue;
+		built++;
+		if (!here)
+			test_skip(names[i], "this processor does not have its instructions");
+		sets += !here;
+	}
+	ck_assert_uint_eq(sets, built); /* none is missing in names[] */
+}
+END_TEST
+
 int main(void)
 {
 	const char *text = getenv("RONDE_TEST_SEED");
@@ -461,6 +482,7 @@ int main(void)
 	tcase_add_loop_test(convert, convert_ties, 0, 2);
 	tcase_add_test(convert, convert_random);
 	tcase_add_test(convert, selection);
+	tcase_add_test(convert, sets_of_other_processors);
 	suite_add_tcase(suite, reduce);
 	suite_add_tcase(suite, convert);
 	SRunner *runner = srunner_create(suite);

@@ -3,11 +3,14 @@
 """Turns meson's testlog.json into the lines that tests/lib.sh counts.
 
 usage: meson-results.py TESTLOG LINES-OF-OUTPUT
-A failed test's output is printed before its line; a skipped test's last line is the reason.
+A failed test's output is printed before its line; a skipped test's last line is the reason. Cases
+that a passed test has skipped (tests/skip.h) come after its line, as "skip TEST/CASE - REASON"; one
+that skips in each turn of a loop is one skip.
 """
 import json
 import sys
 
+SKIPPED = "skip "
 STATES = {"OK": "ok", "EXPECTEDFAIL": "ok", "SKIP": "skip"}
 
 
@@ -29,6 +32,9 @@ def main():
             print(f"skip {name} - {lines[-1].strip() if lines else 'no reason given'}")
         else:
             print(f"ok {name} - {test['duration']:.1f} s")
+            said = (test.get("stdout") or "").splitlines()
+            for line in dict.fromkeys(line for line in said if line.startswith(SKIPPED)):
+                print(f"{SKIPPED}{name}/{line[len(SKIPPED):]}")
 
 
 main()
