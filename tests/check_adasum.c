@@ -12,6 +12,7 @@
 #include "collectives/algorithms/adasum.h"
 #include "tests/ranks.h"
 #include "tests/seed.h"
+#include "tests/sizes.h"
 
 #define MOST 70001
 
@@ -237,9 +238,9 @@ START_TEST(against_the_formula)
 	int n = worlds[_i];
 	for (ronde_dtype t = RONDE_FLOAT16; t <= RONDE_FLOAT64; t++)
 		for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
-			if (getenv("RONDE_TEST_LONG") || (i + (size_t)t + (size_t)n) % 3 == 0)
+			if (test_is_long() || (i + (size_t)t + (size_t)n) % 3 == 0)
 				run_job(n, t, counts[i], &seed);
-	run_job(n, RONDE_FLOAT32, MOST, &seed);
+	run_job(n, RONDE_FLOAT32, (size_t)test_turns(MOST), &seed);
 }
 END_TEST
 

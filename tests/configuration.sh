@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Runs the tests of one build folder and prints a line for each of them, as tests/lib.sh wants it.
-# Two at a time: many of them wait, for a time limit or for a rank that was killed. Under the race
-# checker those with one thread are left out, unless RONDE_TEST_LONG is set.
+# Two at a time: many of them wait, for a time limit or for a rank that was killed. Unless
+# RONDE_TEST_LONG is set, those are left out that show nothing new: under the race checker what has
+# one thread a process, with clang what looks at processes from outside.
 #
 # usage: tests/configuration.sh gcc|clang|asan|tsan FOLDER
 set -euo pipefail
@@ -52,7 +53,10 @@ tsan)
 	fi
 	test+=(--timeout-multiplier 5)
 	patience=40
-	[ -n "${RONDE_TEST_LONG:-}" ] || test+=(--no-suite one-thread)
+	[ -n "${RONDE_TEST_LONG:-}" ] || test+=(--no-suite one-thread --no-suite processes)
+	;;
+clang)
+	[ -n "${RONDE_TEST_LONG:-}" ] || test+=(--no-suite processes)
 	;;
 esac
 

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 #if defined(__SANITIZE_THREAD__)
-#define SIZES_DIVISOR 7
+#define SIZES_DIVISOR 13
 #elif defined(__SANITIZE_ADDRESS__)
 #define SIZES_DIVISOR 5
 #elif defined(__clang__)
