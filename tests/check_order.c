@@ -33,9 +33,9 @@
 #define MOST_LANES 8
 #define MOST_SETS 8
 #define THREADS 2
-#define SLOTS 6 /* tensors of a thread in flight */
-#define BATCHES 12
-#define LONGEST 300000 /* more than 1 MiB: it may start behind another one */
+#define SLOTS 6                     /* tensors of a thread in flight */
+#define BATCHES (4 + test_turns(8)) /* enough for every path to be taken */
+#define LONGEST 300000              /* more than 1 MiB: it may start behind another one */
 
 /* ---- the record ---- */
 
@@ -305,7 +305,7 @@ static void play_slot(struct player *p, int slot, uint64_t seed)
 static void *play(void *arg)
 {
 	struct player *p = arg;
-	for (int batch = 0; batch < test_turns(BATCHES); batch++) {
+	for (int batch = 0; batch < BATCHES; batch++) {
 		uint64_t seed = next_random(&p->common);
 		int first = draw(&p->own, SLOTS), step = draw(&p->own, 2) ? 1 : SLOTS - 1;
 		for (int i = 0; i < SLOTS; i++) {
