@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How much of a long test is run: gcc's plain build takes it whole. Sanitizers make a program several
- * times slower, the race checker 20 times and more; what they look for shows in a few turns of a
- * loop as in many. With RONDE_TEST_LONG in the environment (tests/run.sh --all) all take the full
- * number.
+ * How much of a long test is run: gcc's plain build takes it whole. Sanitizers make a program
+ * several times slower, the race checker 20 times and more; what they look for shows in a few turns
+ * of a loop as in many. With RONDE_TEST_LONG in the environment (tests/run.sh --all) all take the
+ * full number.
  */
 #ifndef RONDE_TESTS_SIZES_H
 #define RONDE_TESTS_SIZES_H
