@@ -93,7 +93,7 @@ with_cmake()
 		echo "skip $kind-cmake - cmake is missing"
 		return
 	fi
-	attempt "$kind-cmake" cmake -S tests/install -B "$scratch/cmake-$kind" \
+	attempt "$kind-cmake" cmake -G Ninja -S tests/install -B "$scratch/cmake-$kind" \
 		-DCMAKE_PREFIX_PATH="$prefix" -DEXAMPLES="$examples" "$@"
 	attempt "$kind-cmake-build" cmake --build "$scratch/cmake-$kind"
 	for program in hello circles ${fortran:+logistic}; do
