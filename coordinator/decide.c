@@ -72,7 +72,7 @@ static enum ronde_path path_of(const struct ronde_leader *l, const struct ronde_
 							     : RONDE_PATH_STAGED;
 }
 
-/* What has sizes that differ per rank goes alone, and so does an adasum, with coefficients of its
+/* What has sizes that differ per rank goes alone, and so does an adasum, with factors of its
  * own. */
 static bool can_fuse(const struct ronde_ballot *first, const struct ronde_ballot *next)
 {

@@ -64,7 +64,7 @@ static bool without_root(const struct ronde_leader *l, const struct ronde_ballot
 	       !b->votes[ronde_process_set_member(b->set, root)].heard;
 }
 
-/* Shares and coefficients are a matter of all members. */
+/* Shares and the factors of an adasum are a matter of all members. */
 static bool needs_all(const struct ronde_desc *d)
 {
 	switch ((enum ronde_kind)d->kind) {

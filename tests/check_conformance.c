@@ -49,7 +49,7 @@ struct scene {
 struct census {
 	uint64_t seed;
 	int ranks;
-	long stride, exist, excluded, run, run_by_processes, compared;
+	long stride, exist, excluded, run, run_by_processes, compared, undecided;
 	struct {
 		const char *why;
 		long count;
@@ -103,8 +103,11 @@ static void add_scene(struct census *c, struct base *base, const struct situatio
 	}
 	if ((uint64_t)c->exist++ % (uint64_t)c->stride != c->seed % (uint64_t)c->stride)
 		return;
-	if (!base->lot[0].wanted)
+	if (!base->lot[0].wanted) {
 		make_lot(c->seed, s, base->lot);
+		for (int i = 0; i < LOT; i++)
+			c->undecided += base->lot[i].undecided;
+	}
 	c->scenes[c->nscenes++] = (struct scene){*s, base};
 }
 
@@ -230,6 +233,10 @@ static void compare_all(struct census *c)
 
 static void print_census(const struct census *c)
 {
+	if (c->undecided)
+		printf("%ld tensors: in their adasum is a vector of nothing but rounding errors, "
+		       "whose size decides whether all or half of another counts\n",
+		       c->undecided);
 	printf("%d ranks: %ld of %ld situations run (one in %ld, from number %llu on), %ld of them "
 	       "again by processes; %ld results compared over ranks and operations\n  %ld "
 	       "combinations are none:\n",

@@ -8,6 +8,7 @@
 #include <math.h>
 
 #include "collectives/kernels/kernels.h"
+#include "tests/adasum_reference.h"
 #include "tests/fork_ranks.h"
 
 #define MOST 5 /* ranks */
@@ -48,34 +49,21 @@ struct model {
 	double weights[PARAMETERS][LONGEST], velocity[PARAMETERS][LONGEST];
 };
 
-/* a becomes adasum(a, b): Maleki et al., section 3. */
-static void adasum(double *a, const double *b, int n)
-{
-	double ab = 0, aa = 0, bb = 0;
-	for (int i = 0; i < n; i++) {
-		ab += a[i] * b[i];
-		aa += a[i] * a[i];
-		bb += b[i] * b[i];
-	}
-	double fa = aa > 0 ? 1 - ab / (2 * aa) : 1, fb = bb > 0 ? 1 - ab / (2 * bb) : 1;
-	for (int i = 0; i < n; i++)
-		a[i] = fa * a[i] + fb * b[i];
-}
-
 static void serial_step(struct model *ranks, int size, int step, int failing)
 {
 	static double delta[MOST][LONGEST];
 	for (int p = 0; p < PARAMETERS; p++) {
-		for (int r = 0; r < size; r++)
+		struct adasum_vector vectors[MOST] = {0};
+		for (int r = 0; r < size; r++) {
+			vectors[r].x = delta[r];
 			for (int i = 0; i < lengths[p]; i++) {
 				double *v = &ranks[r].velocity[p][i];
 				if (r != failing)
 					*v = MOMENTUM * *v + gradient(r, step, p, i);
 				delta[r][i] = r == failing ? 0 : -RATE * *v;
 			}
-		for (int by = 1; by < size; by *= 2)
-			for (int r = 0; r + by < size; r += 2 * by)
-				adasum(delta[r], delta[r + by], lengths[p]);
+		}
+		adasum_reference(vectors, size, (size_t)lengths[p]);
 		for (int r = 0; r < size; r++)
 			for (int i = 0; i < lengths[p]; i++)
 				ranks[r].weights[p][i] += delta[0][i];

@@ -14,6 +14,7 @@
 
 #include "collectives/status.h"
 #include "tests/fork_ranks.h"
+#include "tests/rounding.h"
 #include "tests/schedules/block.h"
 #include "tests/seed.h"
 #include "tests/sizes.h"
@@ -62,7 +63,7 @@ static void count_elements(struct op *op)
 /* There is an adasum of some floats' allreduce only. */
 static void be_valid(struct op *op)
 {
-	bool real = op->dtype >= RONDE_FLOAT16 && op->dtype <= RONDE_FLOAT64;
+	bool real = is_real(op->dtype);
 	if (op->reduction == RONDE_ADASUM && (op->kind != RONDE_KIND_ALLREDUCE || !real))
 		op->reduction = RONDE_SUM;
 	count_elements(op);

@@ -5,55 +5,71 @@
 
 #include "collectives/algorithms/lane.h"
 
-/* The members [first, middle) and [middle, end) of a pair; false: the right side has none. */
-static bool pair_members(int level, int n, int pair, int *first, int *middle, int *end)
+/* The first members of both vectors of a pair; false: there is no such pair. */
+static bool find_pair(int level, int n, int pair, int *first, int *middle)
 {
 	*first = pair << (level + 1);
 	*middle = *first + (1 << level);
-	*end = *middle + (1 << level);
-	if (*end > n)
-		*end = n;
 	return *middle < n;
 }
 
-/* sum = Σ coefficient × x over members that have something; zeros if none has. */
-static void combine(const struct ronde_kernels *kernels, ronde_dtype dtype,
-		    const double *coefficients, const void *const *x, int first, int end,
-		    size_t count, double *sum)
+/* A block of all inputs, and what is known of the vectors above them. */
+struct tree {
+	const struct ronde_kernels *kernels;
+	ronde_dtype dtype;
+	int n;
+	const struct ronde_adasum_factors *factors;
+	const void *const *x;
+	size_t count;
+};
+
+/*
+ * The block of the vector that stands at `level` and begins with member `first`: at level 0 of an
+ * input, else of the left half times its factor plus the right half, if there is one, times its
+ * own.
+ */
+static void vector(const struct tree *t, int level, int first, double *to)
 {
-	bool none = true;
-	for (int m = first; m < end; m++) {
-		if (!x[m])
-			continue;
-		ronde_ordered_combine(kernels, sum, none, coefficients[m], x[m], dtype, count);
-		none = false;
+	if (level == 0) {
+		if (t->x[first])
+			t->kernels->convert(to, RONDE_FLOAT64, t->x[first], t->dtype, t->count);
+		else
+			memset(to, 0, t->count * sizeof *to);
+		return;
 	}
-	if (none)
-		memset(sum, 0, count * sizeof *sum);
+	int middle = first + (1 << (level - 1));
+	vector(t, level - 1, first, to);
+	if (middle >= t->n)
+		return;
+	double right[RONDE_ORDERED_BLOCK];
+	vector(t, level - 1, middle, right);
+	const struct ronde_adasum_factors *f = &t->factors[middle];
+	for (size_t i = 0; i < t->count; i++)
+		to[i] = f->left * to[i] + f->right * right[i];
 }
 
 void ronde_adasum_block(const struct ronde_kernels *kernels, ronde_dtype dtype, int level, int n,
-			const double *coefficients, const void *const *x, size_t count,
-			struct ronde_dots *sums)
+			const struct ronde_adasum_factors *factors, const void *const *x,
+			size_t count, struct ronde_dots *sums)
 {
+	const struct tree tree = {kernels, dtype, n, factors, x, count};
 	double a[RONDE_ORDERED_BLOCK], b[RONDE_ORDERED_BLOCK];
-	int first, middle, end;
-	for (int p = 0; pair_members(level, n, p, &first, &middle, &end); p++) {
-		combine(kernels, dtype, coefficients, x, first, middle, count, a);
-		combine(kernels, dtype, coefficients, x, middle, end, count, b);
+	int first, middle;
+	for (int p = 0; find_pair(level, n, p, &first, &middle); p++) {
+		vector(&tree, level, first, a);
+		vector(&tree, level, middle, b);
 		ronde_ordered_dots(&sums[p], a, b, count);
 	}
 }
 
-void ronde_adasum_update(int level, int n, double *coefficients, const struct ronde_dots *sums)
+void ronde_adasum_update(int level, int n, struct ronde_adasum_factors *factors,
+			 const struct ronde_dots *sums)
 {
-	int first, middle, end;
-	for (int p = 0; pair_members(level, n, p, &first, &middle, &end); p++) {
+	int first, middle;
+	for (int p = 0; find_pair(level, n, p, &first, &middle); p++) {
 		const struct ronde_dots *s = &sums[p];
-		double left = s->aa == 0 ? 1 : 1 - s->ab / (2 * s->aa);
-		double right = s->bb == 0 ? 1 : 1 - s->ab / (2 * s->bb);
-		for (int m = first; m < end; m++)
-			coefficients[m] *= m < middle ? left : right;
+		factors[middle].left = s->aa == 0 ? 1 : 1 - s->ab / (2 * s->aa);
+		factors[middle].right = s->bb == 0 ? 1 : 1 - s->ab / (2 * s->bb);
 	}
 }
 
@@ -67,14 +83,16 @@ static void add(struct ronde_dots *sums, const struct ronde_dots *part, int pair
 }
 
 void ronde_adasum_finish(const struct ronde_kernels *kernels, ronde_dtype dtype, int n,
-			 const double *coefficients, double factor, const void *const *x,
-			 size_t count, void *const *destinations, int ndestination)
+			 const struct ronde_adasum_factors *factors, double scale,
+			 const void *const *x, size_t count, void *const *destinations,
+			 int ndestination)
 {
+	const struct tree tree = {kernels, dtype, n, factors, x, count};
 	double sum[RONDE_ORDERED_BLOCK];
-	combine(kernels, dtype, coefficients, x, 0, n, count, sum);
-	if (factor != 1)
+	vector(&tree, ronde_adasum_levels(n), 0, sum);
+	if (scale != 1)
 		for (size_t i = 0; i < count; i++)
-			sum[i] *= factor;
+			sum[i] *= scale;
 	for (int d = 0; d < ndestination; d++)
 		kernels->convert(destinations[d], dtype, sum, RONDE_FLOAT64, count);
 }
@@ -94,42 +112,43 @@ static size_t block_at(const void **x, const void *const *sources, int n, size_t
 }
 
 void ronde_adasum_alone(const struct ronde_kernels *kernels, ronde_dtype dtype, int n,
-			const void *const *sources, size_t count, double factor, void *destination)
+			const void *const *sources, size_t count, double scale, void *destination)
 {
 	const void *x[RONDE_MAX_LOCAL_SIZE];
-	double coefficients[RONDE_MAX_LOCAL_SIZE];
+	struct ronde_adasum_factors factors[RONDE_MAX_LOCAL_SIZE];
 	struct ronde_dots sums[RONDE_MAX_LOCAL_SIZE / 2], part[RONDE_MAX_LOCAL_SIZE / 2];
 	const int pairs = ronde_adasum_pairs(n);
 	const size_t element = ronde_dtype_bytes(dtype), bytes = (size_t)pairs * sizeof *sums;
 	size_t now;
-	for (int m = 0; m < n; m++)
-		coefficients[m] = 1;
 	for (int level = 0; level < ronde_adasum_levels(n); level++) {
 		memset(sums, 0, bytes);
 		for (int m = 0; m < n; m++) {
 			memset(part, 0, bytes);
 			for (size_t b = (size_t)m;
 			     (now = block_at(x, sources, n, element, count, b)); b += (size_t)n)
-				ronde_adasum_block(kernels, dtype, level, n, coefficients, x, now,
-						   part);
+				ronde_adasum_block(kernels, dtype, level, n, factors, x, now, part);
 			add(sums, part, pairs);
 		}
-		ronde_adasum_update(level, n, coefficients, sums);
+		ronde_adasum_update(level, n, factors, sums);
 	}
 	for (size_t b = 0; (now = block_at(x, sources, n, element, count, b)); b++) {
 		void *to = (unsigned char *)destination + b * RONDE_ORDERED_BLOCK * element;
-		ronde_adasum_finish(kernels, dtype, n, coefficients, factor, x, now, &to, 1);
+		ronde_adasum_finish(kernels, dtype, n, factors, scale, x, now, &to, 1);
 	}
 }
 
 /* ---- in a lane ---- */
 
-/* Of one member: its coefficients, and two levels of sums. */
+/* Of one member: its factors, and two levels of sums. */
+static size_t factors_bytes(int n)
+{
+	return (size_t)n * sizeof(struct ronde_adasum_factors);
+}
+
 static size_t row_bytes(int n)
 {
-	return (size_t)ronde_grain_up((size_t)n * sizeof(double) +
-				      2 * (size_t)ronde_adasum_pairs(n) *
-					      sizeof(struct ronde_dots));
+	return (size_t)ronde_grain_up(factors_bytes(n) + 2 * (size_t)ronde_adasum_pairs(n) *
+								 sizeof(struct ronde_dots));
 }
 
 size_t ronde_adasum_head_bytes(int n)
@@ -152,16 +171,16 @@ static unsigned char *row(const struct ronde_plan *plan, int member)
 	return ronde_lane_staging(plan->arena, plan->lane) + (size_t)member * row_bytes(plan->n);
 }
 
-double *ronde_adasum_coefficients(const struct ronde_plan *plan)
+struct ronde_adasum_factors *ronde_adasum_factors(const struct ronde_plan *plan)
 {
-	return (double *)(void *)row(plan, plan->me);
+	return (struct ronde_adasum_factors *)(void *)row(plan, plan->me);
 }
 
 struct ronde_dots *ronde_adasum_sums(const struct ronde_plan *plan, int member, int level)
 {
 	size_t pairs = (size_t)ronde_adasum_pairs(plan->n);
 	struct ronde_dots *sums =
-		(struct ronde_dots *)(void *)(row(plan, member) + (size_t)plan->n * sizeof(double));
+		(struct ronde_dots *)(void *)(row(plan, member) + factors_bytes(plan->n));
 	return sums + (level & 1 ? pairs : 0);
 }
 
@@ -172,5 +191,5 @@ void ronde_adasum_next(const struct ronde_plan *plan, int level)
 	memset(sums, 0, (size_t)pairs * sizeof *sums);
 	for (int m = 0; m < plan->n; m++)
 		add(sums, ronde_adasum_sums(plan, m, level), pairs);
-	ronde_adasum_update(level, plan->n, ronde_adasum_coefficients(plan), sums);
+	ronde_adasum_update(level, plan->n, ronde_adasum_factors(plan), sums);
 }

@@ -9,15 +9,20 @@
  * and for more of them in a binary tree over the members, low bit first: members 0 and 1, 2 and 3,
  * then the two results, and so on. Where the number of members is no power of two the last one of a
  * level has no partner and passes through: 5 members are ((0,1),(2,3)),4. The paper exchanges
- * halves of vectors (section 4.2); here all members see all vectors, so it is done without copies
- * between levels: a vector of any level is a sum of inputs with coefficients,
+ * halves of vectors (section 4.2); here all members see all inputs, so vectors of higher levels are
+ * kept nowhere: whoever needs a block of one computes it again from the inputs, two at a time, with
+ * the two factors of each pair below it. A pair is called by the first member of its right half:
  *
- *   level 0   needs x0·x1, x0·x0, x1·x1, likewise for 2 and 3     coefficients c0 c1 c2 c3
- *   level 1   needs a·b, a·a, b·b of a = c0 x0 + c1 x1, b = c2 x2 + c3 x3
- *   at last   c0 x0 + c1 x1 + c2 x2 + c3 x3                       rounded once, to the tensor's
- * type
+ *   level 0   needs x0·x1, x0·x0, x1·x1 and of x2 and x3 likewise   factors of pairs 1 and 3
+ *   level 1   needs a·b, a·a, b·b of a = l1 x0 + r1 x1,
+ *             b = l3 x2 + r3 x3                                     factors of pair 2
+ *   at last   l2 a + r2 b                                           rounded once, to the tensor's
+ *                                                                   type
  *
- * which takes one pass over the tensor a level, and one at the end. All arithmetic is float64.
+ * which takes one pass over the tensor a level, and one at the end. All arithmetic is float64, and
+ * that of the formula, applied to vectors level by level. (With its factors multiplied out, a
+ * vector is a sum of inputs with one coefficient each. But where a nearly cancels out, its factor
+ * is large, and such a sum has the rounding errors of large terms where the small a was.)
  *
  * Who does what: the tensor is cut into blocks (kernels/ordered.h) from its start, and block b is
  * member (b mod n)'s. A level's sums are added up by each member over its own blocks, in order, and
@@ -44,23 +49,31 @@ static inline int ronde_adasum_pairs(int n)
 	return n / 2;
 }
 
+/* Of a pair: what its vectors are multiplied by. */
+struct ronde_adasum_factors {
+	double left, right;
+};
+
 /* Adds a block's products to the sums of each pair of a level. x: the block in each member's
- * tensor; a NULL one is a vector of zeros. sums: [pairs]. */
+ * tensor; a NULL one is a vector of zeros. factors: [n], those of the levels below; see above.
+ * sums: [pairs]. */
 void ronde_adasum_block(const struct ronde_kernels *kernels, ronde_dtype dtype, int level, int n,
-			const double *coefficients, const void *const *x, size_t count,
-			struct ronde_dots *sums);
+			const struct ronde_adasum_factors *factors, const void *const *x,
+			size_t count, struct ronde_dots *sums);
 
-/* What the sums of a level, over all members, make of the coefficients. sums: [pairs]. */
-void ronde_adasum_update(int level, int n, double *coefficients, const struct ronde_dots *sums);
+/* The factors of a level, from its sums over all members. sums: [pairs]. */
+void ronde_adasum_update(int level, int n, struct ronde_adasum_factors *factors,
+			 const struct ronde_dots *sums);
 
-/* The result's block, times the factor, into every destination. */
+/* The result's block, times the scale, into every destination. */
 void ronde_adasum_finish(const struct ronde_kernels *kernels, ronde_dtype dtype, int n,
-			 const double *coefficients, double factor, const void *const *x,
-			 size_t count, void *const *destinations, int ndestination);
+			 const struct ronde_adasum_factors *factors, double scale,
+			 const void *const *x, size_t count, void *const *destinations,
+			 int ndestination);
 
 /* All of it by one thread, with the same bits; the destination may be one of the sources. */
 void ronde_adasum_alone(const struct ronde_kernels *kernels, ronde_dtype dtype, int n,
-			const void *const *sources, size_t count, double factor, void *destination);
+			const void *const *sources, size_t count, double scale, void *destination);
 
 /* ---- where the members of an operation leave their sums: at the start of the lane's staging ----
  */
@@ -70,11 +83,11 @@ size_t ronde_adasum_head_bytes(int n);
 /* Largest chunk: whole blocks of any type; 0: staging is too small for n members. */
 size_t ronde_adasum_chunk_limit(size_t staging_bytes, int n);
 
-/* This member's coefficients: [n]. Only it looks at them. */
-double *ronde_adasum_coefficients(const struct ronde_plan *plan);
+/* This member's factors: [n]. Only it looks at them. */
+struct ronde_adasum_factors *ronde_adasum_factors(const struct ronde_plan *plan);
 /* A member's sums of a level: [pairs]. Two levels have room, the one that is read and the next. */
 struct ronde_dots *ronde_adasum_sums(const struct ronde_plan *plan, int member, int level);
-/* All members are done with the level: the coefficients become those of the next. */
+/* All members are done with the level: its factors, from everybody's sums. */
 void ronde_adasum_next(const struct ronde_plan *plan, int level);
 
 #endif

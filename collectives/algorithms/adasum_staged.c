@@ -14,7 +14,7 @@
  *             area 0        area 1
  *   pass 0    .  a1 .       b0 .  b2      packed = 21; member 0: sums of blocks 0 and 2, member 1:
  *                                         of block 1                                unpacked = 21
- *   pass 1    .  a1 .       b0 .  b2      packed = 22; all unpacked 21: coefficients
+ *   pass 1    .  a1 .       b0 .  b2      packed = 22; all unpacked 21: factors
  *             r0 a1 r2      b0 r1 b2      reduced = 21
  *             member 1 copies r0 and r2 out of area 0, member 0 r1 out of area 1    unpacked = 22
  *   left = 23
@@ -62,9 +62,6 @@ void ronde_adasum_staged_start(struct ronde_operation *operation)
 				       .chunk_blocks = plan->chunk_bytes / block_bytes(plan),
 				       .levels = ronde_adasum_levels(plan->n)};
 	state->chunks = ronde_chunk_count(state->blocks, state->chunk_blocks);
-	double *coefficients = ronde_adasum_coefficients(plan);
-	for (int m = 0; m < plan->n; m++)
-		coefficients[m] = 1;
 	memset(ronde_adasum_sums(plan, plan->me, 0), 0,
 	       (size_t)ronde_adasum_pairs(plan->n) * sizeof(struct ronde_dots));
 }
@@ -158,7 +155,7 @@ static void work_block(const struct ronde_plan *plan, const struct staged_state 
 		       uint64_t block)
 {
 	const struct ronde_piece *piece = &plan->pieces[0];
-	const double *coefficients = ronde_adasum_coefficients(plan);
+	const struct ronde_adasum_factors *factors = ronde_adasum_factors(plan);
 	size_t in_chunk = (size_t)(block - first_block(state, g)) * block_bytes(plan);
 	size_t in_tensor = (size_t)block * block_bytes(plan), count = block_count(plan, block);
 	const void *x[RONDE_MAX_LOCAL_SIZE];
@@ -168,13 +165,13 @@ static void work_block(const struct ronde_plan *plan, const struct staged_state 
 
 	int pass = pass_of(state, g);
 	if (pass < state->levels) {
-		ronde_adasum_block(plan->kernels, plan->spec.dtype, pass, plan->n, coefficients, x,
+		ronde_adasum_block(plan->kernels, plan->spec.dtype, pass, plan->n, factors, x,
 				   count, ronde_adasum_sums(plan, plan->me, pass));
 		return;
 	}
 	void *y[] = {(unsigned char *)piece->output + in_tensor,
 		     area(plan, g, plan->me) + in_chunk};
-	ronde_adasum_finish(plan->kernels, plan->spec.dtype, plan->n, coefficients,
+	ronde_adasum_finish(plan->kernels, plan->spec.dtype, plan->n, factors,
 			    plan->spec.prescale * plan->spec.postscale, x, count, y,
 			    plan->n > 1 ? 2 : 1);
 }

@@ -7,8 +7,8 @@
  * On 4 members, base 7:
  *
  *   all   level 0 over the own blocks, sums into the own row     packed   = 8
- *   all   see 8, 8, 8, 8; coefficients; level 1                  packed   = 9
- *   all   see 9, 9, 9, 9; coefficients; results                  unpacked = 8
+ *   all   see 8, 8, 8, 8; factors; level 1                       packed   = 9
+ *   all   see 9, 9, 9, 9; factors; results                       unpacked = 8
  *   all   see 8, 8, 8, 8                                         left     = 10
  *
  * In place: a block is read and written by its owner only, and written in the last pass.
@@ -30,10 +30,6 @@ RONDE_STATE_FITS(zero_copy_state);
 
 void ronde_adasum_zero_copy_start(struct ronde_operation *operation)
 {
-	const struct ronde_plan *plan = &operation->plan;
-	double *coefficients = ronde_adasum_coefficients(plan);
-	for (int m = 0; m < plan->n; m++)
-		coefficients[m] = 1;
 	*RONDE_STATE(operation, zero_copy_state) = (struct zero_copy_state){.phase = BEGIN_PASS};
 }
 
@@ -43,7 +39,7 @@ static void do_block(const struct ronde_plan *plan, const struct zero_copy_state
 	const struct ronde_piece *piece = &plan->pieces[0];
 	const void *x[RONDE_MAX_LOCAL_SIZE];
 	void *y[RONDE_MAX_LOCAL_SIZE];
-	const double *coefficients = ronde_adasum_coefficients(plan);
+	const struct ronde_adasum_factors *factors = ronde_adasum_factors(plan);
 	size_t offset = (size_t)state->block * RONDE_ORDERED_BLOCK * plan->element;
 	int results = 0;
 	for (int m = 0; m < plan->n; m++) {
@@ -52,11 +48,10 @@ static void do_block(const struct ronde_plan *plan, const struct zero_copy_state
 			y[results++] = (unsigned char *)piece->outputs[m] + offset;
 	}
 	if (state->level < ronde_adasum_levels(plan->n))
-		ronde_adasum_block(plan->kernels, plan->spec.dtype, state->level, plan->n,
-				   coefficients, x, count,
-				   ronde_adasum_sums(plan, plan->me, state->level));
+		ronde_adasum_block(plan->kernels, plan->spec.dtype, state->level, plan->n, factors,
+				   x, count, ronde_adasum_sums(plan, plan->me, state->level));
 	else
-		ronde_adasum_finish(plan->kernels, plan->spec.dtype, plan->n, coefficients,
+		ronde_adasum_finish(plan->kernels, plan->spec.dtype, plan->n, factors,
 				    plan->spec.prescale * plan->spec.postscale, x, count, y,
 				    results);
 }

@@ -53,6 +53,7 @@ struct tensor {
 	struct op op;
 	unsigned char *given[RANKS_MAX];
 	struct wanted *wanted;
+	bool undecided; /* rounding decides what comes of it; see tests/adasum_reference.h */
 	/* The bits of each rank's first result: all later ones must be the same. Only that rank's.
 	 */
 	unsigned char *first[RANKS_MAX];

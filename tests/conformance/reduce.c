@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What reduces: allreduce and reducescatter. */
 #include "tests/conformance/operation.h"
+#include "tests/rounding.h"
 
 const char *excludes_adasum_of_wholes(const struct situation *s)
 {
-	bool real = s->dtype >= RONDE_FLOAT16 && s->dtype <= RONDE_FLOAT64;
-	return s->reduction == RONDE_ADASUM && !real ? "an adasum is of floats only" : NULL;
+	return s->reduction == RONDE_ADASUM && !is_real(s->dtype) ? "an adasum is of floats only"
+								  : NULL;
 }
 
 const struct operation operation_allreduce = {

@@ -9,41 +9,26 @@
  *     that two of postscale and divisor. All in all 3n + 6 times u of the sum of magnitudes (for a
  *     product: of the result); the reference itself, in float64, is off by as much in its own u;
  *   - one rounding to the type of the result, its u of the result, or half of its least denormal.
- * An adasum's coefficients come from dots and norms that are summed in float64; they are rounded to
- * the type that is worked in, and each of the log2(n) levels uses them on what the one below gave:
- * 8 roundings a level, of a magnitude that the coefficients (up to 1 + |b|/2|a|) let grow.
+ * An adasum is worked in float64 whatever the type: tests/adasum_reference.h. It is homogeneous,
+ * and the scales are applied at the end.
  */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/adasum_reference.h"
 #include "tests/conformance/operation.h"
-
-static bool is_float(ronde_dtype dtype)
-{
-	return dtype >= RONDE_FLOAT16 && dtype <= RONDE_FLOAT64;
-}
-
-static double unit(ronde_dtype dtype)
-{
-	static const double units[RONDE_DTYPE_COUNT] = {[RONDE_FLOAT16] = 0x1p-11,
-							[RONDE_BFLOAT16] = 0x1p-8,
-							[RONDE_FLOAT32] = 0x1p-24,
-							[RONDE_FLOAT64] = 0x1p-53};
-	return units[dtype];
-}
 
 static double working_unit(ronde_dtype dtype)
 {
-	return dtype == RONDE_FLOAT64 ? unit(RONDE_FLOAT64) : unit(RONDE_FLOAT32);
+	return unit_roundoff(dtype == RONDE_FLOAT64 ? RONDE_FLOAT64 : RONDE_FLOAT32);
 }
 
 /* Of the result's own rounding, and of `roundings` before it. */
 static struct wanted about(ronde_dtype dtype, double real, double magnitude, double roundings)
 {
-	double denormal = dtype == RONDE_FLOAT16 ? 0x1p-25 : 0;
-	double bound = 2 * roundings * working_unit(dtype) * magnitude + unit(dtype) * fabs(real) +
-		       denormal;
+	double bound =
+		2 * roundings * working_unit(dtype) * magnitude + rounding_error(dtype, real);
 	return (struct wanted){.real = real, .bound = bound};
 }
 
@@ -161,43 +146,30 @@ static uint64_t refer_truth(const struct tensor *t, int ranks, uint64_t at)
 	return any ? truths > 0 : truths == ranks;
 }
 
-/* ---- adasum: two at a time, as the paper has it ---- */
-
-static void combine_pair(double *a, const double *b, uint64_t count)
-{
-	double ab = 0, aa = 0, bb = 0;
-	for (uint64_t i = 0; i < count; i++) {
-		ab += a[i] * b[i];
-		aa += a[i] * a[i];
-		bb += b[i] * b[i];
-	}
-	for (uint64_t i = 0; i < count; i++)
-		a[i] = (aa == 0 ? 1 : 1 - ab / (2 * aa)) * a[i] +
-		       (bb == 0 ? 1 : 1 - ab / (2 * bb)) * b[i];
-}
+/* ---- adasum ---- */
 
 static void refer_adasum(struct tensor *t, int ranks)
 {
 	const struct op *op = &t->op;
 	const uint64_t count = (uint64_t)op->count;
-	double *x[RANKS_MAX], magnitude = 0, levels = 0;
+	const double scale = op->prescale * op->postscale;
+	struct adasum_vector v[RANKS_MAX] = {0};
 	for (int r = 0; r < ranks; r++) {
-		if (!(x[r] = malloc((count + 1) * sizeof(double))))
+		if (!(v[r].x = malloc((count + 1) * sizeof(double))))
 			abort();
-		for (uint64_t i = 0; i < count; i++) {
-			const unsigned char *at = t->given[r] + i * ronde_dtype_bytes(op->dtype);
-			x[r][i] = real_of(op->dtype, at) * op->prescale;
-			magnitude = fmax(magnitude, fabs(x[r][i]));
-		}
+		for (uint64_t i = 0; i < count; i++)
+			v[r].x[i] =
+				real_of(op->dtype, t->given[r] + i * ronde_dtype_bytes(op->dtype));
 	}
-	for (int step = 1; step < ranks; step *= 2, levels++)
-		for (int r = 0; r + step < ranks; r += 2 * step)
-			combine_pair(x[r], x[r + step], count);
-	magnitude *= 2 * ranks * fabs(op->postscale);
-	for (uint64_t i = 0; i < count; i++)
-		t->wanted[i] = about(op->dtype, x[0][i] * op->postscale, magnitude, 8 * levels + 4);
+	adasum_reference(v, ranks, count);
+	t->undecided = v[0].undecided;
+	for (uint64_t i = 0; i < count; i++) {
+		double real = v[0].x[i] * scale;
+		t->wanted[i] = about(op->dtype, real, fabs(real), 1);
+		t->wanted[i].bound += v[0].error * fabs(scale);
+	}
 	for (int r = 0; r < ranks; r++)
-		free(x[r]);
+		free(v[r].x);
 }
 
 void refer_reduction(struct tensor *t, int ranks)
@@ -208,7 +180,7 @@ void refer_reduction(struct tensor *t, int ranks)
 		return;
 	}
 	for (uint64_t i = 0; i < (uint64_t)op->count; i++)
-		if (is_float(op->dtype))
+		if (is_real(op->dtype))
 			t->wanted[i] = refer_real(t, ranks, i);
 		else
 			t->wanted[i] = (struct wanted){.bits = op->dtype == RONDE_BOOL

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/rounding.h"
+
 /* Small sizes, odd ones, and in rows and bytes never a multiple of a chunk. */
 static void make_shape(enum form form, int ranks, int number, struct op *op)
 {
@@ -52,7 +54,7 @@ static void make_element(uint64_t *state, const struct op *op, void *element)
 	uint64_t bits = random_bits(state);
 	size_t bytes = ronde_dtype_bytes(op->dtype);
 	double fraction = (double)(bits >> 11) * 0x1p-53;
-	if (op->dtype >= RONDE_FLOAT16 && op->dtype <= RONDE_FLOAT64) {
+	if (is_real(op->dtype)) {
 		set_real(op->dtype, element, bits & 1 ? 0.5 + fraction : -0.5 - fraction);
 		return;
 	}

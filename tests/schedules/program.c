@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "coordinator/tensor.h"
+#include "tests/rounding.h"
 
 /* Of all operations of a step, on one rank, unless a few of the largest are more. */
 #define STEP_BYTES ((uint64_t)8 << 20)
@@ -72,7 +73,7 @@ static void describe(uint64_t state, struct op *op, const struct program_style *
 	op->prescale = once_in(&state, 5) ? scales[below(&state, 6)] : 1;
 	op->postscale = once_in(&state, 5) ? scales[below(&state, 6)] : 1;
 	op->root = (int)below(&state, (uint64_t)style->ranks);
-	bool real = op->dtype >= RONDE_FLOAT16 && op->dtype <= RONDE_FLOAT64;
+	bool real = is_real(op->dtype);
 	if (style->adasum && op->kind == RONDE_KIND_ALLREDUCE && real && once_in(&state, 3))
 		op->reduction = RONDE_ADASUM;
 	uint64_t elements = style->bytes / ronde_dtype_bytes(op->dtype);
