@@ -3,6 +3,7 @@
  * Writing entries: evictions and definitions of slots first, so that every rank's directory is
  * right when it comes to the items; then where the tensors lie, or their results.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "collectives/algorithms/adasum.h"
@@ -174,13 +175,17 @@ static void write_text(struct ronde_leader *l, struct ronde_entry *head, struct 
 	char text[2048];
 	size_t most = (size_t)(w->end - w->at) - 8;
 	const struct ronde_process_set *set = l->batch[0]->set;
-	size_t room = most < sizeof text ? most : sizeof text;
 	const struct ronde_ballot *b = l->batch[0];
-	size_t n = b->refused ? ronde_leader_refusal(l, b, text, room)
-			      : ronde_mismatch_text(b, set->ranks, set->n, l->context->node->size,
-						    text, room);
-	head->payload_bytes = (uint32_t)n + 1;
-	ronde_write(w, text, n + 1);
+	if (most > sizeof text)
+		most = sizeof text;
+	if (b->text)
+		snprintf(text, most, "%s", b->text);
+	else if (b->refused)
+		ronde_leader_refusal(l, b, text, most);
+	else
+		ronde_mismatch_text(b, set->ranks, set->n, l->context->node->size, text, most);
+	head->payload_bytes = (uint32_t)strlen(text) + 1;
+	ronde_write(w, text, head->payload_bytes);
 }
 
 /* The members that take no part. */

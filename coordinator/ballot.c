@@ -32,8 +32,52 @@ int ronde_ballots_init(struct ronde_ballots *b, int members, uint32_t capacity)
 	return status ? status : pool_init(&b->patterns, capacity, b->nslots - capacity);
 }
 
+/* ---- groups ---- */
+
+static struct ronde_group *new_group(struct ronde_ballots *b, const struct ronde_key *key)
+{
+	size_t key_bytes = ronde_key_bytes(key);
+	struct ronde_group *g = calloc(1, offsetof(struct ronde_group, key) + key_bytes + 1);
+	if (!g || !(g->said = calloc((size_t)b->members, sizeof *g->said))) {
+		free(g);
+		return NULL;
+	}
+	memcpy(&g->key, key, key_bytes);
+	HASH_ADD_KEYPTR(hh, b->groups, &g->key, key_bytes, g);
+	return g;
+}
+
+bool ronde_ballots_join_group(struct ronde_ballots *b, struct ronde_ballot *ballot,
+			      const struct ronde_key *key)
+{
+	struct ronde_group *g;
+	HASH_FIND(hh, b->groups, key, ronde_key_bytes(key), g);
+	if (!g && !(g = new_group(b, key)))
+		return false;
+	ballot->group = g;
+	g->users++;
+	return true;
+}
+
+static void leave_group(struct ronde_ballots *b, struct ronde_ballot *ballot)
+{
+	struct ronde_group *g = ballot->group;
+	ballot->group = NULL;
+	ballot->held = false;
+	if (!g || --g->users)
+		return;
+	HASH_DEL(b->groups, g);
+	free(g->said);
+	free(g->text);
+	free(g);
+}
+
+/* ---- ballots ---- */
+
 static void ballot_free(struct ronde_ballots *b, struct ronde_ballot *ballot)
 {
+	leave_group(b, ballot);
+	free(ballot->text);
 	if (ballot->votes)
 		for (int i = 0; i < b->members; i++)
 			free(ballot->votes[i].other);
@@ -221,6 +265,8 @@ static void forget_votes(struct ronde_ballots *b, struct ronde_ballot *ballot)
 	}
 	ballot->heard = 0;
 	ballot->disagreed = ballot->refused = ballot->queued = false;
+	free(ballot->text);
+	ballot->text = NULL;
 	if (ballot->pattern)
 		ballot->pattern->heard--;
 	ballot->pattern = NULL;
@@ -235,6 +281,7 @@ void ronde_ballots_close(struct ronde_ballots *b, struct ronde_ballot *ballot)
 	if (ballot->key.head.named) {
 		ballot_free(b, ballot);
 	} else {
+		leave_group(b, ballot);
 		ballot->next = b->spare;
 		b->spare = ballot;
 	}

@@ -26,7 +26,10 @@ struct ronde_vote {
 
 struct ronde_ballot {
 	UT_hash_handle hh;
-	struct ronde_process_set *set;      /* whose tensor; set by the first vote */
+	struct ronde_group *group;     /* whose member the tensor is, from its first vote as one */
+	bool held;                     /* it is in the group's list, and goes with the others */
+	char *text;                    /* malloc'ed: why its group fails; NULL: it does not */
+	struct ronde_process_set *set; /* whose tensor; set by the first vote */
 	struct ronde_ballot *prev, *next;   /* queue of what is decided next */
 	struct ronde_ballot *older, *newer; /* by last use; with a slot */
 	struct ronde_ballot *pattern;       /* unnamed: the pattern its entry defines, or NULL */
@@ -44,6 +47,24 @@ struct ronde_ballot {
 	struct ronde_key key; /* only ronde_key_bytes() of it are allocated */
 };
 
+/* What one member of the set has said of a group in this round. */
+struct ronde_group_vote {
+	uint32_t members; /* how many tensors its group has; 0: it has named none yet */
+	uint32_t heard;   /* of these */
+	bool alone;       /* it has submitted one of them as a tensor of no group */
+};
+
+/* A group as the leader knows it: exists while a ballot is its member's. */
+struct ronde_group {
+	UT_hash_handle hh;
+	struct ronde_ballot *held;     /* tensors of this round, linked by prev and next */
+	struct ronde_group_vote *said; /* [members] by member number in the set */
+	uint32_t users;                /* ballots whose group it is */
+	bool failed;                   /* this round fails … */
+	char *text;                    /* … malloc'ed: why */
+	struct ronde_key key;          /* only ronde_key_bytes() of it are allocated */
+};
+
 /* Slots in use and free of one pool, by last use. */
 struct ronde_slot_pool {
 	uint32_t first, count,
@@ -57,6 +78,7 @@ struct ronde_slot_pool {
 struct ronde_ballots {
 	int members;                 /* of the largest set */
 	struct ronde_ballot *all;    /* by key */
+	struct ronde_group *groups;  /* by key */
 	struct ronde_ballot **slots; /* by slot number */
 	uint32_t nslots;
 	struct ronde_slot_pool names, patterns;
@@ -88,6 +110,10 @@ void ronde_ballots_forget(struct ronde_ballots *b, struct ronde_ballot *pattern)
 /* Memory of member's payload of `bytes` bytes in this round. NULL: no memory. */
 unsigned char *ronde_ballot_payload(struct ronde_ballots *b, struct ronde_ballot *ballot,
 				    int member, size_t bytes);
+
+/* Makes the ballot one of its group's, which has this key. False: no memory. */
+bool ronde_ballots_join_group(struct ronde_ballots *b, struct ronde_ballot *ballot,
+			      const struct ronde_key *group);
 
 /* The round is over: forgets the votes, and the ballot too if it has no slot. */
 void ronde_ballots_close(struct ronde_ballots *b, struct ronde_ballot *ballot);

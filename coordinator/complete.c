@@ -7,16 +7,31 @@
 
 #include "collectives/status.h"
 #include "coordinator/application.h"
+#include "coordinator/take.h"
 
 /* ---- completing ---- */
 
-static void release_memory(struct ronde_context *ctx, struct ronde_request *r)
+/* A member has no handle, so nobody asks for it any more; with the last of them its group is done.
+ */
+static void finish(struct ronde_context *ctx, struct ronde_request *r)
 {
-	if (r->hold_input)
-		ronde_heap_release(ctx->heap, r->location.input);
-	if (r->hold_output)
-		ronde_heap_release(ctx->heap, r->location.output);
-	r->hold_input = r->hold_output = false;
+	struct ronde_submissions *s = &ctx->submissions;
+	struct ronde_request *group = r->group;
+	if (r->on_done)
+		ronde_engine_call_back(ctx, r);
+	ronde_request_finish(&s->pool, r);
+	if (!group)
+		return;
+	if (r->status && !group->status) {
+		group->status = r->status;
+		group->message = r->message;
+		r->message = NULL;
+	}
+	ronde_request_release(&s->pool, r);
+	if (--group->pending)
+		return;
+	ronde_take_leave(ctx, group);
+	finish(ctx, group);
 }
 
 void ronde_submit_complete(struct ronde_context *ctx, struct ronde_request *r, int status,
@@ -33,14 +48,7 @@ void ronde_submit_complete(struct ronde_context *ctx, struct ronde_request *r, i
 	r->status = status;
 	if (status && text)
 		r->message = strdup(text);
-	if (r->tensor) {
-		struct ronde_tensor *t = r->tensor;
-		t->request = NULL;
-		r->tensor = NULL;
-		ronde_directory_drop(&s->directory, t);
-	} else if (!r->control) {
-		ronde_directory_remove_unnamed(&s->directory, r);
-	}
+	ronde_take_leave(ctx, r);
 	if (status && r->allocated) {
 		free(r->allocated);
 		r->gathered->data = NULL;
@@ -48,14 +56,11 @@ void ronde_submit_complete(struct ronde_context *ctx, struct ronde_request *r, i
 	if (r->control) {
 		free((void *)r->input);
 	} else {
-		release_memory(ctx, r);
 		ronde_count(&ctx->counters.completed, 1);
 		if (status)
 			ronde_count(&ctx->counters.errors, 1);
 	}
-	if (r->on_done)
-		ronde_engine_call_back(ctx, r);
-	ronde_request_finish(&s->pool, r);
+	finish(ctx, r);
 	atomic_fetch_sub_explicit(&s->in_flight, 1, memory_order_seq_cst);
 }
 

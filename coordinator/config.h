@@ -41,6 +41,9 @@
 	X(fusion_threshold, SIZE, JOB, "HOROVOD_FUSION_THRESHOLD", "128M", RANGE(0, 1ull << 40),   \
 	  "Most bytes of small tensors executed as one operation. 0: every tensor for itself. "    \
 	  "Results do not depend on it.")                                                          \
+	X(disable_group_fusion, BOOL, JOB, "HOROVOD_DISABLE_GROUP_FUSION", "no", ANY,              \
+	  "Whether tensors of a group are executed apart from all others. Results do not depend "  \
+	  "on it.")                                                                                \
 	X(cache_capacity, INT, JOB, "HOROVOD_CACHE_CAPACITY", "1024", RANGE(0, 1 << 20),           \
 	  "Tensors whose description is remembered, so that the next time a short record "         \
 	  "announces them. 0: none.")                                                              \

@@ -83,6 +83,14 @@ static bool can_fuse(const struct ronde_ballot *first, const struct ronde_ballot
 	       a->set == b->set && a->prescale == b->prescale && a->postscale == b->postscale;
 }
 
+/* Whether tensors of a group share entries with others. */
+static bool may_mix(const struct ronde_leader *l, const struct ronde_ballot *a,
+		    const struct ronde_ballot *b)
+{
+	return !l->context->config.disable_group_fusion ||
+	       (a->round.members ? a->group : NULL) == (b->round.members ? b->group : NULL);
+}
+
 static bool may_start(const struct ronde_leader *l, const struct ronde_queue *q)
 {
 	const struct ronde_config *config = &l->context->config;
@@ -134,8 +142,9 @@ static size_t gather(struct ronde_leader *l, const struct ronde_queue *q, struct
 	uint64_t bytes = 0;
 	for (struct ronde_ballot *b = q->ready; b && d->nbatch < RONDE_ENTRY_ITEMS; b = b->next) {
 		uint64_t more = ronde_desc_data_bytes(&b->round);
-		if (b != first && (!can_fuse(first, b) || bytes + more > threshold ||
-				   threshold == 0 || path_of(l, b) != d->path))
+		if (b != first &&
+		    (!can_fuse(first, b) || !may_mix(l, first, b) || bytes + more > threshold ||
+		     threshold == 0 || path_of(l, b) != d->path))
 			continue;
 		size_t item = ronde_leader_item_bytes(b, d->path);
 		if (b != first && record + item > l->record_limit)

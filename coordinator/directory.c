@@ -146,5 +146,5 @@ void ronde_request_text(const struct ronde_request *r, char *text, size_t bytes)
 	else if (r->tensor)
 		ronde_key_text(&r->tensor->key, text, bytes);
 	else
-		ronde_key_head_text(&r->key, NULL, text, bytes);
+		ronde_key_head_text(&r->key, NULL, r->desc.members, text, bytes);
 }

@@ -174,6 +174,9 @@ static int hear_tensor(struct ronde_leader *l, int local_rank, struct ronde_hear
 		b->votes[ronde_process_set_member(b->set, local_rank)].pattern = pattern;
 		pattern->heard++;
 	}
+	if (desc->members || b->held)
+		return ronde_leader_hear_member(l, b, ronde_process_set_member(b->set, local_rank),
+						desc);
 	if (ronde_leader_complete(l, b))
 		ronde_leader_enqueue(l, b);
 	return RONDE_OK;

@@ -5,6 +5,7 @@
  * its rank's engine, under the engine lock.
  *
  *   leader.c       hears announcements, judges ballots
+ *   leader_groups.c  keeps the tensors of a group together
  *   leader_sets.c  changes of the process sets
  *   leader_join.c  ranks that have joined
  *   decide.c       chooses what goes into the next entry, and when
@@ -101,6 +102,14 @@ void ronde_leader_enqueue(struct ronde_leader *leader, struct ronde_ballot *ball
 /* Its members on this node all have room for a record of so many bytes. */
 bool ronde_leader_room(struct ronde_leader *leader, const struct ronde_process_set *set,
 		       size_t bytes);
+
+/* The ballot has just got this member's vote of a tensor of a group, or it is held for one. Errors:
+ * OUT_OF_MEMORY; INTERNAL for a record that no rank writes. */
+int ronde_leader_hear_member(struct ronde_leader *leader, struct ronde_ballot *ballot, int member,
+			     const struct ronde_desc *desc);
+
+/* The ballot is held for its group: lets it go, or fails it, if it is time. */
+void ronde_leader_look_at_group(struct ronde_leader *leader, struct ronde_ballot *ballot);
 
 /* Adds a set to the leader's table. Errors: OUT_OF_MEMORY. */
 int ronde_leader_add_set(struct ronde_leader *leader, const int32_t *ranks, size_t n,

@@ -94,7 +94,7 @@ size_t ronde_leader_refusal(const struct ronde_leader *l, const struct ronde_bal
 		absent[b->set->ranks[m]] = !b->votes[m].heard;
 	if (absent)
 		ronde_ranks_text(who, sizeof who, absent, size);
-	ronde_key_text(&b->key, name, sizeof name);
+	ronde_key_head_text(&b->key.head, b->key.name, b->round.members, name, sizeof name);
 	bool one = (uint32_t)b->set->n - b->heard == 1;
 	if (without_root(l, b))
 		n = snprintf(text, bytes,
@@ -119,7 +119,9 @@ static void look_again(struct ronde_leader *l)
 {
 	struct ronde_ballot *b, *next;
 	HASH_ITER (hh, l->ballots.all, b, next)
-		if (!b->is_pattern && b->heard && !b->queued && ronde_leader_complete(l, b))
+		if (b->held)
+			ronde_leader_look_at_group(l, b);
+		else if (!b->is_pattern && b->heard && !b->queued && ronde_leader_complete(l, b))
 			ronde_leader_enqueue(l, b);
 }
 

@@ -56,6 +56,7 @@ struct ronde_request *ronde_request_new(struct ronde_request_pool *pool)
 	else if (!(r = grow(pool)))
 		return NULL;
 	r->control = RONDE_CONTROL_NONE;
+	r->group = NULL;
 	r->tensor = NULL;
 	r->gathered = NULL;
 	r->splits = NULL;
@@ -80,19 +81,22 @@ struct ronde_request *ronde_request_new(struct ronde_request_pool *pool)
 	return r;
 }
 
-static void unlink_live(struct ronde_request_pool *pool, struct ronde_request *r)
+void ronde_request_set_apart(struct ronde_request_pool *pool, struct ronde_request *r)
 {
+	if (!r->prev_live && pool->live != r)
+		return; /* it is already */
 	if (r->prev_live)
 		r->prev_live->next_live = r->next_live;
 	else
 		pool->live = r->next_live;
 	if (r->next_live)
 		r->next_live->prev_live = r->prev_live;
+	r->prev_live = r->next_live = NULL;
 }
 
 void ronde_request_finish(struct ronde_request_pool *pool, struct ronde_request *r)
 {
-	unlink_live(pool, r);
+	ronde_request_set_apart(pool, r);
 	/* An addition leaves the claim of a thread that waits alone. */
 	atomic_fetch_add_explicit(&r->state, RONDE_REQUEST_DONE - RONDE_REQUEST_PENDING,
 				  memory_order_seq_cst);
@@ -102,7 +106,7 @@ void ronde_request_release(struct ronde_request_pool *pool, struct ronde_request
 {
 	uint64_t state = atomic_load_explicit(&r->state, memory_order_relaxed);
 	if ((state & 3) == RONDE_REQUEST_PENDING)
-		unlink_live(pool, r);
+		ronde_request_set_apart(pool, r);
 	atomic_store_explicit(&r->state, state >> STATE_BITS << STATE_BITS, memory_order_release);
 	free(r->message);
 	r->message = NULL;
@@ -139,7 +143,8 @@ struct ronde_request *ronde_request_find(struct ronde_request_pool *pool, ronde_
 
 bool ronde_request_is_claimed(const struct ronde_request *r)
 {
-	return atomic_load_explicit(&r->state, memory_order_relaxed) & CLAIMED;
+	const struct ronde_request *with_handle = r->group ? r->group : r;
+	return atomic_load_explicit(&with_handle->state, memory_order_relaxed) & CLAIMED;
 }
 
 bool ronde_request_claim(struct ronde_request *r, ronde_handle handle)

@@ -31,8 +31,9 @@ enum ronde_request_state {
 /* What a request is that concerns no tensor. */
 enum ronde_control {
 	RONDE_CONTROL_NONE = 0,
-	RONDE_CONTROL_SET,  /* a change of the process sets */
-	RONDE_CONTROL_JOIN, /* output is an int */
+	RONDE_CONTROL_SET,   /* a change of the process sets */
+	RONDE_CONTROL_JOIN,  /* output is an int */
+	RONDE_CONTROL_GROUP, /* the handle of a group; complete when its members are */
 };
 
 struct ronde_request {
@@ -43,6 +44,9 @@ struct ronde_request {
 	enum ronde_control control;
 	enum ronde_set_change change; /* control SET: input has count ranks, output is an int */
 	uint32_t set;
+
+	struct ronde_request *group; /* whose member it is, or NULL */
+	uint32_t pending;            /* control GROUP: members that are not complete */
 
 	struct ronde_tensor *tensor; /* named: its record in the directory */
 	struct ronde_key_head key;   /* unnamed: its identity, hashed by hh */
@@ -72,7 +76,7 @@ struct ronde_request {
 	char *message;                   /* malloc'ed; NULL: the status's text */
 	struct ronde_call_back *on_done; /* the engine's */
 
-	struct ronde_request *next; /* free list or backlog */
+	struct ronde_request *next; /* free list, backlog, or what is submitted with it */
 	struct ronde_request *prev_live, *next_live;
 	UT_hash_handle hh;
 };
@@ -98,6 +102,9 @@ struct ronde_request *ronde_request_new(struct ronde_request_pool *pool);
 /* From here on the handle is unknown. Under the submit lock; the request is done or was never seen.
  */
 void ronde_request_release(struct ronde_request_pool *pool, struct ronde_request *request);
+/* Takes it out of the list of live ones: what is said about those does not concern it. Under the
+ * submit lock. */
+void ronde_request_set_apart(struct ronde_request_pool *pool, struct ronde_request *request);
 /* PENDING → DONE, visible to threads that look without the lock. Under the submit lock. */
 void ronde_request_finish(struct ronde_request_pool *pool, struct ronde_request *request);
 
@@ -108,7 +115,7 @@ struct ronde_request *ronde_request_find(struct ronde_request_pool *pool, ronde_
 /* Marks the handle as being waited for; false if it already is, or is unknown. Lock-free. */
 bool ronde_request_claim(struct ronde_request *request, ronde_handle handle);
 
-/* True if a thread waits for it. */
+/* True if a thread waits for it, or for its group. */
 bool ronde_request_is_claimed(const struct ronde_request *request);
 
 /* What a person calls its tensor. */

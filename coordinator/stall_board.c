@@ -19,7 +19,7 @@ void ronde_stall_what(const struct ronde_key_head *head, const char *name, char 
 	size_t used;
 	if (!head->named) {
 		used = ronde_text_append(text, bytes, 0, "%s.noname.%llu", kind,
-					 (unsigned long long)head->ordinal);
+					 (unsigned long long)(head->ordinal >> RONDE_MEMBER_BITS));
 	} else {
 		char cut[NAME_BYTES];
 		snprintf(cut, sizeof cut, "%.*s", (int)head->name_bytes, name);

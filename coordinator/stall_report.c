@@ -327,7 +327,8 @@ static bool say_out_of_step(struct ronde_stall_writer *w, const struct ronde_sta
 		SAY(w,
 		    "unnamed operations are matched by their order: %s number %llu is waited for, "
 		    "rank %d ",
-		    kind, (unsigned long long)head->ordinal, w->ctx->node->ranks[i]);
+		    kind, (unsigned long long)(head->ordinal >> RONDE_MEMBER_BITS),
+		    w->ctx->node->ranks[i]);
 		if (head->set)
 			SAY(w, "has not come so far");
 		else

@@ -6,6 +6,7 @@
 #include "collectives/status.h"
 #include "coordinator/application.h"
 #include "coordinator/control.h"
+#include "coordinator/take.h"
 
 bool ronde_rides(const struct ronde_context *ctx, const struct ronde_desc *desc)
 {
@@ -163,138 +164,21 @@ void ronde_submit_again(struct ronde_context *ctx, struct ronde_request *r)
 
 /* ---- submitting ---- */
 
-static void hold_memory(struct ronde_context *ctx, struct ronde_request *r)
-{
-	r->location = (struct ronde_location){RONDE_NOT_IN_HEAP, RONDE_NOT_IN_HEAP};
-	if (!ctx->heap || r->bytes == 0)
-		return;
-	if (r->input)
-		r->hold_input = ronde_heap_hold(ctx->heap, r->input, r->bytes, &r->location.input);
-	if (r->result.count == 0)
-		return;
-	if (r->output == r->input && r->output) {
-		r->location.output = r->location.input;
-	} else if (r->output) {
-		r->hold_output =
-			ronde_heap_hold(ctx->heap, r->output, r->result.count, &r->location.output);
-	}
-}
-
-/*
- * An alltoall's splits, a copy for the request, with room behind them for what the others say.
- * *splits stays NULL for other operations.
- */
-static int copy_splits(const struct ronde_process_set *set, const struct ronde_submission *sub,
-		       int64_t **splits)
-{
-	size_t n = (size_t)set->size;
-	if (sub->desc.kind != RONDE_KIND_ALLTOALL)
-		return RONDE_OK;
-	if (!(*splits = calloc(3 * n, sizeof **splits)))
-		return ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for the splits of %zu ranks",
-				   n);
-	for (size_t m = 0; m < n; m++)
-		(*splits)[m] = sub->splits ? sub->splits[m] : sub->rows / (int64_t)n;
-	return RONDE_OK;
-}
-
-static struct ronde_share result_of(const struct ronde_process_set *set,
-				    const struct ronde_request *r)
-{
-	if (r->desc.kind != RONDE_KIND_REDUCESCATTER)
-		return (struct ronde_share){0, r->bytes};
-	return ronde_share_bytes((uint64_t)r->desc.dims[0], ronde_desc_row_bytes(&r->desc),
-				 set->size, set->me);
-}
-
-static int duplicate(const struct ronde_submission *sub)
-{
-	return ronde_error(
-		RONDE_ERR_DUPLICATE_NAME,
-		"tensor \"%s\": its previous %s is still in flight on this rank; wait for it, or "
-		"give this one another name",
-		sub->name, ronde_kind_name((enum ronde_kind)sub->desc.kind));
-}
-
-/* Enters the request into the directory. */
-static int enter(struct ronde_submissions *s, struct ronde_process_set *set,
-		 const struct ronde_submission *sub, struct ronde_request **request)
-{
-	struct ronde_tensor *t = NULL;
-	if (sub->name) {
-		struct ronde_key key;
-		ronde_key_set(&key, (enum ronde_kind)sub->desc.kind, sub->desc.set, sub->name,
-			      strlen(sub->name), 0);
-		t = ronde_directory_add(&s->directory, &key);
-		if (t && t->request)
-			return duplicate(sub);
-	}
-	struct ronde_request *r = sub->name && !t ? NULL : ronde_request_new(&s->pool);
-	if (!r) {
-		ronde_directory_drop(&s->directory, t);
-		return ronde_error(
-			RONDE_ERR_OUT_OF_MEMORY,
-			"no memory for one more operation; %u are in flight or not waited for",
-			s->pool.used);
-	}
-	r->tensor = t;
-	if (t) {
-		t->request = r;
-	} else {
-		struct ronde_key key;
-		ronde_key_set(&key, (enum ronde_kind)sub->desc.kind, sub->desc.set, NULL, 0,
-			      set->ordinals[sub->desc.kind]++);
-		r->key = key.head;
-		ronde_directory_add_unnamed(&s->directory, r);
-	}
-	*request = r;
-	return RONDE_OK;
-}
-
-int ronde_submit_may(const struct ronde_context *ctx)
-{
-	const struct ronde_submissions *s = &ctx->submissions;
-	if (s->ended)
-		return ronde_error(s->ended, "%s", s->ended_text);
-	if (s->joined)
-		return ronde_error(
-			RONDE_ERR_INVALID_ARGUMENT,
-			"rank %d has joined; it can submit again when its ronde_join() has "
-			"returned",
-			ctx->node->rank);
-	return RONDE_OK;
-}
-
-int ronde_submit_find_set(struct ronde_context *ctx, uint32_t id, struct ronde_process_set **found)
-{
-	struct ronde_process_set *set = ronde_process_sets_find(&ctx->sets, id);
-	if (!set)
-		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
-				   "process set %d does not exist; 0 is the set of all ranks",
-				   (int)id);
-	if (set->me < 0) {
-		char ranks[500];
-		ronde_process_set_text(set->ranks, (size_t)set->size, ranks, sizeof ranks);
-		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
-				   "rank %d is not in process set %u (ranks %s)", ctx->node->rank,
-				   id, ranks);
-	}
-	if (id && set->removals)
-		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
-				   "process set %u is being removed by this rank", id);
-	*found = set;
-	return RONDE_OK;
-}
-
 void ronde_submit_announce(struct ronde_context *ctx, struct ronde_request *r, bool will_wait)
 {
 	const struct ronde_process_set *set =
 		ronde_process_sets_find(&ctx->sets, r->control ? 0 : r->desc.set);
 	/* A join may complete what others wait for, also without the leader. */
 	bool has_part = r->control != RONDE_CONTROL_JOIN && ronde_process_set_member(set, 0) >= 0;
-	ronde_engine_expect(ctx, will_wait);
-	announce(ctx, r);
-	bool backlogged = r->backlogged;
+	for (struct ronde_request *next; r; r = next) {
+		next = r->next;
+		r->next = NULL;
+		if (!r->control)
+			ronde_count(&ctx->counters.submitted, 1);
+		ronde_engine_expect(ctx, will_wait);
+		announce(ctx, r);
+	}
+	bool backlogged = ctx->submissions.backlog != NULL;
 	if (backlogged)
 		atomic_store_explicit(&ctx->engine.backlogged, true, memory_order_seq_cst);
 	pthread_mutex_unlock(&ctx->submissions.lock);
@@ -316,32 +200,16 @@ int ronde_submit(struct ronde_context *ctx, const struct ronde_submission *sub,
 	struct ronde_submissions *s = &ctx->submissions;
 	struct ronde_process_set *set = NULL;
 	struct ronde_request *r = NULL;
-	int64_t *splits = NULL;
 	pthread_mutex_lock(&s->lock);
-	int status = ronde_submit_may(ctx);
+	int status = ronde_take_open(ctx, sub->desc.set, &set);
 	if (!status)
-		status = ronde_submit_find_set(ctx, sub->desc.set, &set);
-	if (!status)
-		status = copy_splits(set, sub, &splits);
-	if (!status)
-		status = enter(s, set, sub, &r);
+		status = ronde_take(ctx, set, sub, ronde_ordinal(set->ordinals[sub->desc.kind], 0),
+				    &r);
 	if (status) {
 		pthread_mutex_unlock(&s->lock);
-		free(splits);
 		return status;
 	}
-	r->ready_ns = ronde_timeline_ready(ctx);
-	r->desc = sub->desc;
-	r->splits = splits;
-	r->input = sub->input;
-	r->output = sub->output;
-	r->count = sub->count;
-	r->bytes = sub->count * ronde_dtype_bytes((ronde_dtype)sub->desc.dtype);
-	r->result = result_of(set, r);
-	r->gathered = sub->gathered;
-	r->rows = sub->rows;
-	hold_memory(ctx, r);
-	ronde_count(&ctx->counters.submitted, 1);
+	set->ordinals[sub->desc.kind] += !sub->name;
 	*handle = ronde_request_handle(r);
 	ronde_submit_announce(ctx, r, sub->will_wait);
 	return RONDE_OK;

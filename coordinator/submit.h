@@ -34,6 +34,16 @@ int ronde_submit(struct ronde_context *context, const struct ronde_submission *s
 int ronde_submit_may(const struct ronde_context *context);
 
 /*
+ * Takes n operations (1 to RONDE_MOST_MEMBERS) of one kind and set as a group: none starts on any
+ * rank before all are there on every rank. Their names and groups are filled in here; name (NULL:
+ * unnamed) with the longest suffix behind it is short enough for a tensor. One handle for all; its
+ * status is that of the first member that failed. Errors, which leave nothing in flight: as
+ * ronde_submit().
+ */
+int ronde_submit_group(struct ronde_context *context, const char *name,
+		       struct ronde_submission *members, uint32_t n, ronde_handle *handle);
+
+/*
  * The process set as an operation of this rank needs it: it exists, this rank is in it and has not
  * asked for its removal. Errors: INVALID_ARGUMENT. Under the submit lock, but for set 0.
  */
@@ -60,7 +70,8 @@ bool ronde_rides(const struct ronde_context *context, const struct ronde_desc *d
 bool ronde_gives_payload(const struct ronde_context *context, const struct ronde_desc *desc,
 			 int rank);
 
-/* Announces a new request and sees that it is heard. Under the submit lock, which it drops. */
+/* Announces a new request, and those behind it (`next`), and sees that they are heard. Under the
+ * submit lock, which it drops. */
 void ronde_submit_announce(struct ronde_context *context, struct ronde_request *request,
 			   bool will_wait);
 

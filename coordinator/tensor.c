@@ -96,17 +96,80 @@ void ronde_key_set(struct ronde_key *key, enum ronde_kind kind, uint32_t set, co
 	key->name[key->head.name_bytes] = '\0';
 }
 
-void ronde_key_head_text(const struct ronde_key_head *head, const char *name, char *text,
-			 size_t bytes)
+void ronde_key_head_text(const struct ronde_key_head *head, const char *name, uint32_t members,
+			 char *text, size_t bytes)
 {
-	if (head->named)
+	char suffix[RONDE_MEMBER_SUFFIX] = "";
+	if (head->named) {
 		snprintf(text, bytes, "%.*s", (int)head->name_bytes, name);
-	else
-		snprintf(text, bytes, "%s.noname.%" PRIu64,
-			 ronde_kind_name((enum ronde_kind)head->kind), head->ordinal);
+		return;
+	}
+	if (members)
+		ronde_member_suffix(suffix, (uint32_t)(head->ordinal & RONDE_MOST_MEMBERS),
+				    members);
+	snprintf(text, bytes, "%s.noname.%" PRIu64 "%s",
+		 ronde_kind_name((enum ronde_kind)head->kind), head->ordinal >> RONDE_MEMBER_BITS,
+		 suffix);
 }
 
 void ronde_key_text(const struct ronde_key *key, char *text, size_t bytes)
 {
-	ronde_key_head_text(&key->head, key->name, text, bytes);
+	ronde_key_head_text(&key->head, key->name, 0, text, bytes);
+}
+
+/* ---- groups ---- */
+
+static char *write_number(char *at, uint32_t number)
+{
+	char digits[10];
+	int n = 0;
+	do
+		digits[n++] = (char)('0' + number % 10);
+	while (number /= 10);
+	while (n)
+		*at++ = digits[--n];
+	return at;
+}
+
+/* Not by snprintf(): a group of hundreds of tensors makes as many names at every step. */
+size_t ronde_member_suffix(char *suffix, uint32_t i, uint32_t members)
+{
+	char *at = suffix;
+	*at++ = '_';
+	at = write_number(at, i + 1);
+	*at++ = 'o';
+	*at++ = 'f';
+	at = write_number(at, members);
+	*at = '\0';
+	return (size_t)(at - suffix);
+}
+
+void ronde_key_of_group(struct ronde_key *key)
+{
+	key->head.ordinal = UINT64_MAX;
+}
+
+bool ronde_group_key(struct ronde_key *group, const struct ronde_key *member, uint32_t members)
+{
+	uint64_t ordinal = member->head.ordinal;
+	size_t base = member->head.name_bytes;
+	if (!member->head.named) {
+		ronde_key_set(group, (enum ronde_kind)member->head.kind, member->head.set, NULL, 0,
+			      ordinal & ~(uint64_t)RONDE_MOST_MEMBERS);
+		return (ordinal & RONDE_MOST_MEMBERS) < members;
+	}
+	uint32_t i = 0;
+	char suffix[RONDE_MEMBER_SUFFIX];
+	while (base > 0 && member->name[--base] != '_')
+		;
+	for (const char *digit = member->name + base + 1;
+	     *digit >= '0' && *digit <= '9' && i <= RONDE_MOST_MEMBERS; digit++)
+		i = i * 10 + (uint32_t)(*digit - '0');
+	if (i < 1 || i > members)
+		return false;
+	size_t n = ronde_member_suffix(suffix, i - 1, members);
+	ronde_key_set(group, (enum ronde_kind)member->head.kind, member->head.set, member->name,
+		      base, 0);
+	ronde_key_of_group(group);
+	return base + n == member->head.name_bytes && memcmp(member->name + base, suffix, n) == 0;
 }

@@ -21,9 +21,9 @@ struct ronde_desc {
 	uint8_t dtype;     /* ronde_dtype */
 	uint8_t reduction; /* ronde_reduction; allreduce, reducescatter */
 	uint8_t ndim;
-	int32_t root; /* global rank; broadcast */
-	uint32_t set; /* process set */
-	uint32_t pad;
+	int32_t root;     /* global rank; broadcast */
+	uint32_t set;     /* process set */
+	uint32_t members; /* tensors of the group it belongs to; 0: it is in none */
 	double prescale, postscale;
 	int64_t dims[RONDE_MAX_DIMS]; /* allgather, alltoall: dims[0] is 0, for it may differ */
 };
@@ -68,7 +68,7 @@ struct ronde_key {
 		uint8_t named;
 		uint16_t name_bytes;
 		uint32_t set;
-		uint64_t ordinal; /* 0 if named */
+		uint64_t ordinal; /* unnamed: see below; 0 if named */
 	} head;
 	char name[RONDE_MAX_NAME + 1]; /* zero-terminated, the zero not counted */
 };
@@ -76,6 +76,19 @@ struct ronde_key {
 static inline size_t ronde_key_bytes(const struct ronde_key *k)
 {
 	return sizeof k->head + k->head.name_bytes;
+}
+
+/*
+ * An unnamed tensor's ordinal counts its set's unnamed operations of its kind, and behind that the
+ * members of one operation that is a group, from 0. So a group is one operation, however many
+ * tensors it has, and ranks that disagree about those still agree about what comes next.
+ */
+#define RONDE_MEMBER_BITS 20
+#define RONDE_MOST_MEMBERS ((1u << RONDE_MEMBER_BITS) - 1)
+
+static inline uint64_t ronde_ordinal(uint64_t operation, uint32_t member)
+{
+	return operation << RONDE_MEMBER_BITS | member;
 }
 
 /* name NULL: unnamed. The caller has checked the name's length. */
@@ -86,8 +99,24 @@ void ronde_key_set(struct ronde_key *key, enum ronde_kind kind, uint32_t set, co
  * bytes. */
 void ronde_key_text(const struct ronde_key *key, char *text, size_t bytes);
 
-/* Same, from the head and the name apart. */
-void ronde_key_head_text(const struct ronde_key_head *head, const char *name, char *text,
-			 size_t bytes);
+/* Same, from the head and the name apart; with the members of its group, 0: it is in none. */
+void ronde_key_head_text(const struct ronde_key_head *head, const char *name, uint32_t members,
+			 char *text, size_t bytes);
+
+/* ---- groups ---- */
+
+/* What stands behind a group's name in the name of its member i, from 0: "_1of3". Returns its
+ * length, less than RONDE_MEMBER_SUFFIX. */
+#define RONDE_MEMBER_SUFFIX 24
+size_t ronde_member_suffix(char *suffix, uint32_t i, uint32_t members);
+
+/*
+ * The key of the group that a tensor of this key belongs to, which has so many members: its name
+ * without the suffix, or its ordinal as of the first member; a tensor's key it is not. False: no
+ * member of such a group is called so.
+ */
+bool ronde_group_key(struct ronde_key *group, const struct ronde_key *member, uint32_t members);
+/* Makes a name's key that of a group of this name. */
+void ronde_key_of_group(struct ronde_key *key);
 
 #endif

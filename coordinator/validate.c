@@ -50,10 +50,24 @@ static void scale_text(const struct ronde_desc *d, char *text, size_t bytes)
 	snprintf(text, bytes, "prescale %.17g and postscale %.17g", d->prescale, d->postscale);
 }
 
+static bool same_group(const struct ronde_desc *a, const struct ronde_desc *b)
+{
+	return a->members == b->members;
+}
+
+static void group_text(const struct ronde_desc *d, char *text, size_t bytes)
+{
+	if (d->members)
+		snprintf(text, bytes, "a group of %u", d->members);
+	else
+		snprintf(text, bytes, "a tensor of no group");
+}
+
 static const struct {
 	same_fn same; /* NULL: whatever is left */
 	text_fn text;
 } questions[] = {
+	{same_group, group_text},
 	{same_shape, ronde_desc_shape_text},
 	{same_reduction, reduction_text},
 	{same_root, root_text},
@@ -71,26 +85,24 @@ static int first_difference(const struct ronde_ballot *b, int n)
 	}
 }
 
-size_t ronde_mismatch_text(const struct ronde_ballot *b, const int *ranks, int n, int size,
-			   char *text, size_t bytes)
+/* What the member of a set with this number said; false: nothing, for it has joined. */
+typedef bool (*saying_fn)(const void *about, int member, char *text, size_t bytes);
+
+/* "ranks 0-2 submitted X, rank 3 submitted Y; all ranks must give the same to one KIND". */
+static size_t append_parties(char *text, size_t bytes, size_t used, const int *ranks, int n,
+			     int size, saying_fn saying, const void *about, enum ronde_kind kind)
 {
-	char name[RONDE_MAX_NAME + 1], what[WHAT_BYTES], other[WHAT_BYTES], who[512];
-	ronde_key_text(&b->key, name, sizeof name);
-	size_t used = ronde_text_append(text, bytes, 0, "tensor \"%s\": ", name);
+	char what[WHAT_BYTES], other[WHAT_BYTES], who[512];
 	bool *same = calloc((size_t)size, sizeof *same), *told = calloc((size_t)n, sizeof *told);
-	if (!same || !told) {
-		used = ronde_text_append(text, bytes, used, "ranks disagree about it");
-		goto out;
-	}
-	int q = first_difference(b, n);
 	const char *separator = "";
-	for (int i = 0; i < n; i++) {
-		if (told[i] || !b->votes[i].heard) /* has joined */
+	if (!same || !told)
+		used = ronde_text_append(text, bytes, used, "ranks disagree about it");
+	for (int i = 0; same && told && i < n; i++) {
+		if (told[i] || !saying(about, i, what, sizeof what))
 			continue;
-		questions[q].text(said(b, i), what, sizeof what);
 		for (int k = 0; k < n; k++) {
-			questions[q].text(said(b, k), other, sizeof other);
-			same[ranks[k]] = b->votes[k].heard && strcmp(what, other) == 0;
+			same[ranks[k]] =
+				saying(about, k, other, sizeof other) && strcmp(what, other) == 0;
 			told[k] |= same[ranks[k]];
 		}
 		ronde_ranks_text(who, sizeof who, same, size);
@@ -98,10 +110,53 @@ size_t ronde_mismatch_text(const struct ronde_ballot *b, const int *ranks, int n
 					 what);
 		separator = ", ";
 	}
-	used = ronde_text_append(text, bytes, used, "; all ranks must give the same to one %s",
-				 ronde_kind_name((enum ronde_kind)b->key.head.kind));
-out:
+	if (same && told)
+		used = ronde_text_append(text, bytes, used,
+					 "; all ranks must give the same to one %s",
+					 ronde_kind_name(kind));
 	free(same);
 	free(told);
 	return used < bytes ? used : ronde_text_mark_cut(text, bytes);
+}
+
+struct question {
+	const struct ronde_ballot *ballot;
+	int number;
+};
+
+static bool answer(const void *about, int member, char *text, size_t bytes)
+{
+	const struct question *q = about;
+	questions[q->number].text(said(q->ballot, member), text, bytes);
+	return q->ballot->votes[member].heard;
+}
+
+size_t ronde_mismatch_text(const struct ronde_ballot *b, const int *ranks, int n, int size,
+			   char *text, size_t bytes)
+{
+	char name[RONDE_MAX_NAME + 1];
+	struct question q = {b, first_difference(b, n)};
+	uint32_t members = questions[q.number].same == same_group ? 0 : b->round.members;
+	ronde_key_head_text(&b->key.head, b->key.name, members, name, sizeof name);
+	size_t used = ronde_text_append(text, bytes, 0, "tensor \"%s\": ", name);
+	return append_parties(text, bytes, used, ranks, n, size, answer, &q,
+			      (enum ronde_kind)b->key.head.kind);
+}
+
+static bool submitted_group(const void *about, int member, char *text, size_t bytes)
+{
+	const struct ronde_group *g = about;
+	struct ronde_desc d = {.members = g->said[member].members};
+	group_text(&d, text, bytes);
+	return d.members || g->said[member].alone;
+}
+
+size_t ronde_group_mismatch_text(const struct ronde_group *g, const int *ranks, int n, int size,
+				 char *text, size_t bytes)
+{
+	char name[RONDE_MAX_NAME + 1];
+	ronde_key_text(&g->key, name, sizeof name);
+	size_t used = ronde_text_append(text, bytes, 0, "group \"%s\": ", name);
+	return append_parties(text, bytes, used, ranks, n, size, submitted_group, g,
+			      (enum ronde_kind)g->key.head.kind);
 }

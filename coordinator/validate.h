@@ -13,4 +13,11 @@
 size_t ronde_mismatch_text(const struct ronde_ballot *ballot, const int *ranks, int n, int size,
 			   char *text, size_t bytes);
 
+/*
+ * Describes that members of the set have submitted a group with different numbers of tensors:
+ *   group "g": ranks 0-2 submitted a group of 3, rank 3 submitted a group of 4; …
+ */
+size_t ronde_group_mismatch_text(const struct ronde_group *group, const int *ranks, int n, int size,
+				 char *text, size_t bytes);
+
 #endif

@@ -34,7 +34,7 @@ static void fill(struct box *box, const char *name, const struct ronde_desc *des
 	box->ballot.votes = box->votes;
 	box->ballot.round = descs[first];
 	ronde_key_set(&box->ballot.key, (enum ronde_kind)descs[0].kind, 0, name,
-		      name ? strlen(name) : 0, 7);
+		      name ? strlen(name) : 0, ronde_ordinal(7, 0));
 	for (int i = 0; i < n; i++) {
 		box->ranks[i] = i;
 		box->votes[i].heard = true;

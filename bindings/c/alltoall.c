@@ -65,7 +65,8 @@ static int alltoall(const char *function, const char *name, const void *input, c
 	if (options && options->size >= offsetof(ronde_options, partial_splits) +
 						sizeof options->partial_splits)
 		given.partial = options->partial_splits != 0;
-	struct ronde_arguments a = {function, name, 0, dtype, &plain};
+	struct ronde_arguments a = {
+		.function = function, .name = name, .dtype = dtype, .options = &plain};
 	struct ronde_context *ctx = ronde_default_enter(function);
 	if (!ctx)
 		return RONDE_ERR_NOT_INITIALIZED;

@@ -18,6 +18,9 @@ int ronde_arguments_error(const struct ronde_arguments *a, const char *format, .
 	if (a->name && strnlen(a->name, RONDE_MAX_NAME + 1) <= RONDE_MAX_NAME)
 		return ronde_error(RONDE_ERR_INVALID_ARGUMENT, "%s: tensor \"%s\": %s", a->function,
 				   a->name, text);
+	if (a->members)
+		return ronde_error(RONDE_ERR_INVALID_ARGUMENT, "%s: tensor %u of %u: %s",
+				   a->function, a->member, a->members, text);
 	return ronde_error(RONDE_ERR_INVALID_ARGUMENT, "%s: %s", a->function, text);
 }
 

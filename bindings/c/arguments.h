@@ -14,6 +14,7 @@ struct ronde_arguments {
 	int64_t count;
 	ronde_dtype dtype;
 	const ronde_options *options; /* may be NULL */
+	uint32_t member, members;     /* its number in its group, from 1; 0: it is in none */
 };
 
 /* The options' size in the first version: a field after that is read only if the size covers it. */

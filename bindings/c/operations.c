@@ -10,19 +10,33 @@
 #include "collectives/status.h"
 #include "coordinator/application.h"
 
-int ronde_operation_finish(struct ronde_context *ctx, int status, struct ronde_submission *s,
-			   ronde_handle *handle)
+/* n 0: the submission is of no group. */
+static int finish(struct ronde_context *ctx, int status, const char *group,
+		  struct ronde_submission *s, uint32_t n, ronde_handle *handle)
 {
-	ronde_handle own;
-	s->will_wait = !handle;
-	if (!status && s->will_wait && ronde_application_is_called())
+	ronde_handle own, *to = handle ? handle : &own;
+	if (!status && !handle && ronde_application_is_called())
 		status = ronde_application_refuse("a blocking operation");
-	if (!status)
-		status = ronde_submit(ctx, s, handle ? handle : &own);
+	if (!status) {
+		s->will_wait = !handle;
+		status = n ? ronde_submit_group(ctx, group, s, n, to) : ronde_submit(ctx, s, to);
+	}
 	if (!status && !handle)
 		status = ronde_submit_wait(ctx, own);
 	ronde_default_leave();
 	return status;
+}
+
+int ronde_operation_finish(struct ronde_context *ctx, int status, struct ronde_submission *s,
+			   ronde_handle *handle)
+{
+	return finish(ctx, status, NULL, s, 0, handle);
+}
+
+int ronde_operation_finish_group(struct ronde_context *ctx, int status, const char *name,
+				 struct ronde_submission *members, uint32_t n, ronde_handle *handle)
+{
+	return finish(ctx, status, name, members, n, handle);
 }
 
 int ronde_operation_no_handle(const char *function)
@@ -65,44 +79,56 @@ static int adasum(const struct ronde_context *ctx, const struct ronde_arguments 
 	return RONDE_OK;
 }
 
-static int allreduce(const struct ronde_arguments *a, const void *input, void *output,
-		     ronde_reduction reduction, ronde_handle *handle)
+int ronde_operation_fill_allreduce(struct ronde_context *ctx, struct ronde_arguments *a,
+				   const ronde_group_tensor *t, ronde_reduction reduction,
+				   struct ronde_submission *s)
 {
-	struct ronde_submission s;
-	struct ronde_context *ctx = ronde_default_enter(a->function);
-	if (!ctx)
-		return RONDE_ERR_NOT_INITIALIZED;
-	int status = ronde_arguments_check(ctx, a, RONDE_KIND_ALLREDUCE, &s);
+	a->count = t->count;
+	a->dtype = t->dtype;
+	int status = ronde_arguments_check(ctx, a, RONDE_KIND_ALLREDUCE, s);
 	if (!status)
 		status = ronde_arguments_reduction(a, reduction);
 	if (!status && reduction == RONDE_ADASUM)
 		status = adasum(ctx, a);
 	if (!status)
-		status = ronde_arguments_memory(a, "input", input);
+		status = ronde_arguments_memory(a, "input", t->input);
 	if (!status)
-		status = ronde_arguments_memory(a, "output", output);
+		status = ronde_arguments_memory(a, "output", t->output);
 	if (!status)
-		status = overlap(a, input, output);
-	s.desc.reduction = (uint8_t)reduction;
-	s.input = input;
-	s.output = output;
+		status = overlap(a, t->input, t->output);
+	s->desc.reduction = (uint8_t)reduction;
+	s->input = t->input;
+	s->output = t->output;
+	return status;
+}
+
+static int allreduce(const char *function, const char *name, const ronde_group_tensor *t,
+		     ronde_reduction reduction, const ronde_options *options, ronde_handle *handle)
+{
+	struct ronde_submission s;
+	struct ronde_arguments a = {.function = function, .name = name, .options = options};
+	struct ronde_context *ctx = ronde_default_enter(function);
+	if (!ctx)
+		return RONDE_ERR_NOT_INITIALIZED;
+	int status = ronde_operation_fill_allreduce(ctx, &a, t, reduction, &s);
 	return ronde_operation_finish(ctx, status, &s, handle);
 }
 
 int ronde_allreduce(const char *name, const void *input, void *output, int64_t count,
 		    ronde_dtype dtype, ronde_reduction reduction)
 {
-	struct ronde_arguments a = {"ronde_allreduce", name, count, dtype, NULL};
-	return allreduce(&a, input, output, reduction, NULL);
+	ronde_group_tensor t = {.input = input, .output = output, .count = count, .dtype = dtype};
+	return allreduce("ronde_allreduce", name, &t, reduction, NULL, NULL);
 }
 
 int ronde_allreduce_async(const char *name, const void *input, void *output, int64_t count,
 			  ronde_dtype dtype, ronde_reduction reduction,
 			  const ronde_options *options, ronde_handle *handle)
 {
-	struct ronde_arguments a = {"ronde_allreduce_async", name, count, dtype, options};
-	return handle ? allreduce(&a, input, output, reduction, handle)
-		      : ronde_operation_no_handle(a.function);
+	static const char function[] = "ronde_allreduce_async";
+	ronde_group_tensor t = {.input = input, .output = output, .count = count, .dtype = dtype};
+	return handle ? allreduce(function, name, &t, reduction, options, handle)
+		      : ronde_operation_no_handle(function);
 }
 
 /* ---- broadcast ---- */
@@ -134,7 +160,8 @@ static int broadcast(const struct ronde_arguments *a, const void *input, void *o
 int ronde_broadcast(const char *name, const void *input, void *output, int64_t count,
 		    ronde_dtype dtype, int root)
 {
-	struct ronde_arguments a = {"ronde_broadcast", name, count, dtype, NULL};
+	struct ronde_arguments a = {
+		.function = "ronde_broadcast", .name = name, .count = count, .dtype = dtype};
 	return broadcast(&a, input, output, root, NULL);
 }
 
@@ -142,55 +169,72 @@ int ronde_broadcast_async(const char *name, const void *input, void *output, int
 			  ronde_dtype dtype, int root, const ronde_options *options,
 			  ronde_handle *handle)
 {
-	struct ronde_arguments a = {"ronde_broadcast_async", name, count, dtype, options};
+	struct ronde_arguments a = {.function = "ronde_broadcast_async",
+				    .name = name,
+				    .count = count,
+				    .dtype = dtype,
+				    .options = options};
 	return handle ? broadcast(&a, input, output, root, handle)
 		      : ronde_operation_no_handle(a.function);
 }
 
 /* ---- allgather ---- */
 
-static int allgather(const char *function, const char *name, const void *input,
-		     const int64_t *shape, int ndim, ronde_dtype dtype, ronde_gathered *output,
+int ronde_operation_fill_allgather(struct ronde_context *ctx, struct ronde_arguments *a,
+				   const ronde_group_tensor *t, ronde_reduction unused,
+				   struct ronde_submission *s)
+{
+	ronde_options plain = RONDE_OPTIONS_INIT;
+	(void)unused;
+	a->dtype = t->dtype;
+	if (a->options)
+		ronde_operation_take_set(&plain, a->options);
+	int status = ronde_arguments_rows(a, "an allgather", t->shape, t->ndim, &plain);
+	if (!status)
+		status = ronde_arguments_check(ctx, a, RONDE_KIND_ALLGATHER, s);
+	if (!status && !t->gathered)
+		status = ronde_arguments_error(a, "output is NULL");
+	if (!status)
+		status = ronde_arguments_memory(a, "input", t->input);
+	if (!status) {
+		s->input = t->input;
+		s->gathered = t->gathered;
+		s->rows = t->shape[0];
+		s->desc.dims[0] = 0; /* may differ over ranks */
+	}
+	a->options = NULL; /* it was ours */
+	return status;
+}
+
+static int allgather(const char *function, const char *name, const ronde_group_tensor *t,
 		     const ronde_options *options, ronde_handle *handle)
 {
 	struct ronde_submission s;
-	ronde_options plain = RONDE_OPTIONS_INIT;
-	if (options)
-		ronde_operation_take_set(&plain, options);
-	struct ronde_arguments a = {function, name, 0, dtype, &plain};
+	struct ronde_arguments a = {.function = function, .name = name, .options = options};
 	struct ronde_context *ctx = ronde_default_enter(function);
 	if (!ctx)
 		return RONDE_ERR_NOT_INITIALIZED;
-	int status = ronde_arguments_rows(&a, "an allgather", shape, ndim, &plain);
-	if (!status)
-		status = ronde_arguments_check(ctx, &a, RONDE_KIND_ALLGATHER, &s);
-	if (!status && !output)
-		status = ronde_arguments_error(&a, "output is NULL");
-	if (!status)
-		status = ronde_arguments_memory(&a, "input", input);
-	if (!status) {
-		s.input = input;
-		s.gathered = output;
-		s.rows = shape[0];
-		s.desc.dims[0] = 0; /* may differ over ranks */
-	}
+	int status = ronde_operation_fill_allgather(ctx, &a, t, RONDE_SUM, &s);
 	return ronde_operation_finish(ctx, status, &s, handle);
 }
 
 int ronde_allgather(const char *name, const void *input, const int64_t *shape, int ndim,
 		    ronde_dtype dtype, ronde_gathered *output)
 {
-	return allgather("ronde_allgather", name, input, shape, ndim, dtype, output, NULL, NULL);
+	ronde_group_tensor t = {
+		.input = input, .gathered = output, .shape = shape, .ndim = ndim, .dtype = dtype};
+	return allgather("ronde_allgather", name, &t, NULL, NULL);
 }
 
 int ronde_allgather_async(const char *name, const void *input, const int64_t *shape, int ndim,
 			  ronde_dtype dtype, ronde_gathered *output, const ronde_options *options,
 			  ronde_handle *handle)
 {
-	if (!handle)
-		return ronde_operation_no_handle("ronde_allgather_async");
-	return allgather("ronde_allgather_async", name, input, shape, ndim, dtype, output, options,
-			 handle);
+	static const char function[] = "ronde_allgather_async";
+	ronde_group_tensor t = {
+		.input = input, .gathered = output, .shape = shape, .ndim = ndim, .dtype = dtype};
+	return handle ? allgather(function, name, &t, options, handle)
+		      : ronde_operation_no_handle(function);
 }
 
 /* ---- barrier ---- */
@@ -201,7 +245,7 @@ static int barrier(const char *function, const ronde_options *options, ronde_han
 	ronde_options plain = RONDE_OPTIONS_INIT; /* shape and scales are no part of a barrier */
 	if (options)
 		ronde_operation_take_set(&plain, options);
-	struct ronde_arguments a = {function, NULL, 0, RONDE_UINT8, &plain};
+	struct ronde_arguments a = {.function = function, .dtype = RONDE_UINT8, .options = &plain};
 	struct ronde_context *ctx = ronde_default_enter(function);
 	if (!ctx)
 		return RONDE_ERR_NOT_INITIALIZED;

@@ -46,44 +46,55 @@ static int check_output(const struct ronde_arguments *a, const struct ronde_subm
 				     (unsigned long long)mine.first);
 }
 
-static int reducescatter(const char *function, const char *name, const void *input, void *output,
-			 const int64_t *shape, int ndim, ronde_dtype dtype,
-			 ronde_reduction reduction, const ronde_options *options,
-			 ronde_handle *handle)
+int ronde_operation_fill_reducescatter(struct ronde_context *ctx, struct ronde_arguments *a,
+				       const ronde_group_tensor *t, ronde_reduction reduction,
+				       struct ronde_submission *s)
 {
-	struct ronde_submission s;
 	ronde_options given = RONDE_OPTIONS_INIT;
+	const ronde_options *options = a->options;
 	if (options && options->size >= RONDE_OPTIONS_1)
 		memcpy(&given, options,
 		       options->size < sizeof given ? options->size : sizeof given);
 	else if (options)
 		given.size = options->size; /* refused below */
-	struct ronde_arguments a = {function, name, 0, dtype, &given};
+	a->dtype = t->dtype;
+	int status = ronde_arguments_rows(a, "a reducescatter", t->shape, t->ndim, &given);
+	if (!status)
+		status = ronde_arguments_check(ctx, a, RONDE_KIND_REDUCESCATTER, s);
+	if (!status)
+		status = ronde_arguments_reduction(a, reduction);
+	if (!status && reduction == RONDE_ADASUM)
+		status = ronde_arguments_error(a, "there is no adasum of a reducescatter");
+	if (!status)
+		status = ronde_arguments_memory(a, "input", t->input);
+	if (!status)
+		status = check_output(a, s, t->input, t->output);
+	s->desc.reduction = (uint8_t)reduction;
+	s->input = t->input;
+	s->output = t->output;
+	a->options = NULL; /* it was ours */
+	return status;
+}
+
+static int reducescatter(const char *function, const char *name, const ronde_group_tensor *t,
+			 ronde_reduction reduction, const ronde_options *options,
+			 ronde_handle *handle)
+{
+	struct ronde_submission s;
+	struct ronde_arguments a = {.function = function, .name = name, .options = options};
 	struct ronde_context *ctx = ronde_default_enter(function);
 	if (!ctx)
 		return RONDE_ERR_NOT_INITIALIZED;
-	int status = ronde_arguments_rows(&a, "a reducescatter", shape, ndim, &given);
-	if (!status)
-		status = ronde_arguments_check(ctx, &a, RONDE_KIND_REDUCESCATTER, &s);
-	if (!status)
-		status = ronde_arguments_reduction(&a, reduction);
-	if (!status && reduction == RONDE_ADASUM)
-		status = ronde_arguments_error(&a, "there is no adasum of a reducescatter");
-	if (!status)
-		status = ronde_arguments_memory(&a, "input", input);
-	if (!status)
-		status = check_output(&a, &s, input, output);
-	s.desc.reduction = (uint8_t)reduction;
-	s.input = input;
-	s.output = output;
+	int status = ronde_operation_fill_reducescatter(ctx, &a, t, reduction, &s);
 	return ronde_operation_finish(ctx, status, &s, handle);
 }
 
 int ronde_reducescatter(const char *name, const void *input, void *output, const int64_t *shape,
 			int ndim, ronde_dtype dtype, ronde_reduction reduction)
 {
-	return reducescatter("ronde_reducescatter", name, input, output, shape, ndim, dtype,
-			     reduction, NULL, NULL);
+	ronde_group_tensor t = {
+		.input = input, .output = output, .shape = shape, .ndim = ndim, .dtype = dtype};
+	return reducescatter("ronde_reducescatter", name, &t, reduction, NULL, NULL);
 }
 
 int ronde_reducescatter_async(const char *name, const void *input, void *output,
@@ -92,8 +103,8 @@ int ronde_reducescatter_async(const char *name, const void *input, void *output,
 			      ronde_handle *handle)
 {
 	static const char function[] = "ronde_reducescatter_async";
-	if (!handle)
-		return ronde_operation_no_handle(function);
-	return reducescatter(function, name, input, output, shape, ndim, dtype, reduction, options,
-			     handle);
+	ronde_group_tensor t = {
+		.input = input, .output = output, .shape = shape, .ndim = ndim, .dtype = dtype};
+	return handle ? reducescatter(function, name, &t, reduction, options, handle)
+		      : ronde_operation_no_handle(function);
 }

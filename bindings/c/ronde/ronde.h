@@ -471,6 +471,82 @@ RONDE_API int ronde_reducescatter_async(const char *name, const void *input, voi
 					ronde_reduction reduction, const ronde_options *options,
 					ronde_handle *handle);
 
+/**
+ * One tensor of a group. Start from {0}. The struct and its shape are read before the function
+ * returns; input, output and what gathered points to belong to the operation until it is complete.
+ */
+typedef struct ronde_group_tensor {
+	const void *input;               /**< as of the operation on a single tensor */
+	void *output;                    /**< allreduce, reducescatter: likewise */
+	struct ronde_gathered *gathered; /**< allgather: where its result goes */
+	const int64_t *shape; /**< ndim extents; allreduce: their product is count, NULL: {count} */
+	int ndim;             /**< number of dimensions in shape; 0 with shape NULL */
+	int64_t count;        /**< allreduce: elements; else it is not read */
+	ronde_dtype dtype;    /**< any; tensors of a group may have different types */
+} ronde_group_tensor;
+
+/**
+ * Reduces a group of tensors, each as by ronde_allreduce() and with the same result. The group is
+ * atomic: on no rank does one of its tensors start before all of them are submitted on all ranks;
+ * others do not wait for that. A tensor that is wrong or in flight leaves the whole group
+ * unsubmitted; one that ranks disagree about fails all tensors of the group on all ranks, with the
+ * text about that one. Blocks.
+ * @param name      the group's; tensor i of n, from 1, is called NAME_iofn. So it is at most
+ * RONDE_MAX_NAME bytes with that behind it. NULL: groups are matched by order, as one operation
+ * each, whatever the number of tensors
+ * @param tensors   count structs
+ * @param count     tensors, at least 1 and at most 1048575, the same on all ranks
+ * @param reduction of all of them
+ * Errors: as ronde_allreduce(); the first one of the group. MISMATCH also if ranks give different
+ * numbers of tensors. If one rank submits a group and another a single tensor instead: unnamed, the
+ * group fails; of a group with a name, the tensors fail that are called as those of the other rank.
+ */
+RONDE_API int ronde_grouped_allreduce(const char *name, const ronde_group_tensor *tensors,
+				      size_t count, ronde_reduction reduction);
+
+/** As ronde_grouped_allreduce(), with options (NULL: defaults; their shape is ignored); returns at
+ * once and sets *handle, the one of the whole group. */
+RONDE_API int ronde_grouped_allreduce_async(const char *name, const ronde_group_tensor *tensors,
+					    size_t count, ronde_reduction reduction,
+					    const ronde_options *options, ronde_handle *handle);
+
+/**
+ * Concatenates the tensors of a group, each as by ronde_allgather(). Atomic, named and matched as
+ * ronde_grouped_allreduce(). Blocks.
+ * @param name    the group's, or NULL
+ * @param tensors count structs, with shape and gathered
+ * @param count   tensors, the same on all ranks
+ * Errors: as ronde_allgather(), and as ronde_grouped_allreduce(). One that is found when the sizes
+ * are known (TRUNCATED) fails its own tensor, and the group's status; the others have their
+ * results.
+ */
+RONDE_API int ronde_grouped_allgather(const char *name, const ronde_group_tensor *tensors,
+				      size_t count);
+
+/** As ronde_grouped_allgather(), with options (NULL: defaults; their shape and scales are ignored);
+ * returns at once and sets *handle. */
+RONDE_API int ronde_grouped_allgather_async(const char *name, const ronde_group_tensor *tensors,
+					    size_t count, const ronde_options *options,
+					    ronde_handle *handle);
+
+/**
+ * Reduces the tensors of a group and shares out their rows, each as by ronde_reducescatter().
+ * Atomic, named and matched as ronde_grouped_allreduce(). Blocks.
+ * @param name      the group's, or NULL
+ * @param tensors   count structs, with shape
+ * @param count     tensors, the same on all ranks
+ * @param reduction of all of them; any but RONDE_ADASUM
+ * Errors: as ronde_reducescatter(), and as ronde_grouped_allreduce().
+ */
+RONDE_API int ronde_grouped_reducescatter(const char *name, const ronde_group_tensor *tensors,
+					  size_t count, ronde_reduction reduction);
+
+/** As ronde_grouped_reducescatter(), with options (NULL: defaults; their shape is ignored); returns
+ * at once and sets *handle. */
+RONDE_API int ronde_grouped_reducescatter_async(const char *name, const ronde_group_tensor *tensors,
+						size_t count, ronde_reduction reduction,
+						const ronde_options *options, ronde_handle *handle);
+
 /** Returns when every rank has called it. Blocks. Errors: as ronde_allreduce(). */
 RONDE_API int ronde_barrier(void);
 
