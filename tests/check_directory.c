@@ -229,7 +229,8 @@ START_TEST(unnamed_requests)
 	memset(r, 0, sizeof r);
 	ronde_directory_init(&d);
 	for (uint32_t i = 0; i < 3000; i++) {
-		ronde_key_set(&key, (enum ronde_kind)(i % RONDE_KIND_COUNT), 0, NULL, 0, ronde_ordinal(i / 4, 0));
+		ronde_key_set(&key, (enum ronde_kind)(i % RONDE_KIND_COUNT), 0, NULL, 0,
+			      ronde_ordinal(i / 4, 0));
 		r[i].key = key.head;
 		ronde_directory_add_unnamed(&d, &r[i]);
 	}
