@@ -64,7 +64,7 @@ static int take_members(struct ronde_context *ctx, struct ronde_process_set *set
 	struct ronde_request **end = first, *next;
 	int status = RONDE_OK;
 	if (name)
-		memcpy(text, name, base);
+		memcpy(text, name, base + 1);
 	for (uint32_t i = 0; i < n && !status; i++) {
 		struct ronde_submission *m = &members[i];
 		m->name = name ? text : NULL;

@@ -4,6 +4,7 @@
  * ranks disagree about fails them all, on all ranks, and nothing else.
  */
 #include <check.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -471,7 +472,7 @@ static void unfinished_body(struct rank *r)
 	for (int i = 0; i < FIVE; i++)
 		drop(r, &t[i]);
 	while (r->rank && !atomic_load(&calls))
-		;
+		sched_yield();
 }
 
 START_TEST(unfinished)
@@ -499,8 +500,8 @@ static void apart_body(struct rank *r)
 
 START_TEST(apart)
 {
-	static const char *const together[] = {"batch_delay_us", "200000", NULL};
-	static const char *const alone[] = {"batch_delay_us", "200000", "disable_group_fusion",
+	static const char *const together[] = {"batch_delay_us", "1000000", NULL};
+	static const char *const alone[] = {"batch_delay_us", "1000000", "disable_group_fusion",
 					    "yes", NULL};
 	uint64_t one = 1, two = 2;
 	run_ranks(1, together, apart_body, &one);

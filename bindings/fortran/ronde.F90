@@ -90,6 +90,34 @@ module ronde
     integer(c_int64_t), allocatable :: shape(:)
   end type
 
+  type :: gathered_place
+    type(c_gathered) :: gathered
+    integer(c_int64_t), allocatable :: lengths(:)
+  end type
+
+  type :: group_member
+    type(tensor) :: from, to
+    logical :: in_place = .true.
+    type(gathered_place), pointer :: place => null()
+  end type
+
+  ! The tensors of a grouped operation: group%add(data) or group%add(data, result). The arrays must
+  ! be targets and contiguous, and live with the group until the operation is complete; it can be
+  ! used again. group%lengths(i): after an allgather, how many columns of the i-th tensor (from 1)
+  ! each rank brought. group%clear() empties it.
+  type, public :: ronde_group
+    private
+    type(group_member), allocatable :: list(:)
+  contains
+    procedure, private :: join_int8, join_int16, join_int32, join_int64, join_real32, join_real64, &
+      join_bool
+    generic :: add => join_int8, join_int16, join_int32, join_int64, join_real32, join_real64, &
+      join_bool
+    procedure :: count => group_count
+    procedure :: lengths => group_lengths
+    procedure :: clear => group_clear
+  end type
+
   interface ronde_allreduce
     module procedure allreduce_int8, allreduce_int16, allreduce_int32, allreduce_int64, &
       allreduce_real32, allreduce_real64, allreduce_bool
@@ -166,6 +194,9 @@ module ronde
   public :: ronde_reducescatter, ronde_reducescatter_async, ronde_share
   public :: ronde_allgather, ronde_barrier, ronde_barrier_async, ronde_broadcast_text
   public :: ronde_join
+  public :: ronde_grouped_allreduce, ronde_grouped_allreduce_async
+  public :: ronde_grouped_allgather, ronde_grouped_allgather_async
+  public :: ronde_grouped_reducescatter, ronde_grouped_reducescatter_async
   public :: ronde_get_counters, c_counters, ronde_timeline_start, ronde_timeline_stop
   public :: ronde_stall_report
   public :: RONDE_OK, RONDE_ERR_NOT_INITIALIZED, RONDE_ERR_INVALID_ARGUMENT, &
@@ -621,6 +652,8 @@ contains
         options_of(from%shape, process_set, prescale, postscale), handle%id), status)
     end if
   end subroutine
+
+#include "groups.inc"
 
   subroutine ronde_barrier(status)
     integer(c_int), optional, intent(out) :: status

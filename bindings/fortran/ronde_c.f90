@@ -106,6 +106,16 @@ module ronde_c
     type(c_ptr) :: rows_per_rank = c_null_ptr
   end type
 
+  type, bind(c) :: c_group_tensor
+    type(c_ptr) :: input = c_null_ptr
+    type(c_ptr) :: output = c_null_ptr
+    type(c_ptr) :: gathered = c_null_ptr
+    type(c_ptr) :: shape = c_null_ptr
+    integer(c_int) :: ndim = 0
+    integer(c_int64_t) :: count = 0
+    integer(c_int) :: dtype = RONDE_FLOAT32
+  end type
+
   type, bind(c) :: c_parameter
     type(c_ptr) :: name = c_null_ptr
     type(c_ptr) :: data = c_null_ptr
@@ -485,6 +495,70 @@ module ronde_c
       type(c_ptr), value :: name, input, output
       integer(c_int64_t), intent(in) :: shape(*)
       integer(c_int), value :: ndim, dtype, reduction
+      type(c_options), intent(in), optional :: options
+      integer(c_int64_t), intent(out) :: handle
+      integer(c_int) :: status
+    end function
+
+    function c_grouped_allreduce(name, tensors, count, reduction) &
+        bind(c, name="ronde_grouped_allreduce") result(status)
+      import :: c_group_tensor, c_int, c_ptr, c_size_t
+      type(c_ptr), value :: name
+      type(c_group_tensor), intent(in) :: tensors(*)
+      integer(c_size_t), value :: count
+      integer(c_int), value :: reduction
+      integer(c_int) :: status
+    end function
+
+    function c_grouped_allreduce_async(name, tensors, count, reduction, options, handle) &
+        bind(c, name="ronde_grouped_allreduce_async") result(status)
+      import :: c_group_tensor, c_int, c_int64_t, c_options, c_ptr, c_size_t
+      type(c_ptr), value :: name
+      type(c_group_tensor), intent(in) :: tensors(*)
+      integer(c_size_t), value :: count
+      integer(c_int), value :: reduction
+      type(c_options), intent(in), optional :: options
+      integer(c_int64_t), intent(out) :: handle
+      integer(c_int) :: status
+    end function
+
+    function c_grouped_allgather(name, tensors, count) &
+        bind(c, name="ronde_grouped_allgather") result(status)
+      import :: c_group_tensor, c_int, c_ptr, c_size_t
+      type(c_ptr), value :: name
+      type(c_group_tensor), intent(in) :: tensors(*)
+      integer(c_size_t), value :: count
+      integer(c_int) :: status
+    end function
+
+    function c_grouped_allgather_async(name, tensors, count, options, handle) &
+        bind(c, name="ronde_grouped_allgather_async") result(status)
+      import :: c_group_tensor, c_int, c_int64_t, c_options, c_ptr, c_size_t
+      type(c_ptr), value :: name
+      type(c_group_tensor), intent(in) :: tensors(*)
+      integer(c_size_t), value :: count
+      type(c_options), intent(in), optional :: options
+      integer(c_int64_t), intent(out) :: handle
+      integer(c_int) :: status
+    end function
+
+    function c_grouped_reducescatter(name, tensors, count, reduction) &
+        bind(c, name="ronde_grouped_reducescatter") result(status)
+      import :: c_group_tensor, c_int, c_ptr, c_size_t
+      type(c_ptr), value :: name
+      type(c_group_tensor), intent(in) :: tensors(*)
+      integer(c_size_t), value :: count
+      integer(c_int), value :: reduction
+      integer(c_int) :: status
+    end function
+
+    function c_grouped_reducescatter_async(name, tensors, count, reduction, options, handle) &
+        bind(c, name="ronde_grouped_reducescatter_async") result(status)
+      import :: c_group_tensor, c_int, c_int64_t, c_options, c_ptr, c_size_t
+      type(c_ptr), value :: name
+      type(c_group_tensor), intent(in) :: tensors(*)
+      integer(c_size_t), value :: count
+      integer(c_int), value :: reduction
       type(c_options), intent(in), optional :: options
       integer(c_int64_t), intent(out) :: handle
       integer(c_int) :: status

@@ -43,6 +43,8 @@ program operations
   call try_bool()
   call options()
   call process_sets()
+  call groups()
+  call gathered_groups()
   call texts()
   call optimizer()
   call ronde_shutdown()
@@ -128,6 +130,88 @@ contains
     call ronde_process_set_remove(set, status)
     call expect(status == RONDE_ERR_INVALID_ARGUMENT, "removed twice")
   end subroutine
+
+  ! Two tensors of different types: with a result and in place, under a name and by order.
+  subroutine groups()
+    real(c_double), target, asynchronous :: x(3, 2), y(3, 2), wide(2, 4), share(2, 4)
+    integer(int32), target, asynchronous :: n, m(4)
+    type(ronde_group) :: group, shares
+    type(ronde_handle) :: handle
+    integer :: status, i
+
+    call group%add(x, y)
+    call group%add(n)
+    do i = 1, 3
+      x = rank + i
+      y = -1
+      n = i
+      call ronde_grouped_allreduce(trim(merge("group", "     ", i < 3)), group, RONDE_SUM)
+      call expect(all(abs(y - (i*ranks + ranks*(ranks - 1)/2)) < 1e-12) .and. n == i*ranks, "group")
+    end do
+    call expect(group%count() == 2 .and. size(group%lengths(1)) == 0, "count of a group")
+    call ronde_grouped_allreduce("group", group, RONDE_SUM, process_set=77, status=status)
+    call expect(status == RONDE_ERR_INVALID_ARGUMENT, "group of no set")
+
+    ! A column for each rank and one more, for the first.
+    i = ronde_share(ranks + 1)
+    wide = rank + 1
+    m = rank
+    call shares%add(wide(:, :ranks + 1), share(:, :i))
+    call shares%add(m(:ranks + 1))
+    call ronde_grouped_reducescatter_async("shares", shares, RONDE_MAX, handle)
+    call ronde_wait(handle)
+    call expect(all(nint(share(:, :i)) == ranks) .and. count(m == ranks - 1) >= i, "shares")
+    call shares%clear()
+    call shares%add(m(:1))
+    call shares%add(wide(:, :ranks + 1), share(:, :0))
+    call ronde_grouped_reducescatter("shares", shares, RONDE_MAX, status=status)
+    call expect(status == RONDE_ERR_INVALID_ARGUMENT .and. ronde_error_message() == &
+      "ronde_grouped_reducescatter: tensor 2 of 2: result does not have the size of this rank's share", &
+      "size of a share")
+    call group%add(wide(:, :1), share(:, :2))
+    call ronde_grouped_allreduce("group", group, RONDE_SUM, status=status)
+    call expect(status == RONDE_ERR_INVALID_ARGUMENT .and. ronde_error_message() == &
+      "ronde_grouped_allreduce: tensor 3 of 3: data and result are not of one size", "size in a group")
+    call group%clear()
+    call ronde_grouped_allreduce("group", group, RONDE_SUM, status=status)
+    call expect(status == RONDE_ERR_INVALID_ARGUMENT .and. ronde_error_message() == &
+      "ronde_grouped_allreduce_async: a group has 1 to 1048575 tensors, and this has 0", "empty group")
+    call shares%clear()
+  end subroutine
+
+  ! Rank r brings r + 1 columns of a tensor, and one of another.
+  subroutine gathered_groups()
+    real(real32), target, asynchronous :: mine(2, 3), all(2, 6)
+    integer(int8), target, asynchronous :: n(1), ns(4)
+    type(ronde_group) :: group
+    integer :: status, r
+
+    mine = real(rank, real32)
+    n = int(rank, int8)
+    all = -1
+    ns = -1
+    call group%add(mine(:, :rank + 1), all(:, :ranks*(ranks + 1)/2))
+    call group%add(n, ns)
+    call ronde_grouped_allgather("lists", group)
+    call ronde_grouped_allgather("", group)
+    call expect(group%count() == 2 .and. all_are(int(group%lengths(1)), [(r + 1, r = 0, ranks - 1)]), &
+      "lengths of a group")
+    call expect(all_are(nint(reshape(all(:, :ranks*(ranks + 1)/2), [ranks*(ranks + 1)])), &
+      [((r, status = 1, 2*(r + 1)), r = 0, ranks - 1)]), "gathered group")
+    call expect(all_are(int(ns), [(r, r = 0, ranks - 1), (-1, r = ranks, 3)]), "gathered numbers")
+    call group%clear()
+    call group%add(mine)
+    call ronde_grouped_allgather("lists", group, status=status)
+    call expect(status == RONDE_ERR_INVALID_ARGUMENT .and. ronde_error_message() == &
+      "ronde_grouped_allgather: tensor 1 of 1: it needs a result", "gathered in place")
+    call group%clear()
+  end subroutine
+
+  logical function all_are(x, y)
+    integer, intent(in) :: x(:), y(:)
+    all_are = size(x) == size(y)
+    if (all_are) all_are = all(x == y)
+  end function
 
   subroutine texts()
     character(:), allocatable :: text
