@@ -65,6 +65,13 @@ static const char *find_setting(const char *const *settings, const char *name)
 	return value;
 }
 
+static void set_default(struct ronde_config *config, int index)
+{
+	const struct ronde_config_entry *entry = &ronde_config_entries[index];
+	config->origin[index] = RONDE_CONFIG_FROM_DEFAULT;
+	(void)ronde_config_parse(entry, config, entry->initial, "the default");
+}
+
 int ronde_config_load_entry(struct ronde_config *config, int index, const char *const *settings)
 {
 	const struct ronde_config_entry *entry = &ronde_config_entries[index];
@@ -88,8 +95,19 @@ int ronde_config_load_entry(struct ronde_config *config, int index, const char *
 		snprintf(given_as, sizeof given_as, "the default of %s", variable);
 		value = entry->initial;
 	}
-	config->origin[index] = (unsigned char)origin;
-	return ronde_config_parse(entry, config, value, given_as);
+	int status = ronde_config_parse(entry, config, value, given_as);
+	if (status)
+		set_default(config, index);
+	else
+		config->origin[index] = (unsigned char)origin;
+	return status;
+}
+
+void ronde_config_salvage(struct ronde_config *config)
+{
+	memset(config, 0, sizeof *config);
+	for (int i = 0; i < RONDE_CONFIG_COUNT; i++)
+		(void)ronde_config_load_entry(config, i, NULL);
 }
 
 /* Entries that limit each other. */

@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "collectives/bootstrap.h"
 #include "coordinator/log.h"
 
 /* Longest text value, with the final zero. */
@@ -24,6 +25,10 @@
 #define RONDE_CONFIG_VARIABLE_BYTES 48
 #define RONDE_CONFIG_ALLOWED_BYTES 160
 #define RONDE_CONFIG_ORIGIN_BYTES 96
+/* Room for a variable's name without "RONDE_"; the rest of a longer one does not matter. */
+#define RONDE_CONFIG_NAME_BYTES 64
+/* Room for a rank's reason not to start. */
+#define RONDE_CONFIG_WHY_BYTES 1024
 
 /*
  * Every entry: X(name, type, scope, Horovod's variable or NULL, default, allowed, help).
@@ -170,14 +175,28 @@ extern const struct ronde_config_entry ronde_config_entries[];
  * environment and the defaults. Errors: CONFIGURATION; the configuration is then not usable.
  */
 int ronde_config_load(struct ronde_config *config, const char *const *settings);
-/* The same for one entry, for ronde-info: it shows the others all the same. */
+/* The same for one entry, for ronde-info: it shows the others all the same. After an error the
+ * entry has its default. */
 int ronde_config_load_entry(struct ronde_config *config, int index, const char *const *settings);
+/* What can be had from the environment, with the default for what is not allowed: a rank with a
+ * mistake in its configuration meets the others by it, to tell them. */
+void ronde_config_salvage(struct ronde_config *config);
 
 /*
- * Tells the log what a user should know: variables that look like a mistyped entry, values that
- * rank 0's has overruled, and at debug every value that is not the default.
+ * The ranks' configurations meet (config_share.c). Collective; blocks. Rank 0's values hold for the
+ * job. status and why: RONDE_OK, or why this rank cannot start; then no rank does, and this returns
+ * the same status and text on all of them. log (NULL: none) is told, for the job, about variables
+ * that look like a mistyped entry, on whichever rank, and about values that rank 0's have
+ * overruled. Errors: those of the exchange, of ronde_config_decode(), and whatever ranks say.
  */
+int ronde_config_share(struct ronde_bootstrap *bootstrap, struct ronde_config *config, int status,
+		       const char *why, struct ronde_log *log);
+
+/* Tells the log, at debug, every value that is not the default. */
 void ronde_config_report(const struct ronde_config *config, struct ronde_log *log);
+/* Finds variables that nothing reads and that look like a mistyped entry: their names without
+ * "RONDE_", at most `room`. Returns how many. */
+int ronde_config_mistyped(char (*names)[RONDE_CONFIG_NAME_BYTES], int room);
 
 /* ---- the block that travels from rank 0 ---- */
 

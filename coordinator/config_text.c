@@ -10,8 +10,7 @@ extern char **environ;
 /* Variables that bootstrap and the tools read themselves, without "RONDE_". */
 static const char *const foreign[] = {"RANK", "SIZE", "ADDRESS", "MPI_MODULE", "TOPOLOGY"};
 
-/* A mistyped name is never longer than this; the rest of a longer one does not matter. */
-#define MAX_NAME 63
+#define MAX_NAME (RONDE_CONFIG_NAME_BYTES - 1)
 
 static int least(int a, int b, int c)
 {
@@ -78,24 +77,21 @@ static bool is_read(const char *name)
 	return false;
 }
 
-static void report_variables(struct ronde_log *log)
+int ronde_config_mistyped(char (*names)[RONDE_CONFIG_NAME_BYTES], int room)
 {
 	static const char prefix[] = "RONDE_";
-	for (char **v = environ; v && *v; v++) {
-		char name[MAX_NAME + 1], variable[RONDE_CONFIG_VARIABLE_BYTES];
+	int n = 0;
+	for (char **v = environ; v && *v && n < room; v++) {
 		if (strncmp(*v, prefix, sizeof prefix - 1) != 0)
 			continue;
 		const char *rest = *v + sizeof prefix - 1;
-		snprintf(name, sizeof name, "%.*s", (int)strcspn(rest, "="), rest);
-		if (is_read(name))
-			continue;
-		const struct ronde_config_entry *near = ronde_config_nearest(name);
-		if (near)
-			ronde_log_once_per_job(log, WARN,
-					       "RONDE_%s is set, but nothing reads it: did you "
-					       "mean %s?",
-					       name, ronde_config_variable(near, variable));
+		snprintf(names[n], sizeof *names, "%.*s", (int)strcspn(rest, "="), rest);
+		if (!is_read(names[n]) && ronde_config_nearest(names[n]))
+			n++;
+		else
+			memset(names[n], 0, sizeof *names);
 	}
+	return n;
 }
 
 const char *ronde_config_origin(const struct ronde_config_entry *entry,
@@ -128,21 +124,13 @@ const char *ronde_config_origin(const struct ronde_config_entry *entry,
 
 void ronde_config_report(const struct ronde_config *config, struct ronde_log *log)
 {
-	report_variables(log);
 	for (int i = 0; i < RONDE_CONFIG_COUNT; i++) {
 		const struct ronde_config_entry *e = &ronde_config_entries[i];
 		char value[RONDE_CONFIG_TEXT_BYTES], origin[RONDE_CONFIG_ORIGIN_BYTES];
-		if (config->origin[i] == RONDE_CONFIG_FROM_DEFAULT)
-			continue;
-		ronde_config_format(e, config, value);
-		ronde_config_origin(e, config, origin);
-		if (config->origin[i] == RONDE_CONFIG_RANK0_WINS)
-			ronde_log(log, WARN,
-				  "this rank was given another %s than rank 0, whose \"%s\" holds "
-				  "for the whole job",
-				  e->name, value);
-		else
-			ronde_log(log, DEBUG, "%s is \"%s\" (%s)", e->name, value, origin);
+		if (config->origin[i] != RONDE_CONFIG_FROM_DEFAULT)
+			ronde_log(log, DEBUG, "%s is \"%s\" (%s)", e->name,
+				  ronde_config_format(e, config, value),
+				  ronde_config_origin(e, config, origin));
 	}
 }
 

@@ -10,6 +10,10 @@
 #include <strings.h>
 
 #include "collectives/status.h"
+#include "coordinator/text.h"
+
+/* Of a value that is refused so much is shown, with the final zero. */
+#define SHOWN_BYTES 160
 
 /* Parses a whole number up to 2^63 - 1, with K, M or G (powers of 1024, also "KiB") if it is a
  * size. */
@@ -40,14 +44,16 @@ static bool parse_integer(const char *value, bool size, int64_t *result)
 static bool parse_double(const char *value, double *result)
 {
 	char *end;
-	if (!isdigit((unsigned char)value[*value == '-']))
-		return false;
+	if (!isdigit((unsigned char)value[*value == '-']) || strpbrk(value, "xX"))
+		return false; /* strtod would skip blanks, and take words and hexadecimal */
 	locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
 	if (!plain)
 		return false;
+	errno = 0;
 	*result = strtod_l(value, &end, plain);
+	bool exact = errno != ERANGE; /* 1e-999 is not 0 */
 	freelocale(plain);
-	return *end == 0;
+	return exact && *end == 0;
 }
 
 static bool parse_bool(const char *value, bool *result)
@@ -152,8 +158,10 @@ int ronde_config_parse(const struct ronde_config_entry *entry, struct ronde_conf
 	if (parse_field(entry, value, (char *)config + entry->offset) &&
 	    ronde_config_valid(entry, config))
 		return RONDE_OK;
-	char allowed[RONDE_CONFIG_ALLOWED_BYTES];
-	return ronde_error(RONDE_ERR_CONFIGURATION, "%s is \"%s\": allowed is %s", given_as, value,
+	char allowed[RONDE_CONFIG_ALLOWED_BYTES], shown[SHOWN_BYTES];
+	if (ronde_text_append(shown, sizeof shown, 0, "%s", value) == sizeof shown)
+		ronde_text_mark_cut(shown, sizeof shown);
+	return ronde_error(RONDE_ERR_CONFIGURATION, "%s is \"%s\": allowed is %s", given_as, shown,
 			   ronde_config_allowed(entry, allowed));
 }
 

@@ -27,20 +27,6 @@ static uint64_t first_generation(void)
 	       ((1ull << 43) - 1);
 }
 
-int ronde_context_share_config(struct ronde_bootstrap *b, struct ronde_config *config)
-{
-	unsigned char mine[RONDE_CONFIG_BLOCK_BYTES];
-	unsigned char *all = malloc((size_t)b->size * sizeof mine);
-	if (!all)
-		return ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for %d ranks", b->size);
-	ronde_config_encode(config, mine);
-	int status = b->ops->exchange(b, mine, all, sizeof mine);
-	if (!status)
-		status = ronde_config_decode(config, all);
-	free(all);
-	return status;
-}
-
 struct ronde_node_options ronde_context_node_options(const struct ronde_config *c)
 {
 	return (struct ronde_node_options){
@@ -112,11 +98,12 @@ static int meet(struct ronde_context *ctx)
 static int start(struct ronde_context *ctx, const struct ronde_config *config)
 {
 	double cores = 1;
-	int status = ronde_context_share_config(ctx->bootstrap, &ctx->config);
+	ctx->kernels = ronde_kernels_select(ctx->config.isa);
+	int status = ctx->kernels ? RONDE_OK : RONDE_ERR_CONFIGURATION;
+	status = ronde_config_share(ctx->bootstrap, &ctx->config, status, ronde_error_message(),
+				    ctx->log);
 	if (!status)
 		ronde_config_report(&ctx->config, ctx->log);
-	if (!status && !(ctx->kernels = ronde_kernels_select(ctx->config.isa)))
-		status = RONDE_ERR_CONFIGURATION;
 	if (!status)
 		status = open_node(ctx);
 	if (!status)

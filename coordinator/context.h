@@ -85,9 +85,7 @@ int ronde_context_create(struct ronde_context **context, struct ronde_bootstrap 
  */
 void ronde_context_destroy(struct ronde_context *context);
 
-/* The first steps of create, which ronde-info takes too. The first is collective: rank 0's values
- * hold for the job. Errors: those of the exchange and of ronde_config_decode(). */
-int ronde_context_share_config(struct ronde_bootstrap *bootstrap, struct ronde_config *config);
+/* How the node is opened: ronde-info opens it too. */
 struct ronde_node_options ronde_context_node_options(const struct ronde_config *config);
 
 /*

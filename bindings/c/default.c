@@ -28,12 +28,7 @@ static struct {
 	int lives;            /* contexts started */
 	bool hooked;          /* exit and fork handlers are installed */
 	_Atomic bool forked;  /* this is a child of the process that initialised */
-	pthread_mutex_t heap_lock;
-	_Atomic(struct ronde_heap *) heap;
-} state = {.starting = PTHREAD_MUTEX_INITIALIZER,
-	   .inside = CLOSED,
-	   .log = RONDE_LOG_INIT,
-	   .heap_lock = PTHREAD_MUTEX_INITIALIZER};
+} state = {.starting = PTHREAD_MUTEX_INITIALIZER, .inside = CLOSED, .log = RONDE_LOG_INIT};
 
 /* ---- inside and outside ---- */
 
@@ -84,54 +79,6 @@ static bool all_have_left(void)
 {
 	return atomic_load_explicit(&state.inside, memory_order_acquire) == CLOSED &&
 	       ronde_engine_calls_made(state.context);
-}
-
-/* ---- memory ---- */
-
-static int make_heap(const char *const *settings)
-{
-	struct ronde_config config;
-	struct ronde_heap *heap = NULL;
-	int status = ronde_config_load(&config, settings);
-	if (!status)
-		status = ronde_heap_create(&heap, (size_t)config.heap_reserve_bytes);
-	if (!status)
-		atomic_store_explicit(&state.heap, heap, memory_order_release);
-	return status;
-}
-
-/* The settings are those of ronde_init(), or NULL: they count if this call makes the heap. */
-static int get_heap(const char *const *settings, struct ronde_heap **heap)
-{
-	int status = RONDE_OK;
-	*heap = atomic_load_explicit(&state.heap, memory_order_acquire);
-	if (*heap)
-		return RONDE_OK;
-	pthread_mutex_lock(&state.heap_lock);
-	if (!atomic_load_explicit(&state.heap, memory_order_relaxed))
-		status = make_heap(settings);
-	*heap = atomic_load_explicit(&state.heap, memory_order_relaxed);
-	pthread_mutex_unlock(&state.heap_lock);
-	return status;
-}
-
-void *ronde_alloc(size_t bytes)
-{
-	struct ronde_heap *heap;
-	return get_heap(NULL, &heap) == RONDE_OK ? ronde_heap_alloc(heap, bytes) : NULL;
-}
-
-int ronde_free(void *memory)
-{
-	if (!memory)
-		return RONDE_OK;
-	struct ronde_heap *heap = atomic_load_explicit(&state.heap, memory_order_acquire);
-	if (!heap)
-		return ronde_error(
-			RONDE_ERR_INVALID_ARGUMENT,
-			"ronde_free: %p is not memory of ronde_alloc(), which was never called",
-			memory);
-	return ronde_heap_free(heap, memory);
 }
 
 /* ---- exit and fork ---- */
@@ -224,38 +171,48 @@ static void on_finalizing(void *arg)
 	ronde_shutdown();
 }
 
+/*
+ * Finds the other ranks, and everything this one needs by itself. A rank that fails in the latter
+ * meets the others all the same, to tell them; so they fail with it, and at once.
+ */
+static int meet(const ronde_init_options *given, ronde_init_options *options,
+		struct ronde_config *config, struct ronde_heap **heap,
+		struct ronde_bootstrap **bootstrap)
+{
+	char why[RONDE_CONFIG_WHY_BYTES];
+	ronde_config_salvage(config);
+	int status = read_options(options, given);
+	if (!status)
+		status = ronde_config_load(config, options->settings);
+	if (!status)
+		status = ronde_default_heap(config, options->settings, heap);
+	snprintf(why, sizeof why, "%s", ronde_error_message());
+	int met = ronde_bootstrap_open(bootstrap, config->init_timeout_seconds,
+				       options->mpi_communicator);
+	if (met)
+		return status ? ronde_error(status, "%s", why) : met;
+	if (!status) {
+		status = ronde_log_reopen(&state.log, config->log, config->log_file,
+					  (*bootstrap)->rank);
+		snprintf(why, sizeof why, "%s", ronde_error_message());
+	}
+	if (status) {
+		status = ronde_config_share(*bootstrap, config, status, why, NULL);
+		(*bootstrap)->ops->close(*bootstrap, false);
+	}
+	return status;
+}
+
 static int start(const ronde_init_options *given)
 {
 	ronde_init_options options;
 	struct ronde_config config;
+	struct ronde_heap *heap = NULL;
 	struct ronde_bootstrap *bootstrap;
 	struct ronde_context *context;
-	int status = read_options(&options, given);
-	if (!status)
-		status = ronde_config_load(&config, options.settings);
+	int status = meet(given, &options, &config, &heap, &bootstrap);
 	if (status)
 		return status;
-	struct ronde_heap *heap;
-	status = get_heap(options.settings, &heap);
-	if (status)
-		return status;
-	if (config.origin[RONDE_CONFIG_heap_reserve_bytes] == RONDE_CONFIG_FROM_SETTINGS &&
-	    ronde_heap_reserve(heap) < (size_t)config.heap_reserve_bytes)
-		return ronde_error(
-			RONDE_ERR_CONFIGURATION,
-			"heap_reserve_bytes is %lld, but the process's heap was made "
-			"before, with %zu: call ronde_alloc() after ronde_init(), or set "
-			"RONDE_HEAP_RESERVE_BYTES",
-			(long long)config.heap_reserve_bytes, ronde_heap_reserve(heap));
-	status = ronde_bootstrap_open(&bootstrap, config.init_timeout_seconds,
-				      options.mpi_communicator);
-	if (status)
-		return status;
-	status = ronde_log_reopen(&state.log, config.log, config.log_file, bootstrap->rank);
-	if (status) {
-		bootstrap->ops->close(bootstrap, false);
-		return status;
-	}
 	bootstrap->finalizing = on_finalizing;
 	status = ronde_context_create(&context, bootstrap, &config, &state.log, heap);
 	if (status)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The one default context behind the public functions: the only state of the process that Ronde
- * keeps.
+ * The one default context behind the public functions: with the heap, the only state of the process
+ * that Ronde keeps.
  *
  * A public function enters, uses the context, and leaves. ronde_shutdown() first stops the context,
  * which makes every wait in it return, and then frees it once all have left.
@@ -17,5 +17,13 @@
  */
 struct ronde_context *ronde_default_enter(const char *function);
 void ronde_default_leave(void);
+
+/*
+ * The process's heap (memory.c); the configuration and settings of ronde_init() count if this call
+ * makes it. Errors: CONFIGURATION (also if the settings ask for more than the heap has that is
+ * there), OUT_OF_MEMORY, SYSTEM.
+ */
+int ronde_default_heap(const struct ronde_config *config, const char *const *settings,
+		       struct ronde_heap **heap);
 
 #endif

@@ -22,14 +22,15 @@ enum check_state {
 /* "ok", "notice", "warning", "problem". */
 const char *check_state_name(enum check_state state);
 
+#define CHECKS_MAX 40
+#define CHECK_TEXT_BYTES 768
+
 struct check {
 	const char *name;
 	enum check_state state;
-	char found[768];
-	char advice[768]; /* "": nothing to do */
+	char found[CHECK_TEXT_BYTES];
+	char advice[CHECK_TEXT_BYTES]; /* "": nothing to do */
 };
-
-#define CHECKS_MAX 32
 
 struct checks {
 	int n;
@@ -52,6 +53,8 @@ struct machine {
 	const struct rank_facts *ranks; /* of this node, this rank among them */
 	const int *rank_numbers;        /* their ranks in the job */
 	int nranks;
+	const char (*notes)[CHECK_TEXT_BYTES]; /* what the job says of its configuration */
+	int nnotes;
 };
 
 /* Fills in what can be asked about this process. */

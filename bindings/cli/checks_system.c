@@ -229,27 +229,18 @@ static void check_kernel(struct checks *checks)
 		check_advise(c, "Ronde is written for Linux 4.18 and newer");
 }
 
-/* ---- variables that nothing reads ---- */
-
-static void note_line(ronde_log_level level, const char *message, void *arg)
-{
-	if (level > RONDE_LOG_WARN)
-		return;
-	struct check *c = check_add(arg, "variables", CHECK_WARNING, "%s", message);
-	check_advise(c, "correct its name, or unset it");
-}
+/* ---- variables ---- */
 
 static void check_variables(struct checks *checks, const struct machine *machine)
 {
-	struct ronde_log log;
-	if (ronde_log_open(&log, RONDE_LOG_WARN, NULL, -1) != RONDE_OK)
-		return;
-	int before = checks->n;
-	ronde_log_set_function(&log, note_line, checks);
-	ronde_config_report(machine->config, &log);
-	ronde_log_close(&log);
-	if (checks->n == before)
-		check_add(checks, "variables", CHECK_OK, "none looks like a mistyped setting");
+	for (int i = 0; i < machine->nnotes; i++) {
+		struct check *c =
+			check_add(checks, "variables", CHECK_WARNING, "%s", machine->notes[i]);
+		check_advise(c, "correct or unset it, on these ranks");
+	}
+	if (!machine->nnotes)
+		check_add(checks, "variables", CHECK_OK,
+			  "none looks mistyped, or differs between ranks");
 }
 
 void check_system(struct checks *checks, const struct machine *machine)

@@ -79,6 +79,15 @@ static int write_page(const struct arguments *arguments, const struct info *info
 	return problems;
 }
 
+/* The first thing that ronde_init() would refuse; "": nothing. */
+static const char *config_mistake(const struct info *info)
+{
+	for (int i = 0; i < RONDE_CONFIG_COUNT; i++)
+		if (*info->config_errors[i])
+			return info->config_errors[i];
+	return info->config_together;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct argp argp = {option_list, parse, "[SECTION...]", summary, NULL,
@@ -90,7 +99,7 @@ int main(int argc, char **argv)
 		arguments.wanted = ~0u;
 
 	info_load_config(&info);
-	if (job_open(&info.job, &info.config)) {
+	if (job_open(&info.job, &info.config, config_mistake(&info))) {
 		fprintf(stderr, "ronde-info: %s\n", ronde_error_message());
 		return EXIT_FAILURE;
 	}
@@ -101,7 +110,9 @@ int main(int argc, char **argv)
 						.launched = info.job.size > 1,
 						.ranks = info.job.local,
 						.rank_numbers = info.job.local_numbers,
-						.nranks = info.job.nlocal};
+						.nranks = info.job.nlocal,
+						.notes = info.job.notes,
+						.nnotes = info.job.nnotes};
 		check_machine(&info.checks, &machine);
 		problems = write_page(&arguments, &info);
 	}

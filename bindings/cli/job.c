@@ -11,14 +11,36 @@ static const char *environment(const char *name, void *arg)
 	return getenv(name);
 }
 
+static void keep_note(ronde_log_level level, const char *message, void *arg)
+{
+	struct job *job = arg;
+	if (level <= RONDE_LOG_WARN && job->nnotes < JOB_NOTES)
+		snprintf(job->notes[job->nnotes++], sizeof job->notes[0], "%s", message);
+}
+
+/* A world of one begins with a mistake too, to look at the rest. */
+static int share_config(struct job *job, struct ronde_bootstrap *b, struct ronde_config *config,
+			const char *mistake)
+{
+	struct ronde_log log;
+	int refused = b->size > 1 && *mistake ? RONDE_ERR_CONFIGURATION : RONDE_OK;
+	int status = ronde_log_open(&log, RONDE_LOG_WARN, NULL, b->rank);
+	if (status)
+		return status;
+	ronde_log_set_function(&log, keep_note, job);
+	status = ronde_config_share(b, config, refused, mistake, &log);
+	ronde_log_close(&log);
+	return status;
+}
+
 /* The steps of ronde_init() that are collective. */
-static int open_all(struct job *job, struct ronde_config *config)
+static int open_all(struct job *job, struct ronde_config *config, const char *mistake)
 {
 	int status = ronde_launch_read(&job->launch, environment, NULL);
 	if (!status)
 		status = ronde_bootstrap_open(&job->bootstrap, config->init_timeout_seconds, NULL);
 	if (!status)
-		status = ronde_context_share_config(job->bootstrap, config);
+		status = share_config(job, job->bootstrap, config, mistake);
 	if (status)
 		return status;
 	/* A rank without a heap says so in the end; the others must not wait for it here. */
@@ -30,8 +52,14 @@ static int open_all(struct job *job, struct ronde_config *config)
 	return status ? status : heap_status ? ronde_error(heap_status, "%s", heap_text) : RONDE_OK;
 }
 
-static int alone(struct job *job)
+static int alone(struct job *job, struct ronde_config *config)
 {
+	struct ronde_bootstrap *none;
+	job->nnotes = 0;
+	if (ronde_bootstrap_none(&none) == RONDE_OK) {
+		(void)share_config(job, none, config, "");
+		none->ops->close(none, true);
+	}
 	job->rank = 0;
 	job->size = job->nodes = job->nlocal = 1;
 	rank_facts_own(&job->ranks[0].facts, "");
@@ -60,10 +88,10 @@ static int gather(struct job *job)
 	return status;
 }
 
-int job_open(struct job *job, struct ronde_config *config)
+int job_open(struct job *job, struct ronde_config *config, const char *mistake)
 {
 	memset(job, 0, sizeof *job);
-	job->status = open_all(job, config);
+	job->status = open_all(job, config, mistake);
 	if (job->status)
 		snprintf(job->text, sizeof job->text, "%s", ronde_error_message());
 	size_t size = job->bootstrap ? (size_t)job->bootstrap->size : 1;
@@ -77,11 +105,11 @@ int job_open(struct job *job, struct ronde_config *config)
 		return ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for %zu ranks", size);
 	}
 	if (job->status || !job->node)
-		return alone(job);
+		return alone(job, config);
 	job->status = gather(job);
 	if (job->status) {
 		snprintf(job->text, sizeof job->text, "%s", ronde_error_message());
-		return alone(job);
+		return alone(job, config);
 	}
 	return RONDE_OK;
 }

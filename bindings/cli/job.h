@@ -17,6 +17,9 @@ struct job_rank {
 	char apart[512]; /* why it shares no memory with ranks of its machine; "": it does */
 };
 
+/* Lines about the ranks' configurations that are kept. */
+#define JOB_NOTES 16
+
 struct job {
 	int status; /* not OK: the job can't be opened, for this reason */
 	char text[RONDE_ERROR_BYTES];
@@ -29,14 +32,17 @@ struct job {
 	struct rank_facts *local; /* [nlocal] those of this node */
 	int *local_numbers;       /* [nlocal] */
 	int nlocal;
+	char notes[JOB_NOTES][CHECK_TEXT_BYTES]; /* what ronde_init() would warn of, for the job */
+	int nnotes;
 };
 
 /*
  * Collective over the job; blocks, at most the configuration's time. The configuration becomes the
- * job's. If the job can't be opened it is a world of one, with status and text set; only lack of
- * memory is an error.
+ * job's. mistake: "", or what is wrong with this rank's; then the job of several ranks can't be
+ * opened. If it can't it is a world of one, with status and text set; only lack of memory is an
+ * error.
  */
-int job_open(struct job *job, struct ronde_config *config);
+int job_open(struct job *job, struct ronde_config *config, const char *mistake);
 void job_close(struct job *job);
 /* Whether this process speaks for the job. */
 bool job_speaks(const struct job *job);

@@ -67,14 +67,11 @@ void info_load_config(struct info *info)
 	struct ronde_config together;
 	bool valid = true;
 	for (int i = 0; i < RONDE_CONFIG_COUNT; i++) {
-		const struct ronde_config_entry *e = &ronde_config_entries[i];
 		if (ronde_config_load_entry(&info->config, i, NULL) == RONDE_OK)
 			continue;
 		valid = false;
 		snprintf(info->config_errors[i], sizeof info->config_errors[i], "%s",
 			 ronde_error_message());
-		info->config.origin[i] = RONDE_CONFIG_FROM_DEFAULT;
-		(void)ronde_config_parse(e, &info->config, e->initial, "the default");
 	}
 	if (valid && ronde_config_load(&together, NULL) != RONDE_OK)
 		snprintf(info->config_together, sizeof info->config_together, "%s",

@@ -172,7 +172,9 @@ typedef struct ronde_init_options {
 /**
  * Starts the runtime: finds the other ranks (MPI launcher, RONDE_* environment, or none: a world of
  * one), maps the node's shared memory and starts the coordinator thread. Collective; blocks.
- * Does nothing when already initialised. May be called again after ronde_shutdown().
+ * Does nothing when already initialised. May be called again after ronde_shutdown(). If a rank has
+ * a mistake in its configuration or options no rank starts: all return its error, which names the
+ * rank unless all have it.
  * @param options NULL for defaults and environment
  * Errors: CONFIGURATION, LAUNCHER, OUT_OF_MEMORY, VERSION, SYSTEM, PEER_LOST, INVALID_ARGUMENT;
  * MISMATCH (ranks gave different process sets); BUSY, as of ronde_shutdown(), if an earlier life
