@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Each public header compiles alone, twice, as C99, C17 and C++, with every warning an error.
+# Each public header compiles alone, twice, as C99 to C17 and C++11 to C++20, with both compilers and
+# every warning an error; and so does what it says to start a struct with.
 set -euo pipefail
 
 for header in bindings/c/ronde/*.h; do
@@ -16,6 +17,11 @@ for header in bindings/c/ronde/*.h; do
 		flags+=("${mpi[@]}")
 	fi
 	source=$(printf '#include <%s>\n#include <%s>\nint ronde_header_test;\n' "$name" "$name")
+	# RONDE_INIT_OPTIONS_INIT starts a ronde_init_options, and so on.
+	while read -r start; do
+		type=${start%_INIT}
+		source+=$'\n'"extern ${type,,} ${type,,}_test; ${type,,} ${type,,}_test = $start;"
+	done < <(sed -n 's/^#define \(RONDE_[A-Z_]*_INIT\)\>.*/\1/p' "$header")
 	try()
 	{
 		local title=$1
@@ -27,10 +33,12 @@ for header in bindings/c/ronde/*.h; do
 			echo "not ok ${header##*/}-$title - $* does not take it"
 		fi
 	}
-	try c99-gcc gcc -std=c99 -x c
-	try c17-gcc gcc -std=c17 -x c
-	try c99-clang clang -std=c99 -x c
-	try c++11-gcc g++ -std=c++11 -x c++
-	try c++17-gcc g++ -std=c++17 -x c++
-	try c++17-clang clang++ -std=c++17 -x c++
+	for standard in c99 c11 c17; do
+		try "$standard-gcc" gcc "-std=$standard" -x c
+		try "$standard-clang" clang "-std=$standard" -x c
+	done
+	for standard in c++11 c++14 c++17 c++20; do
+		try "$standard-gcc" g++ "-std=$standard" -x c++
+		try "$standard-clang" clang++ "-std=$standard" -x c++
+	done
 done
