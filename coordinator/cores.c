@@ -39,32 +39,31 @@ double ronde_cgroup_cores(const char *root)
 	return cores;
 }
 
-struct report {
-	cpu_set_t allowed;
-	double quota;
-};
+double ronde_cores_share(const struct ronde_cores_report *of, int ranks, double quota)
+{
+	cpu_set_t together;
+	CPU_ZERO(&together);
+	for (int i = 0; i < ranks; i++)
+		CPU_OR(&together, &together, &of[i].allowed);
+	double cores = CPU_COUNT(&together);
+	return (quota > 0 && quota < cores ? quota : cores) / ranks;
+}
 
 int ronde_cores_per_rank(struct ronde_bootstrap *bootstrap, const struct ronde_node *node,
 			 double *cores)
 {
-	struct report mine, *all = calloc((size_t)node->size, sizeof *all);
+	const size_t size = (size_t)node->size, local = (size_t)node->local_size;
+	struct ronde_cores_report mine, *all = calloc(size + local, sizeof *all);
 	if (!all)
 		return ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for %d ranks", node->size);
 	memset(&mine, 0, sizeof mine);
 	if (sched_getaffinity(0, sizeof mine.allowed, &mine.allowed))
 		CPU_SET(0, &mine.allowed);
-	mine.quota = ronde_cgroup_cores("");
 	int status = bootstrap->ops->exchange(bootstrap, &mine, all, sizeof mine);
-	if (!status) {
-		cpu_set_t together;
-		CPU_ZERO(&together);
-		for (int i = 0; i < node->local_size; i++)
-			CPU_OR(&together, &together, &all[node->ranks[i]].allowed);
-		double n = CPU_COUNT(&together);
-		if (mine.quota > 0 && mine.quota < n)
-			n = mine.quota;
-		*cores = n / node->local_size;
-	}
+	for (size_t i = 0; i < local; i++)
+		all[size + i] = all[node->ranks[i]];
+	if (!status)
+		*cores = ronde_cores_share(all + size, node->local_size, ronde_cgroup_cores(""));
 	free(all);
 	return status;
 }

@@ -3,6 +3,8 @@
 #ifndef RONDE_CORES_H
 #define RONDE_CORES_H
 
+#include <sched.h>
+
 #include "collectives/bootstrap.h"
 #include "collectives/node.h"
 
@@ -12,6 +14,15 @@
  */
 int ronde_cores_per_rank(struct ronde_bootstrap *bootstrap, const struct ronde_node *node,
 			 double *cores);
+
+/* What a rank says of itself. */
+struct ronde_cores_report {
+	cpu_set_t allowed; /* processors it may run on; of a core with two threads each is one */
+};
+
+/* The same, of what the node's ranks have said. quota: cores that the container allows all of them
+ * together; 0: no limit. */
+double ronde_cores_share(const struct ronde_cores_report *of, int ranks, double quota);
 
 /* Cores that the cpu quotas of the control groups this process is in, and of those above them,
  * allow it; 0: no limit, or not known. `root` goes in front of /proc and /sys: "" except in tests.

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How many cores a rank has, on machines that hwloc makes up: ranks bound to threads, cores, caches
+ * and packages, several to one, all to one, with and without a quota.
+ */
+#include <check.h>
+#include <hwloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/cores.h"
+#include "tests/seed.h"
+
+#define RANKS_MAX 64
+
+static const struct {
+	const char *machine;   /* synthetic; see hwloc's documentation */
+	hwloc_obj_type_t each; /* rank i is bound to the i-th of these, and round again */
+	int ranks;
+	double quota;
+	double cores; /* of each rank */
+} rows[] = {
+	/* One rank a core; a core's two threads count as two. */
+	{"package:2 core:4 pu:1", HWLOC_OBJ_CORE, 8, 0, 1},
+	{"package:2 core:4 pu:2", HWLOC_OBJ_CORE, 8, 0, 2},
+	{"package:2 core:4 pu:2", HWLOC_OBJ_PU, 8, 0, 1},
+	{"package:2 core:4 pu:2", HWLOC_OBJ_PU, 16, 0, 1},
+	/* Bound to packages: those of a package share it. */
+	{"package:2 core:4 pu:1", HWLOC_OBJ_PACKAGE, 2, 0, 4},
+	{"package:2 core:4 pu:1", HWLOC_OBJ_PACKAGE, 8, 0, 1},
+	{"package:2 core:4 pu:1", HWLOC_OBJ_PACKAGE, 16, 0, 0.5},
+	/* One rank of one package: the other package is not its. */
+	{"package:2 core:4 pu:1", HWLOC_OBJ_PACKAGE, 1, 0, 4},
+	{"package:2 core:4 pu:1", HWLOC_OBJ_PACKAGE, 3, 0, 8.0 / 3},
+	/* Not bound at all. */
+	{"package:2 core:4 pu:2", HWLOC_OBJ_MACHINE, 1, 0, 16},
+	{"package:2 core:4 pu:2", HWLOC_OBJ_MACHINE, 4, 0, 4},
+	{"package:1 core:2 pu:1", HWLOC_OBJ_MACHINE, 5, 0, 0.4},
+	{"package:1 core:1 pu:1", HWLOC_OBJ_MACHINE, 7, 0, 1.0 / 7},
+	/* More ranks than cores, each bound to one. */
+	{"package:1 core:2 pu:1", HWLOC_OBJ_CORE, 4, 0, 0.5},
+	{"package:1 core:3 pu:2", HWLOC_OBJ_PU, 64, 0, 6.0 / 64},
+	/* Bound to a shared cache. */
+	{"package:2 l3:2 core:2 pu:1", HWLOC_OBJ_L3CACHE, 4, 0, 2},
+	{"package:2 l3:2 core:2 pu:1", HWLOC_OBJ_L3CACHE, 3, 0, 2},
+	/* A quota counts if it is less than the cores there are. */
+	{"package:2 core:4 pu:1", HWLOC_OBJ_CORE, 8, 4, 0.5},
+	{"package:2 core:4 pu:1", HWLOC_OBJ_CORE, 8, 8, 1},
+	{"package:2 core:4 pu:1", HWLOC_OBJ_CORE, 8, 100, 1},
+	{"package:2 core:4 pu:1", HWLOC_OBJ_CORE, 2, 1.5, 0.75},
+	{"package:2 core:4 pu:1", HWLOC_OBJ_CORE, 2, 3, 1},
+	{"package:2 core:4 pu:2", HWLOC_OBJ_MACHINE, 4, 0.25, 0.0625},
+	/* Processors with large numbers. */
+	{"package:8 core:64 pu:2", HWLOC_OBJ_PACKAGE, 8, 0, 128},
+	{"package:8 core:64 pu:2", HWLOC_OBJ_MACHINE, 64, 0, 16},
+};
+#define ROWS ((int)(sizeof rows / sizeof *rows))
+
+static hwloc_topology_t make_up(const char *machine)
+{
+	hwloc_topology_t topology;
+	ck_assert_int_eq(hwloc_topology_init(&topology), 0);
+	ck_assert_int_eq(hwloc_topology_set_synthetic(topology, machine), 0);
+	ck_assert_int_eq(hwloc_topology_load(topology), 0);
+	return topology;
+}
+
+static void bind_to(hwloc_const_cpuset_t set, struct ronde_cores_report *report)
+{
+	CPU_ZERO(&report->allowed);
+	for (int cpu = hwloc_bitmap_first(set); cpu >= 0; cpu = hwloc_bitmap_next(set, cpu))
+		CPU_SET((size_t)cpu, &report->allowed);
+}
+
+START_TEST(made_up_machines)
+{
+	struct ronde_cores_report ranks[RANKS_MAX];
+	hwloc_topology_t machine = make_up(rows[_i].machine);
+	int objects = hwloc_get_nbobjs_by_type(machine, rows[_i].each);
+	ck_assert_int_gt(objects, 0);
+	for (int r = 0; r < rows[_i].ranks; r++) {
+		unsigned int which = (unsigned int)(r % objects);
+		bind_to(hwloc_get_obj_by_type(machine, rows[_i].each, which)->cpuset, &ranks[r]);
+	}
+	double cores = ronde_cores_share(ranks, rows[_i].ranks, rows[_i].quota);
+	hwloc_topology_destroy(machine);
+	ck_assert_double_eq(cores, rows[_i].cores);
+}
+END_TEST
+
+/* Masks that overlap anyhow, against a count processor by processor. */
+START_TEST(random_masks)
+{
+	uint64_t state = test_seed();
+	for (int round = 0; round < 200; round++) {
+		struct ronde_cores_report ranks[RANKS_MAX];
+		int n = 1 + (int)(next_random(&state) % RANKS_MAX), count = 0;
+		size_t cpus = 1 + next_random(&state) % CPU_SETSIZE;
+		double quota = next_random(&state) % 2 ? 0 : (double)(next_random(&state) % 64) / 4;
+		memset(ranks, 0, sizeof ranks);
+		for (int r = 0; r < n; r++)
+			for (uint64_t k = next_random(&state) % 40 + 1; k; k--)
+				CPU_SET(next_random(&state) % cpus, &ranks[r].allowed);
+		for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+			bool any = false;
+			for (int r = 0; r < n; r++)
+				any |= CPU_ISSET(cpu, &ranks[r].allowed) != 0;
+			count += any;
+		}
+		double all = quota > 0 && quota < count ? quota : count;
+		ck_assert_double_eq(ronde_cores_share(ranks, n, quota), all / n);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("cores");
+	TCase *tests = tcase_create("cores");
+	tcase_add_loop_test(tests, made_up_machines, 0, ROWS);
+	tcase_add_test(tests, random_masks);
+	suite_add_tcase(suite, tests);
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
