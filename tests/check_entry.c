@@ -181,107 +181,72 @@ START_TEST(damaged_entries)
 }
 END_TEST
 
-/* One number after the other is one that no leader writes. */
+/* ---- fields with a number that no leader writes ---- */
+
+/* An entry that is right: a staged allreduce, one eviction, one definition, two ranks absent. */
+static void right_draft(struct draft *d, unsigned char *record)
+{
+	unsigned seed = 7;
+	random_entry(&seed, d, record);
+	struct ronde_desc like = {.kind = RONDE_KIND_ALLREDUCE, .dtype = RONDE_FLOAT32};
+	d->head.type = RONDE_ENTRY_DATA, d->head.path = RONDE_PATH_STAGED;
+	d->head.evictions = d->head.definitions = d->head.items = 1;
+	d->head.absent = 2, d->absent[0] = 0, d->absent[1] = 2;
+	d->head.payload_bytes = 0, d->head.lane = 3, d->head.chunk_bytes = 1 << 16;
+	memcpy(d->head.like, &like, sizeof d->head.like);
+	d->definitions[0].key.named = 1, d->definitions[0].key.name_bytes = 1;
+	d->definitions[0].key.kind = d->descs[0].kind;
+	d->items[0] = (struct ronde_item){.slot = 15, .named = 1, .count = 5};
+}
+
+/* The field takes the low bytes of the value; there is no big-endian machine to run on. */
+#define WRONG(what, field, value)                                                                  \
+	{                                                                                          \
+		what, offsetof(struct draft, field), sizeof((struct draft *)0)->field, value       \
+	}
+
 START_TEST(entries_refused)
 {
+	static const struct {
+		const char *what;
+		size_t offset, bytes;
+		int64_t value;
+	} wrong[] = {
+		WRONG("type", head.type, 4),
+		WRONG("no items", head.items, 0),
+		WRONG("root", head.root, 3),
+		WRONG("root below", head.root, -1),
+		WRONG("lane", head.lane, 4),
+		WRONG("no lane", head.lane, -1),
+		WRONG("no chunk", head.chunk_bytes, 0),
+		WRONG("chunk", head.chunk_bytes, (1 << 16) + 64),
+		WRONG("odd chunk", head.chunk_bytes, 65),
+		WRONG("path", head.path, 3),
+		WRONG("eviction", evictions[0].slot, 16),
+		WRONG("definition's slot", definitions[0].slot, 16),
+		WRONG("its kind", definitions[0].key.kind, RONDE_KIND_BROADCAST),
+		WRONG("its set", definitions[0].key.set, 1),
+		WRONG("its name", definitions[0].key.named, 0),
+		WRONG("item's slot", items[0].slot, 16),
+		WRONG("its number", items[0].named, 2),
+		WRONG("its definition", items[0].definition, 2),
+		WRONG("staged payload", head.payload_bytes, 8),
+		WRONG("long name", definitions[0].key.name_bytes, RONDE_MAX_NAME + 1),
+		WRONG("divisor", head.divisor, 4),
+		WRONG("number of absent", head.absent, 3),
+		WRONG("absent", absent[1], 3),
+		WRONG("order of absent", absent[0], 2),
+	};
 	static struct draft good, d;
 	static alignas(8) unsigned char record[RECORD_BYTES];
-	const char *const what[] = {
-		"type",        "no items",          "root",           "root below",     "lane",
-		"no lane",     "no chunk",          "chunk",          "odd chunk",      "path",
-		"eviction",    "definition's slot", "its kind",       "its set",        "its name",
-		"item's slot", "its number",        "its definition", "staged payload", "long name",
-		"divisor",     "number of absent",  "absent",         "order of absent"};
-	const int n = (int)(sizeof what / sizeof *what);
-	unsigned seed = 7;
-	random_entry(&seed, &good, record);
-	struct ronde_desc like = {.kind = RONDE_KIND_ALLREDUCE, .dtype = RONDE_FLOAT32};
-	good.head.type = RONDE_ENTRY_DATA, good.head.path = RONDE_PATH_STAGED;
-	good.head.evictions = good.head.definitions = good.head.items = 1;
-	good.head.absent = 2, good.absent[0] = 0, good.absent[1] = 2;
-	good.head.payload_bytes = 0, good.head.lane = 3, good.head.chunk_bytes = 1 << 16;
-	memcpy(good.head.like, &like, sizeof good.head.like);
-	good.definitions[0].key.named = 1, good.definitions[0].key.name_bytes = 1;
-	good.items[0] = (struct ronde_item){.slot = 15, .named = 1, .count = 5};
+	right_draft(&good, record);
 	ck_assert(walk_entry(record, write_draft(&good, record), &walk_limits));
-	for (int i = 0; i < n; i++) {
+	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
 		d = good;
-		switch (i) {
-		case 0:
-			d.head.type = 4;
-			break;
-		case 1:
-			d.head.items = 0;
-			break;
-		case 2:
-			d.head.root = 3;
-			break;
-		case 3:
-			d.head.root = -1;
-			break;
-		case 4:
-			d.head.lane = 4;
-			break;
-		case 5:
-			d.head.lane = -1;
-			break;
-		case 6:
-			d.head.chunk_bytes = 0;
-			break;
-		case 7:
-			d.head.chunk_bytes = (1 << 16) + 64;
-			break;
-		case 8:
-			d.head.chunk_bytes = 65;
-			break;
-		case 9:
-			d.head.path = 3;
-			break;
-		case 10:
-			d.evictions[0].slot = 16;
-			break;
-		case 11:
-			d.definitions[0].slot = 16;
-			break;
-		case 12:
-			d.definitions[0].key.kind ^= 1;
-			break;
-		case 13:
-			d.definitions[0].key.set = 1;
-			break;
-		case 14:
-			d.definitions[0].key.named = 0;
-			break;
-		case 15:
-			d.items[0].slot = 16;
-			break;
-		case 16:
-			d.items[0].named = 2;
-			break;
-		case 17:
-			d.items[0].definition = 2;
-			break;
-		case 18:
-			d.head.payload_bytes = 8;
-			break;
-		case 19:
-			d.definitions[0].key.name_bytes = RONDE_MAX_NAME + 1;
-			break;
-		case 20:
-			d.head.divisor = 4;
-			break;
-		case 21:
-			d.head.absent = 3;
-			break;
-		case 22:
-			d.absent[1] = 3;
-			break;
-		case 23:
-			d.absent[0] = 2;
-			break;
-		}
+		memcpy((char *)&d + wrong[i].offset, &wrong[i].value, wrong[i].bytes);
+		ck_assert_mem_ne(&d, &good, sizeof d);
 		ck_assert_msg(!walk_entry(record, write_draft(&d, record), &walk_limits),
-			      "taken with a wrong %s", what[i]);
+			      "taken with a wrong %s", wrong[i].what);
 	}
 }
 END_TEST

@@ -34,9 +34,9 @@ struct plan {
 
 static float data[8][4096];
 
-static struct ronde_submission submission(const struct plan *p, int rank, const char *name)
+/* What the ranks that are not odd submit. */
+static struct ronde_submission common(const struct plan *p, int rank, const char *name)
 {
-	bool odd = p->odd_ranks >> rank & 1;
 	struct ronde_submission s = {
 		.name = name, .input = data[rank], .output = data[rank], .count = 2048};
 	s.desc = (struct ronde_desc){.kind = RONDE_KIND_ALLREDUCE,
@@ -60,7 +60,13 @@ static struct ronde_submission submission(const struct plan *p, int rank, const 
 	} else if (p->odd == SCATTER_ROWS) {
 		s.desc.kind = RONDE_KIND_REDUCESCATTER;
 	}
-	if (!odd)
+	return s;
+}
+
+static struct ronde_submission submission(const struct plan *p, int rank, const char *name)
+{
+	struct ronde_submission s = common(p, rank, name);
+	if (!(p->odd_ranks >> rank & 1))
 		return s;
 	switch (p->odd) {
 	case TYPE:

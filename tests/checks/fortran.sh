@@ -111,3 +111,37 @@ for ranks in 1 2 3; do
 		echo "not ok operations-$ranks - status $status, see above"
 	fi
 done
+
+# Errors, as each rank's program sees them: under mpirun if it is there, else with no MPI.
+errors=$BUILD/tests/fortran-errors
+run_errors()
+{
+	if command -v mpirun >/dev/null && [ -e "$BUILD/collectives/mpi/ronde_mpi.so" ]; then
+		OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 \
+			timeout 60 mpirun --oversubscribe -np 3 "$errors" "$@" >"$folder/errors" 2>&1 </dev/null
+		return
+	fi
+	local rank failed=0
+	for rank in 0 1 2; do
+		RONDE_RANK=$rank RONDE_SIZE=3 RONDE_ADDRESS=ronde-fortran-$$-errors \
+			timeout 60 "$errors" "$@" >>"$folder/errors" 2>&1 </dev/null &
+	done
+	for rank in 0 1 2; do
+		wait -n || failed=1
+	done
+	return $failed
+}
+if run_errors; then
+	echo "ok errors"
+else
+	cat "$folder/errors"
+	echo "not ok errors - see above"
+fi
+text='ERROR STOP tensor "layer": ranks 0-1 submitted float32[3,4], rank 2 submitted float32[4,3]'
+rm -f "$folder/errors"
+if ! run_errors stop && grep -qF "$text" "$folder/errors"; then
+	echo "ok error-stop"
+else
+	cat "$folder/errors"
+	echo "not ok error-stop - the program does not fail, or does not say: $text"
+fi
