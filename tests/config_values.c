@@ -25,6 +25,7 @@ static const struct {
 	{"log_file", ANY_TEXT},
 	{"fusion_threshold", BYTES("0 to 1024G")},
 	{"cache_capacity", WHOLE("0 to 1048576")},
+	{"disable_group_fusion", YES_OR_NO},
 	{"batch_delay_us", WHOLE("0 to 10000000")},
 	{"carry_bytes", BYTES("0 to 16M")},
 	{"chunk_bytes", BYTES("0 to 1G")},
