@@ -211,14 +211,20 @@ static bool has_result(const struct job *job)
 static void compare_ranks(struct run *run)
 {
 	const struct program *program = run->program;
-	for (int i = 0; i < program->nops; i++)
-		for (int r = 1; r < program->style.ranks; r++)
-			if (has_result(&run->players[r].jobs[i]) !=
-			    has_result(&run->players[0].jobs[i]))
-				run_failed(run, "%s has completed on rank %d, not on rank %d",
-					   op_text(&program->ops[i]),
-					   has_result(&run->players[r].jobs[i]) ? r : 0,
-					   has_result(&run->players[r].jobs[i]) ? 0 : r);
+	for (int i = 0; i < program->nops; i++) {
+		int with = -1, without = -1;
+		for (int r = 0; r < program->style.ranks; r++) {
+			if (!op_is_submitted(&program->ops[i], r))
+				continue;
+			if (has_result(&run->players[r].jobs[i]))
+				with = r;
+			else
+				without = r;
+		}
+		if (with >= 0 && without >= 0)
+			run_failed(run, "%s has completed on rank %d, not on rank %d",
+				   op_text(&program->ops[i]), with, without);
+	}
 }
 
 START_TEST(shutdown_in_the_middle)
@@ -236,6 +242,7 @@ START_TEST(shutdown_in_the_middle)
 		run.quits_in = (int)below(&state, (uint64_t)style.steps);
 		random_settings(&state, program->most_bytes, &settings);
 		random_rank_settings(&state, &settings);
+		style_settings(&style, &settings);
 		play_on_threads(&run, &settings);
 		compare_ranks(&run);
 		run_end(&run);
@@ -288,8 +295,10 @@ START_TEST(processes)
 		struct program_style style = random_style(&state, ranks);
 		struct program *program = make_program(random_bits(&state), &style);
 		plan.program = program;
-		for (int k = 0; k < CONFIGURATIONS; k++)
+		for (int k = 0; k < CONFIGURATIONS; k++) {
 			random_settings(&state, program->most_bytes, &plan.settings[k]);
+			style_settings(&style, &plan.settings[k]);
+		}
 		int bad = fork_ranks(ranks, process_body, &plan);
 		ck_assert_msg(bad == 0,
 			      "%d of %d ranks failed: RONDE_TEST_SEED=%llu RONDE_TEST_ROUNDS=1 "

@@ -13,24 +13,24 @@ static bool gives_input(const struct job *job)
 	       (job->op->kind != RONDE_KIND_BROADCAST || job->op->root == job->rank);
 }
 
-/* Rows that a rank has for this one. */
-static int64_t rows_from(const struct job *job, int rank)
+/* Rows that a member has for this one. */
+static int64_t rows_from(const struct job *job, int member)
 {
 	const struct op *op = job->op;
-	return op->kind == RONDE_KIND_ALLTOALL ? op->splits[rank][job->rank] : op->rows[rank];
+	return op->kind == RONDE_KIND_ALLTOALL ? op->splits[member][job->member] : op->rows[member];
 }
 
-static uint64_t bytes_from(const struct job *job, int rank)
+static uint64_t bytes_from(const struct job *job, int member)
 {
-	return (uint64_t)(rows_from(job, rank) * job->op->columns) *
+	return (uint64_t)(rows_from(job, member) * job->op->columns) *
 	       ronde_dtype_bytes(job->op->dtype);
 }
 
 static uint64_t gathered_bytes(const struct job *job)
 {
 	uint64_t bytes = 0;
-	for (int r = 0; r < job->program->style.ranks; r++)
-		bytes += bytes_from(job, r);
+	for (int m = 0; m < op_size(job->op, job->program->style.ranks); m++)
+		bytes += bytes_from(job, m);
 	return bytes;
 }
 
@@ -40,7 +40,7 @@ static unsigned char *output_of(const struct job *job)
 	const struct op *op = job->op;
 	if (!op->in_place)
 		return job->out.data;
-	return job->in.data + (op->at_start ? 0 : op_result(job->program, op, job->rank).first);
+	return job->in.data + (op->at_start ? 0 : op_result(job->program, op, job->member).first);
 }
 
 /* May call what does not wait for other ranks: memory of the heap, here. */
@@ -76,7 +76,7 @@ static void prepare_gathered(struct job *job, uint64_t *state, bool heap, size_t
 void job_prepare(struct job *job, uint64_t *state)
 {
 	const struct op *op = job->op;
-	uint64_t bytes = op_bytes(op, job->rank);
+	uint64_t bytes = op_bytes(op, job->member);
 	size_t offset = once_in(state, 2) ? 0 : below(state, 64);
 	bool heap = op->heap || once_in(state, 2), out_heap = op->heap || once_in(state, 2);
 	job->way = (enum job_way)below(state, JOB_WAYS);
@@ -85,7 +85,7 @@ void job_prepare(struct job *job, uint64_t *state)
 	if (gives_input(job) || op->in_place) {
 		block_make(job->port, job->to, &job->in, heap, offset, bytes);
 		if (gives_input(job))
-			spread(job->in.data, bytes, op->given[job->rank],
+			spread(job->in.data, bytes, op->given[job->member],
 			       ronde_dtype_bytes(op->dtype));
 	}
 	job->buffers.input = gives_input(job) ? job->in.data : NULL;
@@ -95,7 +95,7 @@ void job_prepare(struct job *job, uint64_t *state)
 	}
 	if (!op->in_place)
 		block_make(job->port, job->to, &job->out, out_heap, below(state, 64),
-			   op_result(job->program, op, job->rank).count);
+			   op_result(job->program, op, job->member).count);
 	job->buffers.output = output_of(job);
 	if (bytes == 0 && once_in(state, 2))
 		job->buffers.input = job->buffers.output = NULL;
@@ -109,20 +109,21 @@ static const char *judge_gathered(const struct job *job)
 	const ronde_gathered *g = &job->buffers.gathered;
 	const unsigned char *at = g->data;
 	int64_t rows = 0;
-	for (int r = 0; r < job->program->style.ranks; r++) {
-		uint64_t bytes = bytes_from(job, r), first = 0;
-		for (int to = 0; job->op->kind == RONDE_KIND_ALLTOALL && to < job->rank; to++)
-			first += (uint64_t)(job->op->splits[r][to] * job->op->columns);
-		int64_t wrong =
-			find_wrong_from(first, at, bytes, job->op->given[r], job->op->dtype, false);
+	for (int m = 0; m < op_size(job->op, job->program->style.ranks); m++) {
+		uint64_t bytes = bytes_from(job, m), first = 0;
+		for (int to = 0; job->op->kind == RONDE_KIND_ALLTOALL && to < job->member; to++)
+			first += (uint64_t)(job->op->splits[m][to] * job->op->columns);
+		int64_t wrong = bytes ? find_wrong_from(first, at, bytes, job->op->given[m],
+							job->op->dtype, false)
+				      : -1;
 		if (wrong >= 0) {
-			snprintf(text, sizeof text, "element %lld of rank %d's rows is wrong",
-				 (long long)wrong, r);
+			snprintf(text, sizeof text, "element %lld of member %d's rows is wrong",
+				 (long long)wrong, m);
 			return text;
 		}
 		at += bytes;
-		rows += rows_from(job, r);
-		if (g->rows_per_rank && g->rows_per_rank[r] != rows_from(job, r))
+		rows += rows_from(job, m);
+		if (g->rows_per_rank && g->rows_per_rank[m] != rows_from(job, m))
 			return "rows_per_rank is wrong";
 	}
 	return g->rows == rows ? NULL : "the number of rows is wrong";
@@ -149,7 +150,7 @@ static const char *judge_output(const struct job *job)
 	if (op_has_own_rows(op))
 		return judge_gathered(job);
 	const unsigned char *output = output_of(job);
-	struct ronde_share mine = op_result(job->program, op, job->rank);
+	struct ronde_share mine = op_result(job->program, op, job->member);
 	if (!op->wanted)
 		return judge_digest(job, output, mine.count);
 	uint64_t first = mine.first / ronde_dtype_bytes(op->dtype);
@@ -175,7 +176,7 @@ const char *job_judge(const struct job *job)
 	if (!block_guarded(&job->out))
 		return "bytes around the output were written";
 	if (gives_input(job) && !in_place &&
-	    find_wrong(job->in.data, job->in.bytes, op->given[job->rank], op->dtype, false) >= 0)
+	    find_wrong(job->in.data, job->in.bytes, op->given[job->member], op->dtype, false) >= 0)
 		return "the input was written";
 	return job->status == RONDE_OK ? judge_output(job) : NULL;
 }

@@ -24,7 +24,7 @@ struct job {
 	const struct op *op;
 	const struct port *port;
 	void *to;
-	int rank;
+	int rank, member;
 	struct block in, out;
 	struct buffers buffers;
 	int64_t rows[RANKS_MAX];

@@ -25,7 +25,9 @@ static void finished(struct player *p, struct job *job)
 	const struct run *run = p->run;
 	const char *message = job->status ? ronde_error_message() : "";
 	bool may_end = run->quitter >= 0;
-	int expected = job->truncated ? RONDE_ERR_TRUNCATED : RONDE_OK;
+	int expected = op_is_refused(job->op) ? RONDE_ERR_MISMATCH
+		       : job->truncated       ? RONDE_ERR_TRUNCATED
+					      : RONDE_OK;
 	if (may_end && job->status == RONDE_ERR_SHUTDOWN)
 		atomic_store(&p->ended, true);
 	else if (job->status != expected)
@@ -127,11 +129,11 @@ static void submit(struct worker *w, struct job *job, bool blocking)
 	struct player *p = w->player;
 	atomic_store(&job->state, JOB_SUBMITTED);
 	if (blocking) {
-		job->status = job->port->execute(job->to, job->op, job->rank, &job->buffers);
+		job->status = job->port->execute(job->to, job->op, job->member, &job->buffers);
 		finished(p, job);
 		return;
 	}
-	job->status = job->port->submit(job->to, job->op, job->rank, &job->buffers, &job->handle);
+	job->status = job->port->submit(job->to, job->op, job->member, &job->buffers, &job->handle);
 	if (job->status)
 		finished(p, job);
 }
@@ -200,6 +202,8 @@ static void deal(struct player *p, struct worker *workers, int nworkers, int ste
 	int end = exists ? program->first[step + 1] : program->nops;
 	for (int i = exists ? program->first[step] : end; i < end; i++) {
 		struct job *job = &p->jobs[i];
+		if (!op_is_submitted(&program->ops[i], p->rank))
+			continue;
 		int k = job->op->name ? (int)below(&p->state, (uint64_t)nworkers) : 0;
 		workers[k].submits[workers[k].nsubmits++] = job;
 	}
@@ -228,11 +232,14 @@ static void prepare(struct player *p, int step)
 	const struct run *run = p->run;
 	for (int i = run->program->first[step]; i < run->program->first[step + 1]; i++) {
 		struct job *job = &p->jobs[i];
+		if (!op_is_submitted(&run->program->ops[i], p->rank))
+			continue;
 		job->program = run->program;
 		job->op = &run->program->ops[i];
 		job->port = run->port;
 		job->to = p->to;
 		job->rank = p->rank;
+		job->member = op_member(job->op, p->rank);
 		job_prepare(job, &p->state);
 	}
 }
@@ -278,20 +285,78 @@ static void play_step(struct player *p, int step)
 		free(workers[k].submits);
 }
 
-void play(struct run *run, int rank, void *to)
+/* What is no operation has come back: true unless the runtime has ended. */
+static bool goes_on(struct player *p, int status, const char *what)
 {
-	struct player *p = &run->players[rank];
+	if (status == RONDE_ERR_SHUTDOWN && p->run->quitter >= 0)
+		atomic_store(&p->ended, true);
+	else if (status)
+		run_failed(p->run, "rank %d: %s: %s: %s", p->rank, what, ronde_status_name(status),
+			   ronde_error_message());
+	atomic_fetch_add(&p->run->progress, 1);
+	return !atomic_load(&p->ended);
+}
+
+/* Operations of the step before may be in flight. */
+static bool change_sets(struct player *p, int step)
+{
+	const struct program *program = p->run->program;
+	const struct port *port = p->run->port;
+	bool on = true;
+	for (int i = 0; i < program->nsets && on; i++)
+		if (program->sets[i].until == step)
+			on = goes_on(p, port->remove_set(p->to, program->sets[i].number),
+				     "remove a process set");
+	for (int i = 0; i < program->nsets && on; i++) {
+		const struct op_set *set = &program->sets[i];
+		int number = set->number;
+		if (set->from != step)
+			continue;
+		on = goes_on(p, port->add_set(p->to, set->ranks, (size_t)set->n, &number),
+			     "add a process set");
+		if (number != set->number)
+			run_failed(p->run, "rank %d: process set %d has number %d", p->rank,
+				   set->number, number);
+	}
+	return on;
+}
+
+/* All ranks are told the same last one. */
+static bool join(struct player *p, int step)
+{
+	int last = -1, none = 0;
+	bool on = goes_on(p, p->run->port->join(p->to, &last), "join");
+	if (on && !atomic_compare_exchange_strong(&p->run->last[step], &none, last + 1) &&
+	    none != last + 1)
+		run_failed(p->run, "rank %d: the last to join is %d and %d", p->rank, last,
+			   none - 1);
+	return on;
+}
+
+/* No rank may end its runtime while others have operations of their own sets left. */
+static void meet(struct player *p)
+{
+	static const struct op barrier = {
+		.kind = RONDE_KIND_BARRIER, .prescale = 1, .postscale = 1};
+	struct buffers none = {0};
+	if (!atomic_load(&p->ended))
+		goes_on(p, p->run->port->execute(p->to, &barrier, p->rank, &none), "barrier");
+}
+
+static void play_steps(struct player *p)
+{
+	struct run *run = p->run;
 	bool overlap = run->program->style.overlap;
 	int steps = run->program->style.steps, step = 0;
-	p->to = to;
-	p->state = run->dice ^ run->program->seed ^ ((uint64_t)rank + 1) * 0x9e3779b97f4a7c15;
-	for (; step < steps && !atomic_load(&p->ended); step++) {
+	for (; step < steps && !atomic_load(&p->ended) && change_sets(p, step); step++) {
 		prepare(p, step);
 		play_step(p, step);
+		if (run->program->joins[step] && !atomic_load(&p->ended))
+			join(p, step);
 		if (step >= overlap)
 			release(p, step - overlap);
 	}
-	if (!overlap)
+	if (!overlap || step == 0)
 		return;
 	/* the last step's, or of a runtime that has ended, what it had taken */
 	int last = step - 1;
@@ -300,4 +365,13 @@ void play(struct run *run, int rank, void *to)
 		await(&w, &p->jobs[i]);
 	}
 	release(p, last);
+}
+
+void play(struct run *run, int rank, void *to)
+{
+	struct player *p = &run->players[rank];
+	p->to = to;
+	p->state = run->dice ^ run->program->seed ^ ((uint64_t)rank + 1) * 0x9e3779b97f4a7c15;
+	play_steps(p);
+	meet(p);
 }

@@ -35,6 +35,7 @@ struct run {
 	int quitter, quits_in; /* -1: nobody */
 	void (*quit)(void *to);
 	_Atomic uint64_t progress;
+	_Atomic int *last; /* [steps] who was the last to join, + 1 */
 	/* the watchdog */
 	pthread_t watchdog;
 	pthread_mutex_t lock;

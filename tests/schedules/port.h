@@ -17,13 +17,16 @@ struct buffers {
 struct port {
 	void *(*alloc)(void *to, size_t bytes);
 	int (*free)(void *to, void *memory);
-	int (*submit)(void *to, const struct op *op, int rank, struct buffers *buffers,
+	int (*submit)(void *to, const struct op *op, int member, struct buffers *buffers,
 		      ronde_handle *handle);
 	/* The blocking form. */
-	int (*execute)(void *to, const struct op *op, int rank, struct buffers *buffers);
+	int (*execute)(void *to, const struct op *op, int member, struct buffers *buffers);
 	int (*test)(void *to, ronde_handle handle, int *done);
 	int (*wait)(void *to, ronde_handle handle);
 	int (*on_done)(void *to, ronde_handle handle, ronde_done_fn fn, void *arg);
+	int (*add_set)(void *to, const int *ranks, size_t count, int *set);
+	int (*remove_set)(void *to, int set);
+	int (*join)(void *to, int *last_rank);
 	/* What the rank has done so far. */
 	void (*counters)(void *to, ronde_counters *counters);
 	/*

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "coordinator/control.h"
 #include "tests/schedules/port.h"
 
 static void *context_alloc(void *to, size_t bytes)
@@ -14,7 +15,7 @@ static int context_free(void *to, void *memory)
 }
 
 /* What bindings/c makes of a call. */
-static struct ronde_submission translate(const struct op *op, int rank, struct buffers *b)
+static struct ronde_submission translate(const struct op *op, int member, struct buffers *b)
 {
 	struct ronde_submission s = {.name = op->name,
 				     .input = b->input,
@@ -23,6 +24,7 @@ static struct ronde_submission translate(const struct op *op, int rank, struct b
 	s.desc = (struct ronde_desc){.kind = (uint8_t)op->kind,
 				     .dtype = (uint8_t)op->dtype,
 				     .ndim = (uint8_t)op->ndim,
+				     .set = op->set ? (uint32_t)op->set->number : 0,
 				     .prescale = 1,
 				     .postscale = 1};
 	memcpy(s.desc.dims, op->dims, (size_t)op->ndim * sizeof *op->dims);
@@ -34,10 +36,10 @@ static struct ronde_submission translate(const struct op *op, int rank, struct b
 		s.desc.root = op->root;
 	} else if (op_has_own_rows(op)) {
 		s.desc.dims[0] = 0;
-		s.rows = op->rows[rank];
-		s.count = (uint64_t)(op->rows[rank] * op->columns);
+		s.rows = op->rows[member];
+		s.count = (uint64_t)(op->rows[member] * op->columns);
 		s.gathered = &b->gathered;
-		s.splits = op->splits[rank];
+		s.splits = op->splits[member];
 	} else {
 		s.desc.ndim = 1;
 	}
@@ -52,21 +54,26 @@ static void context_counters(void *to, ronde_counters *counters)
 #undef COPY
 }
 
-static int context_submit(void *to, const struct op *op, int rank, struct buffers *b,
+static int context_submit(void *to, const struct op *op, int member, struct buffers *b,
 			  ronde_handle *handle)
 {
-	struct ronde_submission s = translate(op, rank, b);
+	struct ronde_submission s = translate(op, member, b);
 	return ronde_submit(((struct rank *)to)->context, &s, handle);
 }
 
-static int context_execute(void *to, const struct op *op, int rank, struct buffers *b)
+static int wait_if(struct ronde_context *context, int status, ronde_handle handle)
+{
+	return status ? status : ronde_submit_wait(context, handle);
+}
+
+static int context_execute(void *to, const struct op *op, int member, struct buffers *b)
 {
 	struct ronde_context *context = ((struct rank *)to)->context;
-	struct ronde_submission s = translate(op, rank, b);
+	struct ronde_submission s = translate(op, member, b);
 	ronde_handle handle;
 	s.will_wait = true;
 	int status = ronde_submit(context, &s, &handle);
-	return status ? status : ronde_submit_wait(context, handle);
+	return wait_if(context, status, handle);
 }
 
 static int context_test(void *to, ronde_handle handle, int *done)
@@ -87,6 +94,32 @@ static int context_wait(void *to, ronde_handle handle)
 static int context_on_done(void *to, ronde_handle handle, ronde_done_fn fn, void *arg)
 {
 	return ronde_submit_on_done(((struct rank *)to)->context, handle, fn, arg);
+}
+
+static int context_add_set(void *to, const int *ranks, size_t count, int *set)
+{
+	struct ronde_context *context = ((struct rank *)to)->context;
+	ronde_handle handle;
+	int status =
+		ronde_control_change_sets(context, RONDE_SET_ADD, ranks, count, 0, set, &handle);
+	return wait_if(context, status, handle);
+}
+
+static int context_remove_set(void *to, int set)
+{
+	struct ronde_context *context = ((struct rank *)to)->context;
+	ronde_handle handle;
+	int status = ronde_control_change_sets(context, RONDE_SET_REMOVE, NULL, 0, (uint32_t)set,
+					       NULL, &handle);
+	return wait_if(context, status, handle);
+}
+
+static int context_join(void *to, int *last_rank)
+{
+	struct ronde_context *context = ((struct rank *)to)->context;
+	ronde_handle handle;
+	int status = ronde_control_join(context, last_rank, &handle);
+	return wait_if(context, status, handle);
 }
 
 /*
@@ -114,6 +147,9 @@ const struct port port_context = {.alloc = context_alloc,
 				  .test = context_test,
 				  .wait = context_wait,
 				  .on_done = context_on_done,
+				  .add_set = context_add_set,
+				  .remove_set = context_remove_set,
+				  .join = context_join,
 				  .counters = context_counters,
 				  .hold = context_hold,
 				  .let_go = context_let_go};

@@ -15,11 +15,11 @@ static int public_free(void *to, void *memory)
 	return ronde_free(memory);
 }
 
-/* A rank's own number of rows comes first. */
-static void own_shape(const struct op *op, int rank, int64_t *shape)
+/* A member's own number of rows comes first. */
+static void own_shape(const struct op *op, int member, int64_t *shape)
 {
 	memcpy(shape, op->dims, (size_t)op->ndim * sizeof *shape);
-	shape[0] = op->rows[rank];
+	shape[0] = op->rows[member];
 }
 
 static void public_counters(void *to, ronde_counters *counters)
@@ -29,11 +29,24 @@ static void public_counters(void *to, ronde_counters *counters)
 	must(ronde_get_counters(counters), "counters");
 }
 
-static int public_submit(void *to, const struct op *op, int rank, struct buffers *b,
+static int public_submit(void *to, const struct op *op, int member, struct buffers *b,
 			 ronde_handle *handle)
 {
 	(void)to;
 	ronde_options options = RONDE_OPTIONS_INIT;
+	options.process_set = op->set ? op->set->number : 0;
+	if (op->kind == RONDE_KIND_BARRIER)
+		return ronde_barrier_async(&options, handle);
+	if (op_has_own_rows(op)) {
+		int64_t shape[RONDE_MAX_DIMS];
+		own_shape(op, member, shape);
+		if (op->kind == RONDE_KIND_ALLGATHER)
+			return ronde_allgather_async(op->name, b->input, shape, op->ndim, op->dtype,
+						     &b->gathered, &options, handle);
+		return ronde_alltoall_async(op->name, b->input, shape, op->ndim, op->dtype,
+					    op->splits[member], op_size(op, ronde_size()),
+					    &b->gathered, &options, handle);
+	}
 	options.ndim = op->ndim;
 	options.shape = op->dims;
 	if (op->kind == RONDE_KIND_ALLREDUCE || op->kind == RONDE_KIND_REDUCESCATTER) {
@@ -45,51 +58,37 @@ static int public_submit(void *to, const struct op *op, int rank, struct buffers
 					     op->reduction, &options, handle);
 	if (op->kind == RONDE_KIND_BROADCAST)
 		return ronde_broadcast_async(op->name, b->input, b->output, op->count, op->dtype,
-					     op->root, op->ndim == 1 ? NULL : &options, handle);
-	if (op->kind == RONDE_KIND_BARRIER)
-		return ronde_barrier_async(NULL, handle);
-	if (op->kind == RONDE_KIND_REDUCESCATTER)
-		return ronde_reducescatter_async(op->name, b->input, b->output, op->dims, op->ndim,
-						 op->dtype, op->reduction, &options, handle);
-	int64_t shape[RONDE_MAX_DIMS];
-	own_shape(op, rank, shape);
-	if (op->kind == RONDE_KIND_ALLTOALL)
-		return ronde_alltoall_async(op->name, b->input, shape, op->ndim, op->dtype,
-					    op->splits[rank], ronde_size(), &b->gathered, NULL,
-					    handle);
-	return ronde_allgather_async(op->name, b->input, shape, op->ndim, op->dtype, &b->gathered,
-				     NULL, handle);
+					     op->root, op->ndim == 1 && !op->set ? NULL : &options,
+					     handle);
+	return ronde_reducescatter_async(op->name, b->input, b->output, op->dims, op->ndim,
+					 op->dtype, op->reduction, &options, handle);
 }
 
 /* The blocking forms take no options; what needs some waits for the other form. */
-static int public_execute(void *to, const struct op *op, int rank, struct buffers *b)
+static int public_execute(void *to, const struct op *op, int member, struct buffers *b)
 {
-	bool unscaled = op->prescale == 1 && op->postscale == 1;
-	if (op->kind == RONDE_KIND_ALLREDUCE && unscaled && op->ndim == 1)
+	bool plain = op->prescale == 1 && op->postscale == 1 && !op->set;
+	int64_t shape[RONDE_MAX_DIMS];
+	own_shape(op, member, shape);
+	if (op->kind == RONDE_KIND_ALLREDUCE && plain && op->ndim == 1)
 		return ronde_allreduce(op->name, b->input, b->output, op->count, op->dtype,
 				       op->reduction);
-	if (op->kind == RONDE_KIND_BROADCAST && op->ndim == 1)
+	if (op->kind == RONDE_KIND_BROADCAST && op->ndim == 1 && !op->set)
 		return ronde_broadcast(op->name, b->input, b->output, op->count, op->dtype,
 				       op->root);
-	if (op->kind == RONDE_KIND_BARRIER)
+	if (op->kind == RONDE_KIND_BARRIER && !op->set)
 		return ronde_barrier();
-	if (op->kind == RONDE_KIND_ALLGATHER) {
-		int64_t shape[RONDE_MAX_DIMS];
-		own_shape(op, rank, shape);
+	if (op->kind == RONDE_KIND_ALLGATHER && !op->set)
 		return ronde_allgather(op->name, b->input, shape, op->ndim, op->dtype,
 				       &b->gathered);
-	}
-	if (op->kind == RONDE_KIND_ALLTOALL) {
-		int64_t shape[RONDE_MAX_DIMS];
-		own_shape(op, rank, shape);
+	if (op->kind == RONDE_KIND_ALLTOALL && !op->set)
 		return ronde_alltoall(op->name, b->input, shape, op->ndim, op->dtype,
-				      op->splits[rank], ronde_size(), &b->gathered);
-	}
-	if (op->kind == RONDE_KIND_REDUCESCATTER && unscaled)
+				      op->splits[member], ronde_size(), &b->gathered);
+	if (op->kind == RONDE_KIND_REDUCESCATTER && plain)
 		return ronde_reducescatter(op->name, b->input, b->output, op->dims, op->ndim,
 					   op->dtype, op->reduction);
 	ronde_handle handle;
-	int status = public_submit(to, op, rank, b, &handle);
+	int status = public_submit(to, op, member, b, &handle);
 	return status ? status : ronde_wait(handle);
 }
 
@@ -111,6 +110,24 @@ static int public_on_done(void *to, ronde_handle handle, ronde_done_fn fn, void 
 	return ronde_handle_on_done(handle, fn, arg);
 }
 
+static int public_add_set(void *to, const int *ranks, size_t count, int *set)
+{
+	(void)to;
+	return ronde_process_set_add(ranks, count, set);
+}
+
+static int public_remove_set(void *to, int set)
+{
+	(void)to;
+	return ronde_process_set_remove(set);
+}
+
+static int public_join(void *to, int *last_rank)
+{
+	(void)to;
+	return ronde_join(last_rank);
+}
+
 const struct port port_public = {.alloc = public_alloc,
 				 .free = public_free,
 				 .submit = public_submit,
@@ -118,4 +135,7 @@ const struct port port_public = {.alloc = public_alloc,
 				 .test = public_test,
 				 .wait = public_wait,
 				 .on_done = public_on_done,
+				 .add_set = public_add_set,
+				 .remove_set = public_remove_set,
+				 .join = public_join,
 				 .counters = public_counters};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/schedules/program.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,13 +73,14 @@ static void describe(uint64_t state, struct op *op, const struct program_style *
 	op->reduction = once_in(&state, 2) ? RONDE_SUM : reductions[below(&state, 5)];
 	op->prescale = once_in(&state, 5) ? scales[below(&state, 6)] : 1;
 	op->postscale = once_in(&state, 5) ? scales[below(&state, 6)] : 1;
-	op->root = (int)below(&state, (uint64_t)style->ranks);
+	op->root = op_rank(op, (int)below(&state, (uint64_t)op_size(op, style->ranks)));
 	bool real = is_real(op->dtype);
 	if (style->adasum && op->kind == RONDE_KIND_ALLREDUCE && real && once_in(&state, 3))
 		op->reduction = RONDE_ADASUM;
 	uint64_t elements = style->bytes / ronde_dtype_bytes(op->dtype);
 	if (op_has_own_rows(op)) {
-		random_rows(&state, op, style->ranks, elements / (uint64_t)style->ranks);
+		int n = op_size(op, style->ranks);
+		random_rows(&state, op, n, elements / (uint64_t)n);
 	} else if (op->kind == RONDE_KIND_BARRIER) {
 		op->dtype = RONDE_UINT8;
 	} else {
@@ -89,9 +91,20 @@ static void describe(uint64_t state, struct op *op, const struct program_style *
 
 /* ---- names ---- */
 
+/* Of a process set. */
 struct names {
 	uint64_t described[RONDE_KIND_COUNT][64]; /* what a name stands for now; 0: nothing yet */
 	int used[RONDE_KIND_COUNT][64];           /* last step + 1 that has it */
+};
+
+/* What there is while a program is made. */
+struct making {
+	uint64_t *state;
+	struct program *p;
+	int step;
+	struct op_set *sets[SETS_MAX];
+	struct names names[1 + SETS_MAX]; /* all ranks' first */
+	int leaves[RANKS_MAX]; /* how many of the step's operations come before it joins */
 };
 
 static char *make_name(const struct program *p, int number)
@@ -125,18 +138,28 @@ static int free_name(uint64_t *state, const struct program *p, const struct name
 	return -1;
 }
 
-static void identify(uint64_t *state, struct program *p, struct names *names, int step,
-		     struct op *op, int number)
+/* One of the sets there are, or all ranks: number 0. */
+static int choose_set(struct making *m)
 {
-	op->kind = p->style.distinct ? RONDE_KIND_ALLREDUCE : random_kind(state);
-	int n = free_name(state, p, names, op->kind, step);
-	uint64_t description = random_bits(state) | 1;
+	int which = m->p->style.sets ? (int)below(m->state, 1 + SETS_MAX) : 0;
+	return which && m->sets[which - 1] ? which : 0;
+}
+
+static void identify(struct making *m, struct op *op, int number)
+{
+	struct program *p = m->p;
+	int which = choose_set(m);
+	struct names *names = &m->names[which];
+	op->set = which ? m->sets[which - 1] : NULL;
+	op->kind = p->style.distinct ? RONDE_KIND_ALLREDUCE : random_kind(m->state);
+	int n = free_name(m->state, p, names, op->kind, m->step);
+	uint64_t description = random_bits(m->state) | 1;
 	if (n >= 0) {
 		uint64_t *stands_for = &names->described[op->kind][n];
-		if (*stands_for && !(p->style.change && once_in(state, 5)))
+		if (*stands_for && !(p->style.change && once_in(m->state, 5)))
 			description = *stands_for;
 		*stands_for = description;
-		names->used[op->kind][n] = step + 1;
+		names->used[op->kind][n] = m->step + 1;
 		op->name = make_name(p, n);
 	}
 	describe(description, op, &p->style);
@@ -144,6 +167,9 @@ static void identify(uint64_t *state, struct program *p, struct names *names, in
 		op->dims[0] = op->count = number + 1;
 		op->ndim = 1;
 	}
+	for (int r = 0; r < p->style.ranks; r++)
+		if (p->joins[m->step] && op_member(op, r) >= 0 && number >= m->leaves[r])
+			op->absent |= 1u << op_member(op, r);
 }
 
 /* ---- data ---- */
@@ -170,18 +196,24 @@ static void fill(uint64_t *state, struct program *p, struct op *op)
 	op->in_place = once_in(state, 2);
 	op->heap = once_in(state, 2);
 	op->at_start = once_in(state, 2);
+	int n = op_size(op, p->style.ranks), present = 0;
 	if (op->kind == RONDE_KIND_ALLTOALL)
-		random_splits(state, op, p->style.ranks);
+		random_splits(state, op, n);
 	if (op->kind == RONDE_KIND_BARRIER)
 		return;
-	for (int r = 0; r < p->style.ranks; r++) {
-		if (!(op->given[r] = malloc(bytes)))
+	for (int m = 0; m < n; m++) {
+		if (op->absent >> m & 1) {
+			op->rows[m] = 0;
+			continue;
+		}
+		present++;
+		if (!(op->given[m] = malloc(bytes)))
 			abort();
-		make_period(state, op->dtype, specials, op->given[r]);
-		if (op_bytes(op, r) > p->most_bytes)
-			p->most_bytes = op_bytes(op, r);
+		make_period(state, op->dtype, specials, op->given[m]);
+		if (op_bytes(op, m) > p->most_bytes)
+			p->most_bytes = op_bytes(op, m);
 	}
-	if (adasum)
+	if (adasum || present == 0 || op_is_refused(op))
 		return;
 	if (!(op->wanted = malloc(bytes)))
 		abort();
@@ -189,11 +221,11 @@ static void fill(uint64_t *state, struct program *p, struct op *op)
 					 .reduction = op->reduction,
 					 .prescale = op->prescale,
 					 .postscale = op->postscale,
-					 .divisor = p->style.ranks};
+					 .divisor = p->style.active ? present : n};
 	if (op->kind == RONDE_KIND_ALLREDUCE || op->kind == RONDE_KIND_REDUCESCATTER)
-		reduce_periods(&spec, (const void *const *)op->given, p->style.ranks, op->wanted);
-	else
-		memcpy(op->wanted, op->given[op->root], bytes);
+		reduce_periods(&spec, (const void *const *)op->given, n, op->wanted);
+	else if (op->kind == RONDE_KIND_BROADCAST)
+		memcpy(op->wanted, op->given[op_member(op, op->root)], bytes);
 }
 
 /* ---- programs ---- */
@@ -203,36 +235,95 @@ static size_t digest_bytes(const struct program *p)
 	return ((size_t)p->nops + 1) * sizeof *p->digests;
 }
 
+/* Ranks of their own: none is another set's, nor all. */
+static void add_set(struct making *m, int slot)
+{
+	struct program *p = m->p;
+	struct op_set *set = &p->sets[p->nsets], made = {.from = m->step, .until = INT_MAX};
+	for (int r = 0; r < p->style.ranks; r++)
+		if (once_in(m->state, 2))
+			made.ranks[made.n++] = r;
+	bool is_new = made.n > 0 && made.n < p->style.ranks;
+	for (int i = 0; i < SETS_MAX && is_new; i++)
+		is_new = !m->sets[i] ||
+			 memcmp(m->sets[i]->ranks, made.ranks, sizeof made.ranks) != 0 ||
+			 m->sets[i]->n != made.n;
+	if (!is_new)
+		return;
+	made.number = ++p->nsets;
+	*set = made;
+	m->sets[slot] = set;
+}
+
+/* Some to begin with; later now and then one goes, or another comes. */
+static void change_sets(struct making *m)
+{
+	for (int i = 0; i < m->p->style.sets; i++) {
+		if (m->sets[i] && once_in(m->state, 8)) {
+			m->sets[i]->until = m->step;
+			m->sets[i] = NULL;
+		}
+		if (!m->sets[i] && once_in(m->state, m->step ? 6 : 2))
+			add_set(m, i);
+	}
+}
+
+static void choose_leaves(struct making *m, int n)
+{
+	const struct program_style *style = &m->p->style;
+	m->p->joins[m->step] = style->joins && once_in(m->state, (uint64_t)style->joins);
+	for (int r = 0; r < style->ranks; r++)
+		m->leaves[r] = once_in(m->state, 3) ? n : (int)below(m->state, (uint64_t)n + 1);
+}
+
+static void make_step(struct making *m)
+{
+	struct program *p = m->p;
+	const struct program_style *style = &p->style;
+	uint64_t room = style->bytes * 3 > STEP_BYTES ? style->bytes * 3 : STEP_BYTES;
+	int n = style->distinct ? style->ops : 1 + (int)below(m->state, (uint64_t)style->ops);
+	p->first[m->step] = p->nops;
+	change_sets(m);
+	choose_leaves(m, n);
+	for (int i = 0; i < n && room; i++) {
+		struct op *op = &p->ops[p->nops++];
+		identify(m, op, i);
+		fill(m->state, p, op);
+		uint64_t bytes = op_bytes(op, 0);
+		room = bytes < room ? room - bytes : 0;
+	}
+}
+
+static void *get(size_t n, size_t bytes)
+{
+	void *memory = calloc(n + 1, bytes);
+	if (!memory)
+		abort();
+	return memory;
+}
+
 struct program *make_program(uint64_t seed, const struct program_style *style)
 {
 	uint64_t state = seed;
-	struct names *names = calloc(1, sizeof *names);
-	struct program *p = calloc(1, sizeof *p);
-	if (!p || !names || style->names > 64)
+	struct making *m = get(1, sizeof *m);
+	struct program *p = get(1, sizeof *p);
+	size_t steps = (size_t)style->steps;
+	if (style->names > 64 || style->sets > SETS_MAX)
 		abort();
 	*p = (struct program){.style = *style, .seed = seed};
-	p->ops = calloc((size_t)(style->steps * style->ops) + 1, sizeof *p->ops);
-	p->first = calloc((size_t)style->steps + 1, sizeof *p->first);
-	if (!p->ops || !p->first)
-		abort();
-	for (int step = 0; step < style->steps; step++) {
-		uint64_t room = style->bytes * 3 > STEP_BYTES ? style->bytes * 3 : STEP_BYTES;
-		int n = style->distinct ? style->ops : 1 + (int)below(&state, (uint64_t)style->ops);
-		p->first[step] = p->nops;
-		for (int i = 0; i < n && room; i++) {
-			struct op *op = &p->ops[p->nops++];
-			identify(&state, p, names, step, op, i);
-			fill(&state, p, op);
-			uint64_t bytes = op_bytes(op, 0);
-			room = bytes < room ? room - bytes : 0;
-		}
-	}
+	p->ops = get(steps * (size_t)style->ops, sizeof *p->ops);
+	p->first = get(steps, sizeof *p->first);
+	p->joins = get(steps, sizeof *p->joins);
+	p->sets = get(steps * SETS_MAX, sizeof *p->sets);
+	*m = (struct making){.state = &state, .p = p};
+	for (; m->step < style->steps; m->step++)
+		make_step(m);
 	p->first[style->steps] = p->nops;
 	p->digests = mmap(NULL, digest_bytes(p), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 			  -1, 0);
 	if (p->digests == MAP_FAILED)
 		abort();
-	free(names);
+	free(m);
 	return p;
 }
 
@@ -247,40 +338,9 @@ void free_program(struct program *p)
 	munmap(p->digests, digest_bytes(p));
 	free(p->ops);
 	free(p->first);
+	free(p->joins);
+	free(p->sets);
 	free(p);
-}
-
-bool op_has_own_rows(const struct op *op)
-{
-	return op->kind == RONDE_KIND_ALLGATHER || op->kind == RONDE_KIND_ALLTOALL;
-}
-
-struct ronde_share op_result(const struct program *p, const struct op *op, int rank)
-{
-	struct ronde_share share = {0, op_bytes(op, rank)};
-	if (op->kind != RONDE_KIND_REDUCESCATTER || op->count == 0)
-		return share;
-	return ronde_share_bytes((uint64_t)op->dims[0], share.count / (uint64_t)op->dims[0],
-				 p->style.ranks, rank);
-}
-
-uint64_t op_bytes(const struct op *op, int rank)
-{
-	int64_t count = op_has_own_rows(op) ? op->rows[rank] * op->columns : op->count;
-	return (uint64_t)count * ronde_dtype_bytes(op->dtype);
-}
-
-const char *op_text(const struct op *op)
-{
-	static _Thread_local char text[400];
-	snprintf(text, sizeof text,
-		 "%s %.40s %s ×%lld (%d dimensions) %s, scales %g %g, root %d%s%s",
-		 ronde_kind_name(op->kind), op->name ? op->name : "(unnamed)",
-		 ronde_dtype_name(op->dtype),
-		 (long long)(op_has_own_rows(op) ? op->columns : op->count), op->ndim,
-		 ronde_reduction_name(op->reduction), op->prescale, op->postscale, op->root,
-		 op->in_place ? ", in place" : "", op->heap ? ", heap" : "");
-	return text;
 }
 
 struct program_style random_style(uint64_t *state, int ranks)
@@ -299,5 +359,8 @@ struct program_style random_style(uint64_t *state, int ranks)
 	s.change = !once_in(state, 4);
 	s.overlap = once_in(state, 2);
 	s.holds = 5;
+	s.sets = once_in(state, 2) ? 1 + (int)below(state, SETS_MAX) : 0;
+	s.joins = once_in(state, 3) ? 3 : 0;
+	s.active = once_in(state, 2);
 	return s;
 }

@@ -14,14 +14,27 @@
 #include "tests/schedules/values.h"
 
 #define RANKS_MAX 8
+/* Process sets there are at a time, beside that of all ranks. */
+#define SETS_MAX 4
 
+/* A process set; a rank's place in the list is its number as a member. */
+struct op_set {
+	int number; /* Ronde's */
+	int n;
+	int ranks[RANKS_MAX]; /* ascending */
+	int from, until;      /* made before that step, removed before this one */
+};
+
+/* What is known of each rank is in the order of the set's members. */
 struct op {
 	enum ronde_kind kind;
-	char *name; /* NULL: unnamed */
+	const struct op_set *set; /* NULL: all ranks */
+	unsigned absent;          /* members that have joined before they got to it, as bits */
+	char *name;               /* NULL: unnamed */
 	ronde_dtype dtype;
 	ronde_reduction reduction;
 	double prescale, postscale;
-	int root;
+	int root; /* a rank, not a member */
 	int ndim;
 	int64_t dims[RONDE_MAX_DIMS];         /* allgather, alltoall: dims[0] is not read */
 	int64_t count;                        /* allgather, alltoall: not read */
@@ -46,6 +59,9 @@ struct program_style {
 	bool long_names;
 	bool change;   /* a name's shape and type change now and then */
 	bool distinct; /* every unnamed tensor of a step has a shape of its own */
+	int sets;      /* process sets there are at a time, at most */
+	int joins;     /* once in so many steps ranks run out of data one by one; 0: never */
+	bool active;   /* an average is divided by the ranks that have not joined */
 	bool adasum;   /* some reductions are (they need more staging than others) */
 	bool overlap;  /* a step is waited for when the next has been submitted */
 	int holds; /* once in so many steps a rank is held (port.h) while it submits; 0: never */
@@ -58,6 +74,9 @@ struct program {
 	struct op *ops;
 	int *first;          /* [steps + 1] */
 	uint64_t most_bytes; /* of the largest tensor */
+	bool *joins;         /* [steps] all join at the end of the step */
+	struct op_set *sets; /* in the order in which they are made */
+	int nsets;
 	/* [nops] A hash of the result's bits, for what nothing else says: 0 until there is one.
 	 * Processes share it. */
 	_Atomic uint64_t *digests;
@@ -69,10 +88,19 @@ void free_program(struct program *program);
 
 /* Rows that are each rank's own: an allgather or alltoall. */
 bool op_has_own_rows(const struct op *op);
-/* Bytes of a rank's output, if it has one, and of the whole result before it. */
-struct ronde_share op_result(const struct program *program, const struct op *op, int rank);
-/* Bytes of a rank's input. */
-uint64_t op_bytes(const struct op *op, int rank);
+/* Members, of a job of so many ranks. */
+int op_size(const struct op *op, int ranks);
+/* A rank's number as a member; -1: it is none. And back. */
+int op_member(const struct op *op, int rank);
+int op_rank(const struct op *op, int member);
+/* True if the rank submits it. */
+bool op_is_submitted(const struct op *op, int rank);
+/* True if it cannot be without those that have joined. */
+bool op_is_refused(const struct op *op);
+/* Bytes of a member's output, if it has one, and of the whole result before it. */
+struct ronde_share op_result(const struct program *program, const struct op *op, int member);
+/* Bytes of a member's input. */
+uint64_t op_bytes(const struct op *op, int member);
 /* "allreduce "w3" float16[12,4] sum", for a person. Static per thread. */
 const char *op_text(const struct op *op);
 

@@ -74,6 +74,9 @@ void run_begin(struct run *run)
 		if (!p->jobs)
 			abort();
 	}
+	run->last = calloc((size_t)run->program->style.steps + 1, sizeof *run->last);
+	if (!run->last)
+		abort();
 	pthread_mutex_init(&run->lock, NULL);
 	pthread_cond_init(&run->over, NULL);
 	run->is_over = false;
@@ -90,6 +93,7 @@ void run_end(struct run *run)
 	pthread_join(run->watchdog, NULL);
 	pthread_cond_destroy(&run->over);
 	pthread_mutex_destroy(&run->lock);
+	free(run->last);
 	for (int i = 0; i < run->program->style.ranks; i++)
 		free(run->players[i].jobs);
 }

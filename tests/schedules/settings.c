@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "collectives/kernels/kernels.h"
-#include "tests/schedules/values.h"
+#include "tests/schedules/program.h"
 
 /* A tensor is not cut into more chunks than this, or the test takes too long. */
 #define MOST_CHUNKS 2048
@@ -56,6 +56,13 @@ void random_settings(uint64_t *state, uint64_t most_bytes, struct settings *s)
 	ONE_OF(state, s, "batch_delay_us", "0", "0", "0", "300");
 	ONE_OF(state, s, "zero_copy", "yes", "yes", "no");
 	set_chunk(state, most_bytes, s);
+}
+
+void style_settings(const struct program_style *style, struct settings *s)
+{
+	set(s, "join_divisor", style->active ? "active" : "all");
+	if (style->adasum) /* its chunks are whole blocks */
+		set(s, "staging_bytes", "4M");
 }
 
 void random_rank_settings(uint64_t *state, struct settings *s)

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#define SETTINGS_MAX 16
+#define SETTINGS_MAX 20
 
 struct settings {
 	const char *pairs[2 * SETTINGS_MAX + 1]; /* name, value, …, NULL: for ronde_init() */
@@ -17,6 +17,9 @@ void set(struct settings *settings, const char *name, const char *value);
 
 /* What concerns the whole job; most_bytes of one tensor limits how small its chunks may get. */
 void random_settings(uint64_t *state, uint64_t most_bytes, struct settings *settings);
+/* What the style of a program needs. */
+struct program_style;
+void style_settings(const struct program_style *style, struct settings *settings);
 /* What each rank may have its own value of. */
 void random_rank_settings(uint64_t *state, struct settings *settings);
 

@@ -19,7 +19,7 @@ uint64_t first_seed(const char *test, int ranks)
 
 /* Of all ranks, so that a reader sees which machinery the programs have reached. */
 static struct reached {
-	_Atomic uint64_t carried, zero_copy, staged, evictions, submitted, announced;
+	_Atomic uint64_t carried, zero_copy, staged, evictions, submitted, announced, sets, joins;
 } reached;
 
 static void count_reached(const struct ronde_context *context)
@@ -33,14 +33,24 @@ static void count_reached(const struct ronde_context *context)
 	reached.announced += c->descriptions_sent + c->ready_sent;
 }
 
+/* Of a program, each time that it is played. */
+static void count_program(const struct program *p)
+{
+	reached.sets += (uint64_t)p->nsets;
+	for (int step = 0; step < p->style.steps; step++)
+		reached.joins += p->joins[step];
+}
+
 void print_reached(void)
 {
 	printf("  %llu tensors; entries carried %llu, zero-copy %llu, "
-	       "staged %llu; %llu evictions, %lld announcements repeated\n",
+	       "staged %llu; %llu evictions, %lld announcements repeated; "
+	       "%llu process sets, %llu joins\n",
 	       (unsigned long long)reached.submitted, (unsigned long long)reached.carried,
 	       (unsigned long long)reached.zero_copy, (unsigned long long)reached.staged,
 	       (unsigned long long)reached.evictions,
-	       (long long)(reached.announced - reached.submitted));
+	       (long long)(reached.announced - reached.submitted), (unsigned long long)reached.sets,
+	       (unsigned long long)reached.joins);
 }
 
 static void thread_body(struct rank *r)
@@ -53,6 +63,7 @@ void play_on_threads(struct run *run, const struct settings *settings)
 {
 	run->settings = settings;
 	run->port = &port_context;
+	count_program(run->program);
 	run_begin(run);
 	run_ranks(run->program->style.ranks, settings->pairs, thread_body, run);
 }
@@ -75,8 +86,7 @@ void play_programs(const char *test, int ranks, int programs, int configurations
 			struct settings settings;
 			random_settings(&state, program->most_bytes, &settings);
 			random_rank_settings(&state, &settings);
-			if (style.adasum) /* its chunks are whole blocks */
-				set(&settings, "staging_bytes", "4M");
+			style_settings(&style, &settings);
 			if (tune)
 				tune(&state, NULL, &settings);
 			play_on_threads(&run, &settings);
