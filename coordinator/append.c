@@ -209,8 +209,60 @@ static void send(struct ronde_leader *l, int local_rank, size_t bytes)
 		ronde_bell_touch(&l->context->node->arena, local_rank, RONDE_PARKED_ENTRY);
 }
 
+/* To all members; the leader's own rank last, for it does not have to be waited for. */
+static void send_all(struct ronde_leader *l, const struct ronde_process_set *set, size_t bytes)
+{
+	const int self = l->context->node->local_rank;
+	for (int m = 0; m < set->n; m++)
+		if (set->local[m] != self)
+			send(l, set->local[m], bytes);
+	if (ronde_process_set_member(set, self) >= 0)
+		send(l, self, bytes);
+}
+
+/* The ballot or pattern whose slot says all about the entry to be made but the result, or NULL. */
+static struct ronde_ballot *known_by_slot(const struct ronde_leader *l,
+					  const struct ronde_decision *d)
+{
+	struct ronde_ballot *b = l->batch[0];
+	if (d->type != RONDE_ENTRY_DATA || d->path != RONDE_PATH_CARRIED || d->nbatch > 1 ||
+	    b->heard < (uint32_t)b->set->n)
+		return NULL;
+	struct ronde_ballot *known = b->key.head.named ? b : b->votes[0].pattern;
+	return known && known->slot.slot != RONDE_NO_SLOT &&
+			       ronde_desc_equal(&known->desc, &b->round)
+		       ? known
+		       : NULL;
+}
+
+static void append_brief(struct ronde_leader *l, const struct ronde_decision *d,
+			 struct ronde_ballot *known)
+{
+	struct ronde_ballot *b = l->batch[0];
+	struct ronde_writer w = {l->record, l->record + l->record_limit, false};
+	struct ronde_brief head = {.type = RONDE_ENTRY_BRIEF,
+				   .unnamed = !b->key.head.named,
+				   .payload_bytes = (uint32_t)carried_bytes(l, d),
+				   .index = l->index++,
+				   .slot = known->slot.slot,
+				   .generation = known->slot.generation};
+	ronde_write(&w, &head, sizeof head);
+	if (head.unnamed) {
+		ronde_write(&w, &b->key.head.ordinal, sizeof b->key.head.ordinal);
+		ronde_ballots_touch(&l->ballots, known);
+	}
+	write_payload(l, d, &w);
+	send_all(l, b->set, (size_t)(w.at - l->record));
+	ronde_timeline_decided(l->context, b->set, b, head.index, RONDE_OK);
+}
+
 void ronde_leader_append(struct ronde_leader *l, const struct ronde_decision *d)
 {
+	struct ronde_ballot *known = known_by_slot(l, d);
+	if (known) {
+		append_brief(l, d, known);
+		return;
+	}
 	const struct ronde_process_set *set = l->batch[0]->set;
 	const struct ronde_desc *like = &l->batch[0]->round;
 	struct slots s = {
@@ -245,8 +297,7 @@ void ronde_leader_append(struct ronde_leader *l, const struct ronde_decision *d)
 		head->payload_bytes = (uint32_t)carried_bytes(l, d);
 		write_payload(l, d, &w);
 	}
-	for (int m = 0; m < set->n; m++)
-		send(l, set->local[m], (size_t)(w.at - l->record));
+	send_all(l, set, (size_t)(w.at - l->record));
 	for (int i = 0; i < d->nbatch; i++)
 		ronde_timeline_decided(l->context, set, l->batch[i], head->index,
 				       d->type == RONDE_ENTRY_ERROR ? RONDE_ERR_MISMATCH

@@ -216,3 +216,50 @@ bool ronde_entry_read(const void *record, size_t bytes, const struct ronde_entry
 		return false;
 	}
 }
+
+/* ---- brief entries ---- */
+
+bool ronde_entry_is_brief(const void *record, size_t bytes)
+{
+	return bytes >= sizeof(struct ronde_brief) && *(const uint8_t *)record == RONDE_ENTRY_BRIEF;
+}
+
+bool ronde_brief_read(const void *record, size_t bytes, struct ronde_brief_view *v)
+{
+	struct ronde_reader r = {record, (const unsigned char *)record + bytes, false};
+	*v = (struct ronde_brief_view){.head = ronde_read(&r, sizeof *v->head)};
+	if (!v->head || v->head->unnamed > 1 || v->head->pad)
+		return false;
+	if (v->head->unnamed) {
+		const uint64_t *ordinal = ronde_read(&r, sizeof *ordinal);
+		if (ordinal)
+			v->ordinal = *ordinal;
+	}
+	v->payload = ronde_read(&r, v->head->payload_bytes);
+	return !r.failed && r.at == r.end;
+}
+
+bool ronde_brief_expand(const struct ronde_brief_view *brief, const struct ronde_desc *desc,
+			struct ronde_brief_entry *e)
+{
+	uint64_t bytes = desc->kind == RONDE_KIND_BARRIER ? 0 : ronde_desc_data_bytes(desc);
+	if (brief->head->payload_bytes != ronde_wire_pad(bytes) ||
+	    ronde_kind_has_own_rows((enum ronde_kind)desc->kind))
+		return false;
+	e->head = (struct ronde_entry){.type = RONDE_ENTRY_DATA,
+				       .path = RONDE_PATH_CARRIED,
+				       .items = 1,
+				       .payload_bytes = brief->head->payload_bytes,
+				       .index = brief->head->index,
+				       .root = desc->root,
+				       .lane = -1,
+				       .divisor = 1};
+	e->item = (struct ronde_item){.slot = brief->head->slot,
+				      .generation = brief->head->generation,
+				      .named = !brief->head->unnamed,
+				      .ordinal = brief->ordinal,
+				      .count = ronde_desc_count(desc)};
+	e->view = (struct ronde_entry_view){
+		.head = &e->head, .like = *desc, .items = &e->item, .payload = brief->payload};
+	return true;
+}

@@ -31,6 +31,20 @@ struct ronde_entry_view {
 	const unsigned char *payload;           /* ERROR, failed SET: a text with its zero */
 };
 
+/* A brief entry taken apart. */
+struct ronde_brief_view {
+	const struct ronde_brief *head;
+	uint64_t ordinal; /* unnamed */
+	const unsigned char *payload;
+};
+
+/* A brief entry in full. */
+struct ronde_brief_entry {
+	struct ronde_entry head;
+	struct ronde_item item;
+	struct ronde_entry_view view; /* leads to these, and into the record */
+};
+
 /* A definition of a view. */
 struct ronde_defined {
 	struct ronde_slot_name slot; /* slot NO_SLOT: named in this entry only */
@@ -44,6 +58,15 @@ uint32_t ronde_entry_set(const void *record, size_t bytes);
 /* False if the record is damaged. It starts at a multiple of 8. */
 bool ronde_entry_read(const void *record, size_t bytes, const struct ronde_entry_limits *limits,
 		      struct ronde_entry_view *view);
+
+/* True if the record is an entry of type BRIEF, which only the next function reads. */
+bool ronde_entry_is_brief(const void *record, size_t bytes);
+/* False if the record is damaged. */
+bool ronde_brief_read(const void *record, size_t bytes, struct ronde_brief_view *view);
+/* The entry in full, of a tensor of that description. False: its payload is none of such a tensor.
+ */
+bool ronde_brief_expand(const struct ronde_brief_view *brief, const struct ronde_desc *desc,
+			struct ronde_brief_entry *entry);
 
 /* True if that member takes no part. */
 bool ronde_entry_absent(const struct ronde_entry_view *view, int member);

@@ -7,6 +7,8 @@ struct record {
 };
 
 #define FILLER UINT32_MAX
+/* Of a record's beginning, once it is seen. */
+#define PREFETCH_BYTES 1024
 
 _Static_assert(sizeof(struct record) == RONDE_RING_HEADER, "a record's head is its body's offset");
 
@@ -90,6 +92,17 @@ void ronde_ring_publish(struct ronde_ring_producer *p)
 	publish(p, cells_for(p->reserved), (uint32_t)p->reserved);
 }
 
+/* The other process's cache has these lines: fetched one by one, as they are read, each is waited
+ * for. */
+static void prefetch_rest(const unsigned char *record, size_t bytes)
+{
+	size_t end = bytes + RONDE_RING_HEADER;
+	if (end > PREFETCH_BYTES)
+		end = PREFETCH_BYTES;
+	for (size_t at = RONDE_CELL_BYTES; at < end; at += RONDE_CELL_BYTES)
+		__builtin_prefetch(record + at);
+}
+
 const void *ronde_ring_peek(struct ronde_ring_consumer *c, size_t *bytes)
 {
 	for (;;) {
@@ -101,6 +114,7 @@ const void *ronde_ring_peek(struct ronde_ring_consumer *c, size_t *bytes)
 			return NULL;
 		if (r->bytes != FILLER) {
 			*bytes = r->bytes;
+			prefetch_rest((const unsigned char *)r, r->bytes);
 			return (const unsigned char *)r + RONDE_RING_HEADER;
 		}
 		c->tail += c->count - (c->tail & (c->count - 1));
@@ -111,9 +125,12 @@ bool ronde_ring_consume(struct ronde_ring_consumer *c)
 {
 	struct record *r = record_at(c->cells, c->count, c->tail);
 	c->tail += cells_for(r->bytes);
-	atomic_store_explicit(c->consumed, c->tail, memory_order_seq_cst);
-	if (c->tail - c->last_touch < c->count / 4)
+	if (c->tail - c->last_touch < c->count / 4) {
+		/* Nobody is woken for this, so nobody's looking again has to see it. */
+		atomic_store_explicit(c->consumed, c->tail, memory_order_release);
 		return false;
+	}
+	atomic_store_explicit(c->consumed, c->tail, memory_order_seq_cst);
 	c->last_touch = c->tail;
 	return true;
 }

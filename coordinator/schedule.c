@@ -309,8 +309,30 @@ static int take_tensors(struct ronde_context *ctx, struct ronde_process_set *set
 	return status;
 }
 
+static int take_brief(struct ronde_context *ctx, const void *record, size_t bytes)
+{
+	struct ronde_submissions *s = &ctx->submissions;
+	struct ronde_brief_view brief;
+	struct ronde_brief_entry entry;
+	if (!ronde_brief_read(record, bytes, &brief) || brief.head->index < ctx->schedule.next)
+		return RONDE_ERR_INTERNAL;
+	ctx->schedule.next = brief.head->index + 1;
+	int status = RONDE_ERR_INTERNAL;
+	pthread_mutex_lock(&s->lock);
+	const struct ronde_tensor *t = ronde_directory_at(
+		&s->directory, (struct ronde_slot_name){brief.head->slot, brief.head->generation});
+	struct ronde_process_set *set = t ? ronde_process_sets_find(&ctx->sets, t->desc.set) : NULL;
+	if (set && set->me >= 0 && ronde_brief_expand(&brief, &t->desc, &entry))
+		status = take_items(ctx, set, &entry.view);
+	pthread_mutex_unlock(&s->lock);
+	ronde_engine_completed(ctx);
+	return status;
+}
+
 static int take_entry(struct ronde_context *ctx, const void *record, size_t bytes)
 {
+	if (ronde_entry_is_brief(record, bytes))
+		return take_brief(ctx, record, bytes);
 	struct ronde_entry_view p;
 	struct ronde_process_set *set =
 		ronde_process_sets_find(&ctx->sets, ronde_entry_set(record, bytes));
@@ -336,6 +358,8 @@ static int take_entry(struct ronde_context *ctx, const void *record, size_t byte
 		break;
 	case RONDE_ENTRY_JOINED:
 		status = ronde_control_end_join(ctx, p.head->root);
+		break;
+	case RONDE_ENTRY_BRIEF:
 		break;
 	}
 	ronde_engine_completed(ctx);

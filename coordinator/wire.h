@@ -141,6 +141,7 @@ enum ronde_entry_type {
 	RONDE_ENTRY_NOTICE = 4,   /* one eviction: what was announced by that slot was not heard */
 	RONDE_ENTRY_SET = 5,      /* a struct ronde_set_entry follows, then ranks or a text */
 	RONDE_ENTRY_JOINED = 6,   /* all ranks have joined; `root` was the last */
+	RONDE_ENTRY_BRIEF = 7,    /* a struct ronde_brief: DATA of one tensor, carried */
 };
 
 #define RONDE_NO_SLOT UINT32_MAX
@@ -168,6 +169,22 @@ struct ronde_entry {
 	/* The first item's description without its extents: fused tensors differ in shape only. */
 	unsigned char like[offsetof(struct ronde_desc, dims)];
 };
+
+/*
+ * An entry of a single carried tensor that all members know by its slot, and that all take part in:
+ * the slot says the rest. Behind it: the ordinal of an unnamed one, the result. With the ring's 8
+ * bytes and eight floats it fills one cell, so a rank that waits for it fetches one cache line.
+ */
+struct ronde_brief {
+	uint8_t type;
+	uint8_t unnamed;
+	uint16_t pad;
+	uint32_t payload_bytes;
+	uint64_t index;
+	uint32_t slot, generation;
+};
+
+_Static_assert(sizeof(struct ronde_brief) == 24, "the sum of eight floats fits one cell");
 
 /* How a change of the process sets came out. */
 struct ronde_set_entry {

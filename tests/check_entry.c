@@ -251,6 +251,82 @@ START_TEST(entries_refused)
 }
 END_TEST
 
+/* An entry of one tensor that is known by its slot. */
+static size_t random_brief(unsigned *seed, const struct ronde_desc *desc, unsigned char *record)
+{
+	const uint64_t data = desc->kind == RONDE_KIND_BARRIER ? 0 : ronde_desc_data_bytes(desc),
+		       ordinal = 77;
+	struct ronde_writer w = {record, record + RECORD_BYTES, false};
+	struct ronde_brief head = {.type = RONDE_ENTRY_BRIEF,
+				   .unnamed = below(seed, 2) != 0,
+				   .payload_bytes = (uint32_t)ronde_wire_pad(data),
+				   .index = below(seed, UINT64_MAX),
+				   .slot = (uint32_t)below(seed, 16),
+				   .generation = (uint32_t)below(seed, 9)};
+	ronde_write(&w, &head, sizeof head);
+	if (head.unnamed)
+		ronde_write(&w, &ordinal, sizeof ordinal);
+	random_bytes(seed, w.at, head.payload_bytes);
+	w.at += head.payload_bytes;
+	return (size_t)(w.at - record);
+}
+
+static const char *compare_brief(const unsigned char *record, size_t bytes,
+				 const struct ronde_desc *desc)
+{
+	const struct ronde_brief *head = (const void *)record;
+	struct ronde_brief_view v;
+	struct ronde_brief_entry e;
+	if (!ronde_entry_is_brief(record, bytes) || !ronde_brief_read(record, bytes, &v) ||
+	    !ronde_brief_expand(&v, desc, &e))
+		return "refused";
+	const struct ronde_entry *full = e.view.head;
+	const struct ronde_item *item = e.view.items;
+	if (full->type != RONDE_ENTRY_DATA || full->path != RONDE_PATH_CARRIED ||
+	    full->items != 1 || full->index != head->index || full->lane != -1 || full->absent ||
+	    full->evictions || full->definitions)
+		return "head";
+	if (item->slot != head->slot || item->generation != head->generation ||
+	    item->named == head->unnamed || item->ordinal != (head->unnamed ? 77 : 0) ||
+	    item->definition || item->count != ronde_desc_count(desc))
+		return "item";
+	if (!ronde_desc_equal(&e.view.like, desc) ||
+	    e.view.payload != record + sizeof *head + (head->unnamed ? 8 : 0))
+		return "description";
+	return NULL;
+}
+
+START_TEST(brief_entries)
+{
+	static alignas(8) unsigned char record[RECORD_BYTES];
+	unsigned seed = seed_of(_i);
+	const char *wrong = NULL;
+	int k = 0, others = 0;
+	for (; k < 3000 && !wrong; k++) {
+		struct ronde_desc desc = random_desc(&seed), other = desc;
+		if (ronde_kind_has_own_rows((enum ronde_kind)desc.kind) ||
+		    ronde_desc_data_bytes(&desc) > RECORD_BYTES / 2)
+			continue;
+		size_t bytes = random_brief(&seed, &desc, record);
+		wrong = compare_brief(record, bytes, &desc);
+		if (!wrong &&
+		    (walk_brief(record, bytes - 8, &desc) || walk_brief(record, bytes + 8, &desc)))
+			wrong = "taken with another size";
+		other.kind = RONDE_KIND_ALLGATHER;
+		if (!wrong && walk_brief(record, bytes, &other))
+			wrong = "taken for an operation with rows of each rank's own";
+		other.kind = RONDE_KIND_ALLREDUCE, other.ndim = 1, other.dtype = RONDE_FLOAT64;
+		other.dims[0] = 1 + (int64_t)bytes;
+		if (!wrong && walk_brief(record, bytes, &other))
+			wrong = "taken for a tensor of another size";
+		bytes = damage(&seed, record, bytes);
+		others += !walk_brief(record, bytes, &desc);
+	}
+	ck_assert_msg(!wrong, "seed %u, entry %d: %s", seed_of(_i), k, wrong);
+	ck_assert_int_gt(others, 100);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("entry");
@@ -259,6 +335,7 @@ int main(void)
 	tcase_add_loop_test(tests, entries_come_back, 0, 3);
 	tcase_add_loop_test(tests, damaged_entries, 0, 6);
 	tcase_add_test(tests, entries_refused);
+	tcase_add_loop_test(tests, brief_entries, 0, 3);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

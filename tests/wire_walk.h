@@ -111,6 +111,24 @@ static inline void walk_change(const struct ronde_entry_view *v,
 			  v->head->payload_bytes == v->change->ranks * sizeof(int32_t));
 }
 
+/* True if the record was taken for a brief entry of a tensor of that description. */
+static inline bool walk_brief(const void *data, size_t bytes, const struct ronde_desc *desc)
+{
+	unsigned char *record = walk_copy(data, bytes);
+	struct ronde_brief_view v;
+	struct ronde_brief_entry e;
+	bool taken = ronde_entry_is_brief(record, bytes) && ronde_brief_read(record, bytes, &v) &&
+		     ronde_brief_expand(&v, desc, &e);
+	if (taken) {
+		const struct ronde_entry_limits none = {.members = 1};
+		walk_must(e.view.head->items == 1 && ronde_desc_equal(&e.view.like, desc));
+		walk_touch(e.view.payload, e.view.head->payload_bytes);
+		walk_data(&e.view, &none);
+	}
+	free(record);
+	return taken;
+}
+
 /* True if the record was taken. */
 static inline bool walk_entry(const void *data, size_t bytes,
 			      const struct ronde_entry_limits *limits)
