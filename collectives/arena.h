@@ -16,7 +16,7 @@
 
 #define RONDE_CACHE_LINE 64
 #define RONDE_ARENA_MAGIC 0x31616e657261646eULL
-#define RONDE_ARENA_VERSION 2
+#define RONDE_ARENA_VERSION 3
 #define RONDE_CELL_BYTES 64
 
 /* What a node's arena is made of. The same on all its ranks. */
@@ -99,8 +99,9 @@ struct ronde_lane_cell {
 
 /* An operation that a rank waits for, as it says itself when it is asked. */
 struct ronde_board_wait {
-	uint64_t key;     /* a hash of the tensor's identity */
-	uint64_t since;   /* nanoseconds of the monotonic clock */
+	uint64_t key;   /* a hash of the tensor's identity */
+	uint64_t since; /* nanoseconds of the monotonic clock */
+	uint64_t said;  /* the how-manieth announcement of the rank it was; 0: not yet announced */
 	uint32_t blocked; /* a thread of the application waits for it */
 	uint32_t running; /* it has been agreed on, and is being executed */
 	char what[112];   /* for people */
@@ -121,6 +122,9 @@ struct ronde_board {
 	_Atomic uint64_t untold;
 	_Atomic uint64_t answered; /* inquiry */
 	uint64_t quiet_since;      /* when it last submitted something */
+	uint64_t said;   /* announcements so far; UINT64_MAX: some of its operations are not yet
+			  * announced */
+	uint32_t others; /* 1: a thread that has submitted operations waits for none */
 	uint32_t pending, blocked; /* its operations in flight; those that a thread waits for */
 	uint32_t nwaits;
 	uint64_t unnamed[RONDE_BOARD_KINDS]; /* operations of set 0 without a name so far */

@@ -18,6 +18,7 @@
 /* What one member said in this round. */
 struct ronde_vote {
 	bool heard;
+	uint64_t said; /* the how-manieth announcement of the member it was */
 	struct ronde_location location;
 	uint64_t ready_ns;            /* when the member was ready, or 0: nobody records that */
 	struct ronde_desc *other;     /* its description, if it is not the round's; else NULL */

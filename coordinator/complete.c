@@ -106,6 +106,7 @@ int ronde_submit_wait(struct ronde_context *ctx, ronde_handle handle)
 		return ronde_application_refuse("ronde_wait on an operation that is not complete");
 	if (!r || !ronde_request_claim(r, handle))
 		return ronde_submit_unknown("ronde_wait", handle);
+	atomic_store_explicit(&r->waiter, ronde_caller(), memory_order_relaxed);
 	ronde_engine_wait(ctx, r);
 	pthread_mutex_lock(&s->lock);
 	int status = r->status;

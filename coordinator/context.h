@@ -19,6 +19,7 @@
 #include "collectives/heap.h"
 #include "collectives/kernels/kernels.h"
 #include "collectives/node.h"
+#include "coordinator/callers.h"
 #include "coordinator/config.h"
 #include "coordinator/counters.h"
 #include "coordinator/directory.h"
@@ -39,6 +40,8 @@ struct ronde_submissions {
 	struct ronde_request_pool pool;
 	struct ronde_directory directory;
 	struct ronde_ring_producer ring;
+	uint64_t said; /* announcements in the ring so far */
+	struct ronde_callers callers;
 	struct ronde_request *backlog, **backlog_end; /* the ring was full */
 	_Atomic uint32_t in_flight;                   /* pending requests */
 	bool shutdown_wanted, shutdown_said;

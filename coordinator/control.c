@@ -99,7 +99,7 @@ int ronde_control_join(struct ronde_context *ctx, int *last, ronde_handle *handl
 	return RONDE_OK;
 }
 
-bool ronde_control_say(struct ronde_context *ctx, const struct ronde_request *r)
+bool ronde_control_say(struct ronde_context *ctx, struct ronde_request *r)
 {
 	struct ronde_ring_producer *ring = &ctx->submissions.ring;
 	struct ronde_announcement head = {
@@ -111,6 +111,7 @@ bool ronde_control_say(struct ronde_context *ctx, const struct ronde_request *r)
 	if (!record)
 		return false;
 	ronde_announcement_write(record, &head, NULL, NULL, NULL, 0, r->input);
+	r->said = ++ctx->submissions.said;
 	ronde_ring_publish(ring);
 	return true;
 }

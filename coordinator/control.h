@@ -27,7 +27,7 @@ int ronde_control_change_sets(struct ronde_context *context, enum ronde_set_chan
 int ronde_control_join(struct ronde_context *context, int *last, ronde_handle *handle);
 
 /* Writes the request into the announce ring; false: no room. Under the submit lock. */
-bool ronde_control_say(struct ronde_context *context, const struct ronde_request *request);
+bool ronde_control_say(struct ronde_context *context, struct ronde_request *request);
 
 /*
  * Does what an entry of the log says about process sets, and completes the request. Under the

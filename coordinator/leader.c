@@ -167,11 +167,13 @@ static int hear_tensor(struct ronde_leader *l, int local_rank, struct ronde_hear
 	if (!is_possible(l, local_rank, desc, h))
 		return RONDE_ERR_INTERNAL;
 	b->set = ronde_process_sets_find(&l->sets, desc->set);
-	int status = count_vote(l, b, ronde_process_set_member(b->set, local_rank), desc, h);
+	int member = ronde_process_set_member(b->set, local_rank);
+	int status = count_vote(l, b, member, desc, h);
 	if (status)
 		return status;
+	b->votes[member].said = l->followers[local_rank].heard;
 	if (pattern) { /* its slot may not be evicted before this vote is answered */
-		b->votes[ronde_process_set_member(b->set, local_rank)].pattern = pattern;
+		b->votes[member].pattern = pattern;
 		pattern->heard++;
 	}
 	if (desc->members || b->held)
@@ -208,6 +210,7 @@ static int hear(struct ronde_leader *l, int local_rank, const void *record, size
 	bool stale = h.head.type == RONDE_ANNOUNCE_READY && !ronde_ballots_at(&l->ballots, slot);
 	if (stale && !answer_stale(l, local_rank, &h))
 		return NOT_NOW;
+	l->followers[local_rank].heard++;
 	if (h.head.again) {
 		if (l->followers[local_rank].owing == 0)
 			return RONDE_ERR_INTERNAL;

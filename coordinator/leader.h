@@ -48,12 +48,14 @@ struct ronde_wish {
 	uint32_t set;   /* REMOVE */
 	size_t n;       /* ADD: ranks */
 	int32_t *ranks; /* behind the struct */
+	uint64_t said;  /* the how-manieth announcement of the rank it was */
 	struct ronde_wish *prev, *next;
 };
 
 /* What the leader knows about a rank of its node. */
 struct ronde_follower {
 	struct ronde_wish *wishes; /* in the order it made them */
+	uint64_t heard;            /* announcements of it so far */
 	uint32_t owing; /* notices sent to it that it has not answered by announcing again */
 	bool joining;   /* it has said that it joins … */
 	bool joined;    /* … and all is heard that it said before */

@@ -78,7 +78,8 @@ int ronde_leader_hear_wish(struct ronde_leader *l, int local_rank, const struct 
 	*wish = (struct ronde_wish){.change = (enum ronde_set_change)h->head.slot,
 				    .set = h->head.generation,
 				    .n = n,
-				    .ranks = (int32_t *)(wish + 1)};
+				    .ranks = (int32_t *)(wish + 1),
+				    .said = l->followers[local_rank].heard};
 	if (n)
 		memcpy(wish->ranks, h->payload, h->head.payload_bytes);
 	DL_APPEND(l->followers[local_rank].wishes, wish);

@@ -65,7 +65,8 @@ struct ronde_request *ronde_request_new(struct ronde_request_pool *pool)
 	r->hold_input = r->hold_output = false;
 	r->again = r->backlogged = r->answered = r->in_call = false;
 	r->told = false;
-	r->since = 0;
+	r->since = r->said = 0;
+	atomic_store_explicit(&r->waiter, 0, memory_order_relaxed);
 	r->status = RONDE_OK;
 	r->message = NULL;
 	r->on_done = NULL;

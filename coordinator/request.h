@@ -65,12 +65,15 @@ struct ronde_request {
 	void *allocated;              /* allgather: result's memory that is Ronde's until success */
 
 	struct ronde_slot_name announced; /* READY by this slot; slot NO_SLOT: in full */
+	uint64_t said;                    /* the how-manieth announcement of this rank it was, the
+					   * last time; 0: not yet announced */
 	bool again;                       /* its next announcement answers a notice */
 	bool backlogged;                  /* not yet announced: the ring was full */
 	bool answered;                    /* an entry has taken it */
 	bool told;                        /* a stall report may have named it */
-	uint64_t since; /* nanoseconds: when it was first seen pending; 0: not yet */
-	bool in_call;   /* its alloc is due or being called: not to be completed before */
+	uint64_t since;           /* nanoseconds: when it was first seen pending; 0: not yet */
+	_Atomic uintptr_t waiter; /* claimed: the thread that waits for it, ronde_caller() */
+	bool in_call;             /* its alloc is due or being called: not to be completed before */
 
 	int status;
 	char *message;                   /* malloc'ed; NULL: the status's text */

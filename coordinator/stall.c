@@ -126,6 +126,7 @@ static void note_wait(struct ronde_board *board, const struct ronde_request *r, 
 	struct ronde_board_wait *wait = &board->waits[board->nwaits++];
 	*wait = (struct ronde_board_wait){.key = request_key(r),
 					  .since = r->since ? r->since : now,
+					  .said = r->said,
 					  .blocked = ronde_request_is_claimed(r),
 					  .running = r->answered};
 	request_what(r, wait->what, sizeof wait->what);
@@ -166,6 +167,9 @@ static void answer(struct ronde_context *ctx, uint64_t inquiry)
 		r->told |= r->since && ronde_stall_age(now, r->since) >= s->warn / 2;
 	for (int k = 0; k < RONDE_KIND_COUNT; k++)
 		board->unnamed[k] = ctx->sets.world->ordinals[k];
+	const struct ronde_submissions *submissions = &ctx->submissions;
+	board->said = submissions->backlog ? UINT64_MAX : submissions->said;
+	board->others = ronde_callers_have_others(&submissions->callers, submissions->pool.live);
 	pthread_mutex_unlock(&ctx->submissions.lock);
 	board->quiet_since = s->quiet_since ? s->quiet_since : now;
 	s->answered = inquiry;

@@ -5,7 +5,8 @@
  *   stall.c         on every rank: how long its own operations wait, and answers to the leader
  *   stall_board.c   what ranks put on their boards, and how the end of a stall is told
  *   stall_leader.c  on the leader: when to ask, whom to wait for, what to do with the answers
- *   stall_report.c, stall_deadlock.c  on the leader: from ballots and answers to a text
+ *   stall_report.c, stall_hints.c, stall_deadlock.c  on the leader: from ballots and answers to a
+ * text
  *
  * Every rank looks at its own operations now and then (a tick), and notes on its board in the arena
  * since when the oldest of them waits. If that is too long it rings the leader, which may be
@@ -106,6 +107,10 @@ void ronde_stall_lead(struct ronde_context *context, uint64_t now);
 
 /* On the leader: the rank has answered the last inquiry, and its board may be read. */
 bool ronde_stall_answered(const struct ronde_context *context, int local_rank);
+
+/* … and all that it had said by then has been heard: what its votes do not say, it did not submit.
+ */
+bool ronde_stall_heard(const struct ronde_context *context, int local_rank);
 
 /* What the leader knows about a stall. */
 struct ronde_stall_report {

@@ -1,39 +1,80 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Deadlocks: cycles in the graph "rank p has a thread that waits for a tensor which rank q has not
- * submitted". A search in breadth from each rank finds the shortest cycle. Example, three ranks,
- * each inside a blocking call: 0 waits for "a", which 1 and 2 lack; 1 for "b", which 2 lacks; 2 for
- * "c", which 1 lacks. From 0 the search finds no way back; from 1: 1 → 2 → 1, a cycle of two,
- * although 0 waits as well. That a second thread of a rank could still submit what is missing
- * nobody can know.
+ * Deadlocks: ranks of which none can go on because each waits for something that another of them
+ * has not submitted.
+ *
+ * First, which ranks are stuck. A rank is, if a thread of it waits, and each that does waits for an
+ * operation which a stuck rank lacks. All are taken for stuck, and those struck off for which that
+ * is not so, until it is so for all that are left. Then the shortest cycle among these, by a search
+ * in breadth from each of them: "p has a thread that waits for something which q lacks".
+ *
+ * Example, three ranks inside a blocking call each: 0 waits for "a", which 1 and 2 lack; 1 for "b",
+ * which 2 lacks; 2 for "c", which 1 lacks. All are stuck. From 0 the search finds no way back; from
+ * 1: 1 -> 2 -> 1, a cycle of two. If 2 had a second thread, in "d", which only a rank lacks that
+ * computes, that thread might still submit "b": 2 is not stuck, then 1 is not, and 0 is not.
+ *
+ * Why that is certain, though boards were written before ballots are looked at, and each at another
+ * time:
+ *   - a wait counts only if its announcement is a vote on a ballot that still lacks others, so the
+ *     operation is not complete, and who waited for it when it wrote its board still does;
+ *   - a rank lacks something only if all it had said until it wrote its board has been heard, and
+ * its threads that waited then have not submitted anything since. Threads that were not waiting may
+ * submit anything. If such a thread has ever submitted something, the text says so, and does not
+ * call it a deadlock.
  */
 #include <stdlib.h>
+#include <string.h>
 
+#include "collectives/bootstrap/wait.h"
 #include "coordinator/stall_writer.h"
 
-static const struct ronde_stall_item *find_item(const struct ronde_stall_writer *w, uint64_t key)
+/* All threads that wait are on the board, and have done so for a while. */
+static bool may_be_stuck(const struct ronde_stall_writer *w, int p)
 {
-	for (size_t i = 0; i < w->n; i++)
-		if (w->items[i].key == key)
-			return &w->items[i];
-	return NULL;
+	if (!ronde_stall_heard(w->ctx, p))
+		return false;
+	const struct ronde_board *b = ronde_stall_board(w, p);
+	for (uint32_t k = 0; k < b->blocked; k++)
+		if (k == b->nwaits || !ronde_stall_is_old(w, b->waits[k].since))
+			return false;
+	return b->blocked > 0;
 }
 
-static void find_edges(struct ronde_stall_writer *w)
+/* Waits of p for stuck ranks become edges. False: one of its waits is for none of them. */
+static bool find_edges_of(struct ronde_stall_writer *w, int p)
 {
 	const int n = w->ctx->node->local_size;
-	for (int p = 0; p < n; p++) {
-		for (int q = 0; q < n; q++)
-			w->edges[p * n + q] = -1;
-		if (!ronde_stall_answered(w->ctx, p))
-			continue;
-		const struct ronde_board *b = ronde_stall_board(w, p);
-		for (uint32_t k = 0; k < b->nwaits && b->waits[k].blocked; k++) {
-			const struct ronde_stall_item *item = find_item(w, b->waits[k].key);
-			for (int q = 0; item && q < n; q++)
-				if (ronde_stall_is_missing(w, item, q) && w->edges[p * n + q] < 0)
-					w->edges[p * n + q] = (int)k;
+	const struct ronde_board *b = ronde_stall_board(w, p);
+	bool all = true;
+	for (int q = 0; q < n; q++)
+		w->edges[p * n + q] = -1;
+	for (uint32_t k = 0; k < b->blocked && all; k++) {
+		const struct ronde_stall_item *item = ronde_stall_item_of(w, p, &b->waits[k]);
+		all = false;
+		for (int q = 0; item && q < n; q++) {
+			if (!w->stuck[q] || !ronde_stall_is_missing(w, item, q))
+				continue;
+			all = true;
+			if (w->edges[p * n + q] < 0)
+				w->edges[p * n + q] = (int)k;
 		}
+	}
+	return all;
+}
+
+static void find_stuck(struct ronde_stall_writer *w)
+{
+	const int n = w->ctx->node->local_size;
+	bool changed = true;
+	for (int p = 0; p < n; p++)
+		w->stuck[p] = may_be_stuck(w, p);
+	while (changed) {
+		changed = false;
+		for (int p = 0; p < n; p++)
+			if (w->stuck[p] && !find_edges_of(w, p)) {
+				w->stuck[p] = false;
+				changed = true;
+			}
 	}
 }
 
@@ -65,21 +106,49 @@ static int find_cycle(const struct ronde_stall_writer *w, int start, int *from, 
 	return length;
 }
 
+/* Threads of which ranks on the path may still break the cycle: "" if none can. */
+static void others_text(struct ronde_stall_writer *w, const int *path, int length, char *text,
+			size_t bytes)
+{
+	const struct ronde_node *node = w->ctx->node;
+	bool some = false;
+	memset(w->who, 0, (size_t)node->size * sizeof *w->who);
+	for (int i = 0; i < length; i++)
+		some |= w->who[node->ranks[path[i]]] = ronde_stall_board(w, path[i])->others;
+	text[0] = 0;
+	if (some)
+		ronde_ranks_text(text, bytes, w->who, node->size);
+}
+
+static void digest_cycle(struct ronde_stall_writer *w, const int *path, int length)
+{
+	uint64_t hash = RONDE_HASH_START;
+	for (int i = 0; i < length; i++)
+		hash = ronde_hash_bytes(hash, &path[i], sizeof path[i]);
+	w->report->digest += hash;
+}
+
 /* The cycle as it is walked: from[] leads backwards. */
 static void say_cycle(struct ronde_stall_writer *w, int start, const int *from, int *path,
 		      int length)
 {
 	const int n = w->ctx->node->local_size, *ranks = w->ctx->node->ranks;
+	char others[160];
 	for (int i = length - 1, p = from[start]; i >= 0; i--, p = from[p])
 		path[i] = p;
-	SAY(w, "deadlock:");
+	digest_cycle(w, path, length);
+	others_text(w, path, length, others, sizeof others);
+	SAY(w, others[0] ? "waits in a circle:" : "deadlock:");
 	for (int i = 0; i < length; i++) {
 		int p = path[i], q = path[(i + 1) % length];
 		SAY(w, "%s rank %d waits in %s for rank %d", i ? "," : "", ranks[p],
 		    ronde_stall_board(w, p)->waits[w->edges[p * n + q]].what, ranks[q]);
 	}
-	SAY(w, ": none of them can go on. Make calls that wait in the same order on all ranks, or "
-	       "submit without waiting (_async) and wait when all is submitted\n");
+	SAY(w, ": none of them can go on");
+	if (others[0])
+		SAY(w, ", unless another thread of %s submits what is missing", others);
+	SAY(w, ". Make calls that wait in the same order on all ranks, or submit without waiting "
+	       "(_async) and wait when all is submitted\n");
 }
 
 void ronde_stall_say_deadlock(struct ronde_stall_writer *w)
@@ -89,9 +158,9 @@ void ronde_stall_say_deadlock(struct ronde_stall_writer *w)
 	if (!from)
 		return;
 	int *queue = from + n;
-	find_edges(w);
+	find_stuck(w);
 	for (int start = 0; start < n; start++) {
-		int length = find_cycle(w, start, from, queue);
+		int length = w->stuck[start] ? find_cycle(w, start, from, queue) : 0;
 		if (length && (!best || length < best)) {
 			best = length;
 			best_start = start;

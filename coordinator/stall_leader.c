@@ -22,6 +22,13 @@ bool ronde_stall_answered(const struct ronde_context *ctx, int local)
 	       inquiry;
 }
 
+bool ronde_stall_heard(const struct ronde_context *ctx, int local)
+{
+	const struct ronde_follower *f = &ctx->leader->followers[local];
+	return ronde_stall_answered(ctx, local) && !f->owing &&
+	       f->heard >= ctx->node->arena.boards[local].said;
+}
+
 /* True if a rank waits longer than is to be told now. */
 static bool is_due(const struct ronde_context *ctx, uint64_t now)
 {
@@ -56,10 +63,10 @@ static void ask(struct ronde_context *ctx, uint64_t now)
 		ronde_bell_ring(&node->arena, i);
 }
 
-static bool all_have_answered(const struct ronde_context *ctx)
+static bool all_are_heard(const struct ronde_context *ctx)
 {
 	for (int i = 0; i < ctx->node->local_size; i++)
-		if (!ronde_stall_answered(ctx, i))
+		if (!ronde_stall_heard(ctx, i))
 			return false;
 	return true;
 }
@@ -120,7 +127,7 @@ void ronde_stall_lead(struct ronde_context *ctx, uint64_t now)
 	struct ronde_stall *s = &ctx->stall;
 	atomic_store_explicit(&ctx->node->arena.header->leader_looked, now, memory_order_relaxed);
 	if (s->asking) {
-		if (!all_have_answered(ctx) && now - s->asked_at < ANSWER_TIME)
+		if (!all_are_heard(ctx) && now - s->asked_at < ANSWER_TIME)
 			return;
 		s->asking = false;
 		judge(ctx, now);

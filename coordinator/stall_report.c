@@ -4,9 +4,12 @@
  *
  *   1. what waits, who has submitted it, who has not: tensors alike in that share a line
  *   2. for each rank that is missing somewhere: what it does instead
- *   3. what looks like a mistake: one name for two operations or sets, unnamed operations out of
- * step
+ *   3. what looks like a mistake: stall_hints.c
  *   4. a deadlock: stall_deadlock.c
+ *
+ * Ballots and boards are of different moments. A rank that works on has meanwhile finished what its
+ * board says it waits for, and may have submitted it again under the same name; so a wait on a
+ * board is taken for one of a ballot only if it names the very announcement that was the vote.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,10 +18,9 @@
 #include "collectives/bootstrap/wait.h"
 #include "coordinator/stall_writer.h"
 
-/* Names in one line, lines of what waits, lines of hints. */
+/* Names in one line, lines of what waits. */
 #define MOST_NAMES 4
 #define MOST_LINES 12
-#define MOST_HINTS 3
 
 static int local_size(const struct ronde_stall_writer *w)
 {
@@ -32,13 +34,22 @@ static bool answered(const struct ronde_stall_writer *w, int local)
 
 /* ---- what waits ---- */
 
-static bool has_submitted(const struct ronde_stall_writer *w, const struct ronde_stall_item *item,
+uint64_t ronde_stall_said(const struct ronde_stall_writer *w, const struct ronde_stall_item *item,
 			  int local)
 {
-	if (!item->ballot)
-		return w->leader->followers[local].wishes != NULL;
+	if (!item->ballot) {
+		const struct ronde_wish *wish = w->leader->followers[local].wishes;
+		return wish ? wish->said : 0;
+	}
 	int member = ronde_process_set_member(item->ballot->set, local);
-	return member >= 0 && item->ballot->votes[member].heard;
+	const struct ronde_vote *vote = member < 0 ? NULL : &item->ballot->votes[member];
+	return vote && vote->heard ? vote->said : 0;
+}
+
+bool ronde_stall_has_submitted(const struct ronde_stall_writer *w,
+			       const struct ronde_stall_item *item, int local)
+{
+	return ronde_stall_said(w, item, local) != 0;
 }
 
 bool ronde_stall_is_missing(const struct ronde_stall_writer *w, const struct ronde_stall_item *item,
@@ -46,7 +57,16 @@ bool ronde_stall_is_missing(const struct ronde_stall_writer *w, const struct ron
 {
 	if (item->ballot && ronde_process_set_member(item->ballot->set, local) < 0)
 		return false;
-	return !has_submitted(w, item, local) && !w->leader->followers[local].joined;
+	return !ronde_stall_has_submitted(w, item, local) && !w->leader->followers[local].joined;
+}
+
+const struct ronde_stall_item *ronde_stall_item_of(const struct ronde_stall_writer *w, int local,
+						   const struct ronde_board_wait *wait)
+{
+	for (size_t i = 0; wait->said && i < w->n; i++)
+		if (ronde_stall_said(w, &w->items[i], local) == wait->said)
+			return &w->items[i];
+	return NULL;
 }
 
 static bool somebody_is_missing(const struct ronde_stall_writer *w,
@@ -59,15 +79,16 @@ static bool somebody_is_missing(const struct ronde_stall_writer *w,
 }
 
 /* Since when the first of the ranks waits for it; now, if no board has room for it. */
-static uint64_t item_since(const struct ronde_stall_writer *w, uint64_t key)
+static uint64_t item_since(const struct ronde_stall_writer *w, const struct ronde_stall_item *item)
 {
 	uint64_t since = w->now;
 	for (int i = 0; i < local_size(w); i++) {
-		if (!answered(w, i))
+		uint64_t said = ronde_stall_said(w, item, i);
+		if (!said || !answered(w, i))
 			continue;
 		const struct ronde_board *b = ronde_stall_board(w, i);
 		for (uint32_t k = 0; k < b->nwaits; k++)
-			if (b->waits[k].key == key && b->waits[k].since < since)
+			if (b->waits[k].said == said && b->waits[k].since < since)
 				since = b->waits[k].since;
 	}
 	return since;
@@ -78,7 +99,7 @@ static void add_item(struct ronde_stall_writer *w, const struct ronde_ballot *ba
 	struct ronde_stall_item item = {.ballot = ballot, .key = key};
 	if (!somebody_is_missing(w, &item))
 		return;
-	item.since = item_since(w, key);
+	item.since = item_since(w, &item);
 	w->items[w->n++] = item;
 }
 
@@ -116,7 +137,7 @@ static bool find_items(struct ronde_stall_writer *w)
 
 /* ---- 1: lines of what waits ---- */
 
-static void item_text(const struct ronde_stall_item *item, char *text, size_t bytes)
+void ronde_stall_item_text(const struct ronde_stall_item *item, char *text, size_t bytes)
 {
 	if (item->ballot)
 		ronde_stall_what(&item->ballot->key.head, item->ballot->key.name, text, bytes);
@@ -124,11 +145,8 @@ static void item_text(const struct ronde_stall_item *item, char *text, size_t by
 		snprintf(text, bytes, "a change of the process sets");
 }
 
-typedef bool (*rank_fn)(const struct ronde_stall_writer *w, const struct ronde_stall_item *item,
-			int local);
-
-static void ranks_text(struct ronde_stall_writer *w, const struct ronde_stall_item *item,
-		       rank_fn is, char *text, size_t bytes)
+void ronde_stall_ranks_text(struct ronde_stall_writer *w, const struct ronde_stall_item *item,
+			    ronde_stall_rank_fn is, char *text, size_t bytes)
 {
 	const struct ronde_node *node = w->ctx->node;
 	memset(w->who, 0, (size_t)node->size * sizeof *w->who);
@@ -141,7 +159,7 @@ static bool alike(const struct ronde_stall_writer *w, const struct ronde_stall_i
 		  const struct ronde_stall_item *b)
 {
 	for (int i = 0; i < local_size(w); i++)
-		if (has_submitted(w, a, i) != has_submitted(w, b, i) ||
+		if (ronde_stall_has_submitted(w, a, i) != ronde_stall_has_submitted(w, b, i) ||
 		    ronde_stall_is_missing(w, a, i) != ronde_stall_is_missing(w, b, i))
 			return false;
 	return true;
@@ -163,13 +181,13 @@ static void say_group(struct ronde_stall_writer *w, size_t first)
 			more++;
 			continue;
 		}
-		item_text(other, what, sizeof what);
+		ronde_stall_item_text(other, what, sizeof what);
 		SAY(w, "%s%s", names++ ? ", " : "", what);
 	}
 	if (more)
 		SAY(w, " and %zu more", more);
-	ranks_text(w, item, has_submitted, have, sizeof have);
-	ranks_text(w, item, ronde_stall_is_missing, lack, sizeof lack);
+	ronde_stall_ranks_text(w, item, ronde_stall_has_submitted, have, sizeof have);
+	ronde_stall_ranks_text(w, item, ronde_stall_is_missing, lack, sizeof lack);
 	SAY(w, ": submitted by %s, not by %s\n", have, lack);
 }
 
@@ -185,7 +203,7 @@ static void digest_item(struct ronde_stall_writer *w, const struct ronde_stall_i
 }
 
 /* Has waited long enough to be told of. */
-static bool is_old(const struct ronde_stall_writer *w, uint64_t since)
+bool ronde_stall_is_old(const struct ronde_stall_writer *w, uint64_t since)
 {
 	uint64_t first = w->ctx->stall.warn < w->ctx->stall.shutdown ? w->ctx->stall.warn
 								     : w->ctx->stall.shutdown;
@@ -195,7 +213,7 @@ static bool is_old(const struct ronde_stall_writer *w, uint64_t since)
 static void say_items(struct ronde_stall_writer *w)
 {
 	size_t lines = 0, left = 0;
-	for (size_t i = 0; i < w->n && is_old(w, w->items[i].since); i++) {
+	for (size_t i = 0; i < w->n && ronde_stall_is_old(w, w->items[i].since); i++) {
 		digest_item(w, &w->items[i]);
 		w->report->since = w->items[0].since;
 		if (w->items[i].told)
@@ -219,7 +237,7 @@ static void say_running(struct ronde_stall_writer *w)
 			continue;
 		for (uint32_t k = 0; k < ronde_stall_board(w, i)->nwaits; k++) {
 			const struct ronde_board_wait *wait = &ronde_stall_board(w, i)->waits[k];
-			if (!wait->running || !is_old(w, wait->since))
+			if (!wait->running || !ronde_stall_is_old(w, wait->since))
 				continue;
 			running++;
 			if (!oldest || wait->since < oldest->since)
@@ -262,7 +280,8 @@ static void say_rank(struct ronde_stall_writer *w, int local)
 		does = ronde_hash_bytes(RONDE_HASH_START, text, strlen(text));
 	} else if (b->blocked) {
 		say_waits(w, b);
-		does = b->waits[0].key;
+		/* One that works elsewhere waits in something else each time. */
+		does = ronde_stall_is_old(w, b->waits[0].since) ? b->waits[0].key : 0;
 	} else {
 		SAY(w,
 		    " is late: no thread of it waits for an operation, it computes or does "
@@ -275,87 +294,6 @@ static void say_rank(struct ronde_stall_writer *w, int local)
 		SAY(w, "\n");
 	}
 	w->report->digest += ronde_hash_bytes(does, &local, sizeof local);
-}
-
-/* ---- 3: what looks like a mistake ---- */
-
-static bool submits_what_is_missing(const struct ronde_stall_writer *w,
-				    const struct ronde_stall_item *a,
-				    const struct ronde_stall_item *b)
-{
-	for (int i = 0; i < local_size(w); i++)
-		if (ronde_stall_is_missing(w, a, i) && has_submitted(w, b, i))
-			return true;
-	return false;
-}
-
-static bool same_name(const struct ronde_stall_item *a, const struct ronde_stall_item *b)
-{
-	const struct ronde_key *x = &a->ballot->key, *y = &b->ballot->key;
-	return x->head.named && y->head.named && x->head.name_bytes == y->head.name_bytes &&
-	       memcmp(x->name, y->name, x->head.name_bytes) == 0;
-}
-
-static bool say_same_name(struct ronde_stall_writer *w, const struct ronde_stall_item *a,
-			  const struct ronde_stall_item *b)
-{
-	char what[120], other[120], who[160], others[160];
-	if (!same_name(a, b) || !submits_what_is_missing(w, a, b))
-		return false;
-	item_text(a, what, sizeof what);
-	item_text(b, other, sizeof other);
-	ranks_text(w, a, has_submitted, who, sizeof who);
-	ranks_text(w, b, has_submitted, others, sizeof others);
-	bool kinds = a->ballot->key.head.kind != b->ballot->key.head.kind;
-	SAY(w,
-	    "one name for two %s: %s submitted %s, %s submitted %s: these are different tensors\n",
-	    kinds ? "operations" : "process sets", who, what, others, other);
-	return true;
-}
-
-/* A rank that lacks an unnamed operation and waits for something else has lost the count. */
-static bool say_out_of_step(struct ronde_stall_writer *w, const struct ronde_stall_item *item)
-{
-	const struct ronde_key_head *head = &item->ballot->key.head;
-	if (head->named || head->kind == RONDE_KIND_BARRIER) /* after it all are in step again */
-		return false;
-	for (int i = 0; i < local_size(w); i++) {
-		if (!ronde_stall_is_missing(w, item, i) || !answered(w, i) ||
-		    !ronde_stall_board(w, i)->blocked)
-			continue;
-		const char *kind = ronde_kind_name((enum ronde_kind)head->kind);
-		SAY(w,
-		    "unnamed operations are matched by their order: %s number %llu is waited for, "
-		    "rank %d ",
-		    kind, (unsigned long long)(head->ordinal >> RONDE_MEMBER_BITS),
-		    w->ctx->node->ranks[i]);
-		if (head->set)
-			SAY(w, "has not come so far");
-		else
-			SAY(w, "has made %llu",
-			    (unsigned long long)ronde_stall_board(w, i)->unnamed[head->kind]);
-		SAY(w, " (counted from 0) and waits for something else; it seems to have skipped "
-		       "one. With names this cannot happen\n");
-		return true;
-	}
-	return false;
-}
-
-static void say_hints(struct ronde_stall_writer *w)
-{
-	int hints = 0;
-	bool unnamed = false;
-	for (size_t i = 0; i < w->n && hints < MOST_HINTS; i++) {
-		if (!w->items[i].ballot)
-			continue;
-		if (!unnamed && say_out_of_step(w, &w->items[i])) {
-			unnamed = true;
-			hints++;
-		}
-		for (size_t k = i + 1; k < w->n && hints < MOST_HINTS; k++)
-			if (w->items[k].ballot)
-				hints += say_same_name(w, &w->items[i], &w->items[k]);
-	}
 }
 
 /* ---- the whole ---- */
@@ -381,13 +319,14 @@ void ronde_stall_report_write(struct ronde_context *ctx, uint64_t now,
 	w.edges = calloc(n * n, sizeof *w.edges);
 	w.who = calloc((size_t)ctx->node->size, sizeof *w.who);
 	w.missing = calloc(n, sizeof *w.missing);
-	if (w.edges && w.who && w.missing && find_items(&w)) {
+	w.stuck = calloc(n, sizeof *w.stuck);
+	if (w.edges && w.who && w.missing && w.stuck && find_items(&w)) {
 		say_items(&w);
 		say_running(&w);
 		for (int i = 0; report->since && i < ctx->node->local_size; i++)
 			if (w.missing[i])
 				say_rank(&w, i);
-		say_hints(&w);
+		ronde_stall_say_hints(&w);
 		ronde_stall_say_deadlock(&w);
 		finish(&w);
 	}
@@ -395,4 +334,5 @@ void ronde_stall_report_write(struct ronde_context *ctx, uint64_t now,
 	free(w.edges);
 	free(w.who);
 	free(w.missing);
+	free(w.stuck);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A stall report being written: what its two files share. */
+/* A stall report being written: what its files share. */
 #ifndef RONDE_STALL_WRITER_H
 #define RONDE_STALL_WRITER_H
 
@@ -26,6 +26,7 @@ struct ronde_stall_writer {
 	int *edges; /* [local_size][local_size] number of the wait by which p waits for q, or -1 */
 	bool *who;  /* [size] scratch: global ranks */
 	bool *missing; /* [local_size] somewhere */
+	bool *stuck;   /* [local_size] see stall_deadlock.c */
 };
 
 #define SAY(w, ...)                                                                                \
@@ -38,9 +39,32 @@ static inline const struct ronde_board *ronde_stall_board(const struct ronde_sta
 	return &w->ctx->node->arena.boards[local];
 }
 
+/* Has waited long enough to be told of. */
+bool ronde_stall_is_old(const struct ronde_stall_writer *writer, uint64_t since);
+
+/* The how-manieth announcement of the local rank asked for the item; 0: none that was heard. */
+uint64_t ronde_stall_said(const struct ronde_stall_writer *writer,
+			  const struct ronde_stall_item *item, int local);
+/* True if there is one. */
+bool ronde_stall_has_submitted(const struct ronde_stall_writer *writer,
+			       const struct ronde_stall_item *item, int local);
 /* True if the item waits for that local rank. */
 bool ronde_stall_is_missing(const struct ronde_stall_writer *writer,
 			    const struct ronde_stall_item *item, int local);
+
+/* What a wait on the board of a local rank is for, if that still waits for a rank; else NULL. */
+const struct ronde_stall_item *ronde_stall_item_of(const struct ronde_stall_writer *writer,
+						   int local, const struct ronde_board_wait *wait);
+
+void ronde_stall_item_text(const struct ronde_stall_item *item, char *text, size_t bytes);
+typedef bool (*ronde_stall_rank_fn)(const struct ronde_stall_writer *writer,
+				    const struct ronde_stall_item *item, int local);
+/* "ranks 0-2": those of which it is true. */
+void ronde_stall_ranks_text(struct ronde_stall_writer *writer, const struct ronde_stall_item *item,
+			    ronde_stall_rank_fn is, char *text, size_t bytes);
+
+/* Appends what looks like a mistake. */
+void ronde_stall_say_hints(struct ronde_stall_writer *writer);
 /* Appends the shortest deadlock there is. */
 void ronde_stall_say_deadlock(struct ronde_stall_writer *writer);
 

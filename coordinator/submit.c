@@ -80,6 +80,7 @@ static bool say(struct ronde_context *ctx, struct ronde_request *r)
 				 &r->location, r->ready_ns, r->input);
 	r->announced = slot;
 	r->again = false;
+	r->said = ++s->said;
 	ronde_ring_publish(&s->ring);
 	if (ronde_log_shows(ctx->log, RONDE_LOG_TRACE))
 		trace_announcement(ctx, r, full);
@@ -106,6 +107,7 @@ static bool say_shutdown(struct ronde_submissions *s)
 	if (!record)
 		return false;
 	ronde_announcement_write(record, &head, NULL, NULL, NULL, 0, NULL);
+	s->said++;
 	ronde_ring_publish(&s->ring);
 	s->shutdown_said = true;
 	return true;
@@ -170,6 +172,7 @@ void ronde_submit_announce(struct ronde_context *ctx, struct ronde_request *r, b
 		ronde_process_sets_find(&ctx->sets, r->control ? 0 : r->desc.set);
 	/* A join may complete what others wait for, also without the leader. */
 	bool has_part = r->control != RONDE_CONTROL_JOIN && ronde_process_set_member(set, 0) >= 0;
+	ronde_callers_note(&ctx->submissions.callers);
 	for (struct ronde_request *next; r; r = next) {
 		next = r->next;
 		r->next = NULL;
