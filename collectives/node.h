@@ -49,9 +49,10 @@ const char *ronde_node_apart(const struct ronde_node *node);
 /*
  * What the system says a local rank's process does, by the letter of /proc: 'R' runs, 'S' sleeps,
  * 'D' sleeps and cannot be interrupted, 'T' is stopped, 't' is stopped by a debugger, 'Z' has
- * ended. 0: it cannot be looked at from here.
+ * ended. 0: it cannot be looked at from here. *pid is its number, as it is called here if it can be
+ * looked at, else as it sees itself.
  */
-char ronde_node_process_state(const struct ronde_node *node, int local_rank);
+char ronde_node_process_state(const struct ronde_node *node, int local_rank, int *pid);
 
 /*
  * Watches the other local processes (thread-ranks: nothing to watch). When one dies, whatever its

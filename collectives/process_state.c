@@ -24,17 +24,19 @@ static int pid_behind(int pidfd)
 	return pid;
 }
 
-char ronde_node_process_state(const struct ronde_node *node, int local_rank)
+char ronde_node_process_state(const struct ronde_node *node, int local_rank, int *pid)
 {
+	*pid = node->pids[local_rank];
 	if (node->priv->threads || local_rank == node->local_rank)
 		return 'R';
-	int pid = pid_behind(node->priv->life_fds[local_rank]);
-	if (pid < 0)
+	int here = pid_behind(node->priv->life_fds[local_rank]);
+	if (here < 0)
 		return 'Z';
-	if (pid == 0)
+	if (here == 0)
 		return 0;
+	*pid = here;
 	char path[64], text[512];
-	snprintf(path, sizeof path, "/proc/%d/stat", pid);
+	snprintf(path, sizeof path, "/proc/%d/stat", here);
 	FILE *file = fopen(path, "re");
 	if (!file)
 		return 0;

@@ -205,7 +205,8 @@ static void describe_silence(struct ronde_context *ctx, uint64_t age, char *text
 				 "\nrank %d, which orders the operations of this node, %s",
 				 node->ranks[0], how);
 	for (int i = 1; i < node->local_size; i++) {
-		char state = ronde_node_process_state(node, i);
+		int pid;
+		char state = ronde_node_process_state(node, i, &pid);
 		if (i == node->local_rank || (state != 'T' && state != 't'))
 			continue;
 		ronde_stall_process_text(ctx, i, how, sizeof how);

@@ -39,9 +39,8 @@ uint64_t ronde_stall_key(const struct ronde_key_head *head, const char *name)
 
 void ronde_stall_process_text(const struct ronde_context *ctx, int local, char *text, size_t bytes)
 {
-	const struct ronde_node *node = ctx->node;
-	int pid = node->pids[local];
-	char state = ronde_node_process_state(node, local);
+	int pid;
+	char state = ronde_node_process_state(ctx->node, local, &pid);
 	switch (state) {
 	case 'T':
 		snprintf(

@@ -69,11 +69,20 @@ const struct ronde_stall_item *ronde_stall_item_of(const struct ronde_stall_writ
 	return NULL;
 }
 
-static bool somebody_is_missing(const struct ronde_stall_writer *w,
-				const struct ronde_stall_item *item)
+/* It is complete without the rank. */
+static bool has_joined(const struct ronde_stall_writer *w, const struct ronde_stall_item *item,
+		       int local)
+{
+	if (item->ballot && ronde_process_set_member(item->ballot->set, local) < 0)
+		return false;
+	return !ronde_stall_has_submitted(w, item, local) && w->leader->followers[local].joined;
+}
+
+static bool somebody(const struct ronde_stall_writer *w, const struct ronde_stall_item *item,
+		     ronde_stall_rank_fn is)
 {
 	for (int i = 0; i < local_size(w); i++)
-		if (ronde_stall_is_missing(w, item, i))
+		if (is(w, item, i))
 			return true;
 	return false;
 }
@@ -97,7 +106,7 @@ static uint64_t item_since(const struct ronde_stall_writer *w, const struct rond
 static void add_item(struct ronde_stall_writer *w, const struct ronde_ballot *ballot, uint64_t key)
 {
 	struct ronde_stall_item item = {.ballot = ballot, .key = key};
-	if (!somebody_is_missing(w, &item))
+	if (!somebody(w, &item, ronde_stall_is_missing))
 		return;
 	item.since = item_since(w, &item);
 	w->items[w->n++] = item;
@@ -188,7 +197,12 @@ static void say_group(struct ronde_stall_writer *w, size_t first)
 		SAY(w, " and %zu more", more);
 	ronde_stall_ranks_text(w, item, ronde_stall_has_submitted, have, sizeof have);
 	ronde_stall_ranks_text(w, item, ronde_stall_is_missing, lack, sizeof lack);
-	SAY(w, ": submitted by %s, not by %s\n", have, lack);
+	SAY(w, ": submitted by %s, not by %s", have, lack);
+	if (somebody(w, item, has_joined)) {
+		ronde_stall_ranks_text(w, item, has_joined, have, sizeof have);
+		SAY(w, "; joined: %s", have);
+	}
+	SAY(w, "\n");
 }
 
 static void digest_item(struct ronde_stall_writer *w, const struct ronde_stall_item *item)
