@@ -99,10 +99,11 @@ struct ronde_lane_cell {
 
 /* An operation that a rank waits for, as it says itself when it is asked. */
 struct ronde_board_wait {
-	uint64_t key;   /* a hash of the tensor's identity */
-	uint64_t since; /* nanoseconds of the monotonic clock */
-	uint64_t said;  /* the how-manieth announcement of the rank it was; 0: not yet announced */
-	uint32_t blocked; /* a thread of the application waits for it */
+	uint64_t key;    /* a hash of the tensor's identity */
+	uint64_t since;  /* nanoseconds of the monotonic clock */
+	uint64_t said;   /* the how-manieth announcement of the rank it was; 0: not yet announced */
+	uint64_t thread; /* blocked: which one, a number of its process; 0: not yet known */
+	uint32_t blocked; /* a thread of the application waits for it, or for its group */
 	uint32_t running; /* it has been agreed on, and is being executed */
 	char what[112];   /* for people */
 };
@@ -122,10 +123,12 @@ struct ronde_board {
 	_Atomic uint64_t untold;
 	_Atomic uint64_t answered; /* inquiry */
 	uint64_t quiet_since;      /* when it last submitted something */
-	uint64_t said;   /* announcements so far; UINT64_MAX: some of its operations are not yet
-			  * announced */
-	uint32_t others; /* 1: a thread that has submitted operations waits for none */
-	uint32_t pending, blocked; /* its operations in flight; those that a thread waits for */
+	uint64_t said;    /* announcements so far; UINT64_MAX: some of its operations are not yet
+			   * announced */
+	uint32_t others;  /* 1: a thread that has submitted operations waits for none */
+	uint32_t unseen;  /* 1: a thread waits for what `waits` has no room for */
+	uint32_t pending; /* operations in flight … */
+	uint32_t blocked; /* … and how many of `waits` a thread waits for */
 	uint32_t nwaits;
 	uint64_t unnamed[RONDE_BOARD_KINDS]; /* operations of set 0 without a name so far */
 	struct ronde_board_wait waits[RONDE_BOARD_WAITS]; /* blocked first, then the oldest */

@@ -18,7 +18,7 @@ void ronde_callers_add(struct ronde_callers *c, uintptr_t caller)
 static bool waits(uintptr_t caller, const struct ronde_request *live)
 {
 	for (const struct ronde_request *r = live; r; r = r->next_live)
-		if (atomic_load_explicit(&r->waiter, memory_order_relaxed) == caller)
+		if (ronde_request_waiter(r) == caller)
 			return true;
 	return false;
 }

@@ -148,6 +148,12 @@ bool ronde_request_is_claimed(const struct ronde_request *r)
 	return atomic_load_explicit(&with_handle->state, memory_order_relaxed) & CLAIMED;
 }
 
+uintptr_t ronde_request_waiter(const struct ronde_request *r)
+{
+	const struct ronde_request *with_handle = r->group ? r->group : r;
+	return atomic_load_explicit(&with_handle->waiter, memory_order_relaxed);
+}
+
 bool ronde_request_claim(struct ronde_request *r, ronde_handle handle)
 {
 	uint64_t now = atomic_load_explicit(&r->state, memory_order_relaxed);

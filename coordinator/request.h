@@ -121,6 +121,9 @@ bool ronde_request_claim(struct ronde_request *request, ronde_handle handle);
 /* True if a thread waits for it, or for its group. */
 bool ronde_request_is_claimed(const struct ronde_request *request);
 
+/* Which thread that is, a ronde_caller(); 0: none, or not yet known. */
+uintptr_t ronde_request_waiter(const struct ronde_request *request);
+
 /* What a person calls its tensor. */
 void ronde_request_text(const struct ronde_request *request, char *text, size_t bytes);
 

@@ -127,9 +127,24 @@ static void note_wait(struct ronde_board *board, const struct ronde_request *r, 
 	*wait = (struct ronde_board_wait){.key = request_key(r),
 					  .since = r->since ? r->since : now,
 					  .said = r->said,
+					  .thread = ronde_request_waiter(r),
 					  .blocked = ronde_request_is_claimed(r),
 					  .running = r->answered};
 	request_what(r, wait->what, sizeof wait->what);
+}
+
+/* A thread waits for it. The many of a group need not all be there. */
+static void note_blocked(struct ronde_board *board, const struct ronde_request *r, uint64_t now)
+{
+	if (board->nwaits < RONDE_BOARD_WAITS) {
+		note_wait(board, r, now);
+		board->blocked++;
+		return;
+	}
+	for (uint32_t k = 0; k < board->nwaits; k++)
+		if (board->waits[k].thread == ronde_request_waiter(r))
+			return;
+	board->unseen = 1;
 }
 
 /* Blocked ones in front, and then the oldest that there is room for. Under the submit lock. */
@@ -137,16 +152,13 @@ static void note_waits(struct ronde_context *ctx, struct ronde_board *board, uin
 {
 	struct ronde_request *live = ctx->submissions.pool.live;
 	uint32_t others = 0;
-	board->pending = board->blocked = board->nwaits = 0;
+	board->pending = board->blocked = board->nwaits = board->unseen = 0;
 	for (struct ronde_request *r = live; r; r = r->next_live) {
 		board->pending++;
-		if (!ronde_request_is_claimed(r)) {
+		if (ronde_request_is_claimed(r))
+			note_blocked(board, r, now);
+		else
 			others++;
-			continue;
-		}
-		board->blocked++;
-		if (board->nwaits < RONDE_BOARD_WAITS)
-			note_wait(board, r, now);
 	}
 	/* Newest first: all but the last few are passed over. */
 	uint32_t room = RONDE_BOARD_WAITS - board->nwaits;

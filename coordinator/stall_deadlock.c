@@ -4,9 +4,10 @@
  * has not submitted.
  *
  * First, which ranks are stuck. A rank is, if a thread of it waits, and each that does waits for an
- * operation which a stuck rank lacks. All are taken for stuck, and those struck off for which that
- * is not so, until it is so for all that are left. Then the shortest cycle among these, by a search
- * in breadth from each of them: "p has a thread that waits for something which q lacks".
+ * operation (or a group with one) which a stuck rank lacks. All are taken for stuck, and those
+ * struck off for which that is not so, until it is so for all that are left. Then the shortest
+ * cycle among these, by a search in breadth from each of them: "p has a thread that waits for
+ * something which q lacks".
  *
  * Example, three ranks inside a blocking call each: 0 waits for "a", which 1 and 2 lack; 1 for "b",
  * which 2 lacks; 2 for "c", which 1 lacks. All are stuck. From 0 the search finds no way back; from
@@ -28,38 +29,50 @@
 #include "collectives/bootstrap/wait.h"
 #include "coordinator/stall_writer.h"
 
-/* All threads that wait are on the board, and have done so for a while. */
+/* All threads that wait are on the board. */
 static bool may_be_stuck(const struct ronde_stall_writer *w, int p)
 {
 	if (!ronde_stall_heard(w->ctx, p))
 		return false;
 	const struct ronde_board *b = ronde_stall_board(w, p);
 	for (uint32_t k = 0; k < b->blocked; k++)
-		if (k == b->nwaits || !ronde_stall_is_old(w, b->waits[k].since))
+		if (!b->waits[k].thread)
 			return false;
-	return b->blocked > 0;
+	return b->blocked > 0 && !b->unseen;
 }
 
-/* Waits of p for stuck ranks become edges. False: one of its waits is for none of them. */
+/* A thread that waits for several things waits for a group of them: one that is stuck will do. */
+static bool is_thread_stuck(const struct ronde_board *b, const bool *stuck, uint64_t thread)
+{
+	for (uint32_t k = 0; k < b->blocked; k++)
+		if (stuck[k] && b->waits[k].thread == thread)
+			return true;
+	return false;
+}
+
+/* Waits of p for stuck ranks become edges. False: one of its threads waits for none of them. */
 static bool find_edges_of(struct ronde_stall_writer *w, int p)
 {
 	const int n = w->ctx->node->local_size;
 	const struct ronde_board *b = ronde_stall_board(w, p);
-	bool all = true;
+	bool stuck[RONDE_BOARD_WAITS] = {false};
 	for (int q = 0; q < n; q++)
 		w->edges[p * n + q] = -1;
-	for (uint32_t k = 0; k < b->blocked && all; k++) {
+	for (uint32_t k = 0; k < b->blocked; k++) {
 		const struct ronde_stall_item *item = ronde_stall_item_of(w, p, &b->waits[k]);
-		all = false;
-		for (int q = 0; item && q < n; q++) {
+		bool old = ronde_stall_is_old(w, b->waits[k].since);
+		for (int q = 0; item && old && q < n; q++) {
 			if (!w->stuck[q] || !ronde_stall_is_missing(w, item, q))
 				continue;
-			all = true;
+			stuck[k] = true;
 			if (w->edges[p * n + q] < 0)
 				w->edges[p * n + q] = (int)k;
 		}
 	}
-	return all;
+	for (uint32_t k = 0; k < b->blocked; k++)
+		if (!is_thread_stuck(b, stuck, b->waits[k].thread))
+			return false;
+	return true;
 }
 
 static void find_stuck(struct ronde_stall_writer *w)

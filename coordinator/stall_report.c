@@ -274,7 +274,11 @@ static void say_running(struct ronde_stall_writer *w)
 static void say_waits(struct ronde_stall_writer *w, const struct ronde_board *b)
 {
 	const char *separator = " waits in ";
-	for (uint32_t k = 0; k < b->nwaits && b->waits[k].blocked; k++) {
+	for (uint32_t k = 0; k < b->blocked; k++) {
+		if (k == MOST_NAMES) {
+			SAY(w, " and %u more", b->blocked - k);
+			break;
+		}
 		SAY(w, "%s%s (%.1f s)", separator, b->waits[k].what,
 		    ronde_stall_seconds(ronde_stall_age(w->now, b->waits[k].since)));
 		separator = ", and in ";
