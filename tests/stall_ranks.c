@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/stall_ranks.h"
+
+#include <ctype.h>
+#include <sys/mman.h>
+
+/* Nothing is waited for longer, whatever the machine does besides. */
+#define PATIENCE 30000000000u
+
+struct lines *lines;
+
+/* ---- what ranks say ---- */
+
+/* "#" for numbers with a point, and for what follows "process ". */
+static void blur(const char *from, char *to, size_t bytes, int *process)
+{
+	char *end = to + bytes - 1;
+	const char *start = from;
+	*process = 0;
+	while (*from && to < end) {
+		size_t digits = strspn(from, "0123456789");
+		bool pid = from - start >= 8 && strncmp(from - 8, "process ", 8) == 0;
+		if (digits && pid && !*process)
+			*process = atoi(from);
+		if (digits && (pid || (from[digits] == '.' && isdigit(from[digits + 1])))) {
+			from += digits;
+			if (*from == '.' && isdigit(from[1]))
+				from += 1 + strspn(from + 1, "0123456789");
+			*to++ = '#';
+		} else {
+			*to++ = *from++;
+		}
+	}
+	*to = 0;
+}
+
+static void keep_line(ronde_log_level level, const char *message, void *arg)
+{
+	struct lines *mine = arg;
+	int n = atomic_load(&mine->n);
+	if (level > RONDE_LOG_WARN || n == MOST_REPORTS)
+		return;
+	mine->at[n] = scene_now();
+	blur(message, mine->text[n], sizeof mine->text[n], &mine->process[n]);
+	atomic_store(&mine->n, n + 1);
+}
+
+void stall_begin(struct scene *scene, int rank)
+{
+	require_ok(ronde_set_log_function(keep_line, &lines[rank]));
+	require_ok(ronde_init(NULL));
+	require_ok(ronde_barrier());
+	scene_reach(scene, rank, READY);
+}
+
+void stall_take_turns(struct scene *scene, int rank)
+{
+	while (rank && atomic_load(&scene->ranks[rank - 1].phase) < GOING)
+		sleep_ms(1);
+	sleep_ms(rank ? 150 : 0);
+	scene_reach(scene, rank, GOING);
+}
+
+void stall_finish(struct scene *scene, int rank)
+{
+	scene_reach(scene, rank, DONE);
+	require_ok(ronde_barrier());
+	require_ok(ronde_shutdown());
+}
+
+void stall_keep_error(int rank)
+{
+	int process;
+	blur(ronde_error_message(), lines[rank].last, sizeof lines[rank].last, &process);
+}
+
+/* ---- sums that must come out right whatever happened on the way ---- */
+
+void stall_fill(float *m, int rank)
+{
+	for (int i = 0; i < COUNT; i++)
+		m[i] = (float)(rank + 1) * 0.1f + (float)i * 0.001f;
+}
+
+void stall_check_sum(const float *m, int size)
+{
+	float parts[FAULT_RANKS_MAX];
+	for (int i = 0; i < COUNT; i++) {
+		for (int r = 0; r < size; r++)
+			parts[r] = (float)(r + 1) * 0.1f + (float)i * 0.001f;
+		for (int step = 1; step < size; step *= 2)
+			for (int r = 0; r + step < size; r += 2 * step)
+				parts[r] += parts[r + step];
+		require(m[i] == parts[0], "element %d: %.9g is not %.9g", i, m[i], parts[0]);
+	}
+}
+
+ronde_handle stall_submit_to(int set, const char *name, float *m)
+{
+	ronde_options options = RONDE_OPTIONS_INIT;
+	ronde_handle handle;
+	options.process_set = set;
+	require_ok(ronde_allreduce_async(name, m, m, COUNT, RONDE_FLOAT32, RONDE_SUM, &options,
+					 &handle));
+	return handle;
+}
+
+ronde_handle stall_submit(const char *name, float *m)
+{
+	return stall_submit_to(0, name, m);
+}
+
+/* ---- the director ---- */
+
+struct scene *stall_open(int n, scene_body body, const char *shutdown)
+{
+	lines = mmap(NULL, FAULT_RANKS_MAX * sizeof *lines, PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(lines, MAP_FAILED);
+	setenv("RONDE_STALL_CHECK_TIME_SECONDS", WARN_TEXT, 1);
+	setenv("RONDE_STALL_SHUTDOWN_TIME_SECONDS", shutdown, 1);
+	return scene_open(n, body, NULL);
+}
+
+void stall_close(struct scene *scene, unsigned victims)
+{
+	atomic_store(&scene->go, 1);
+	for (int r = 0; r < scene->n; r++)
+		if (!(victims >> r & 1))
+			scene_await(scene, r, DONE);
+	scene_close(scene, victims);
+	munmap(lines, FAULT_RANKS_MAX * sizeof *lines);
+}
+
+void stall_await_all(struct scene *scene, int phase)
+{
+	for (int r = 0; r < scene->n; r++)
+		scene_await(scene, r, phase);
+}
+
+void stall_await_line(struct scene *scene, int rank, int k)
+{
+	uint64_t start = scene_now();
+	while (atomic_load(&lines[rank].n) <= k && scene_now() - start < PATIENCE &&
+	       scene_runs(scene, rank))
+		sleep_ms(5);
+	ck_assert_msg(atomic_load(&lines[rank].n) > k, "rank %d has said nothing", rank);
+}
+
+/* Among the first n lines; or -1. */
+static int find(int rank, int n, const char *text, bool whole)
+{
+	for (int k = 0; k < n; k++) {
+		const char *line = lines[rank].text[k];
+		if (whole ? strcmp(line, text) == 0 : strstr(line, text) != NULL)
+			return k;
+	}
+	return -1;
+}
+
+static int await_found(struct scene *scene, int rank, const char *text, bool whole)
+{
+	uint64_t start = scene_now();
+	for (;;) {
+		/* What a rank has said it has said, also if it ends now. */
+		bool more = scene_runs(scene, rank) && scene_now() - start < PATIENCE;
+		int n = atomic_load(&lines[rank].n);
+		int k = find(rank, n, text, whole);
+		if (k >= 0)
+			return k;
+		if (!more || n == MOST_REPORTS)
+			break;
+		sleep_ms(5);
+	}
+	for (int k = 0; k < atomic_load(&lines[rank].n); k++)
+		fprintf(stderr, "rank %d: %s\n", rank, lines[rank].text[k]);
+	ck_abort_msg("rank %d has not said: %s", rank, text);
+}
+
+int stall_await_text(struct scene *scene, int rank, const char *text)
+{
+	return await_found(scene, rank, text, true);
+}
+
+int stall_await_part(struct scene *scene, int rank, const char *text)
+{
+	return await_found(scene, rank, text, false);
+}
+
+void stall_in_time(uint64_t start, int rank, int k)
+{
+	double took = (double)(lines[rank].at[k] - start) * 1e-9;
+	ck_assert_msg(took > WARN * 0.9 && took < WARN + LATER, "the report came after %.3f s",
+		      took);
+}
+
+int stall_run(Suite *suite)
+{
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Scenes (tests/fault_ranks.h) in which something waits too long. Ranks keep what their log says,
+ * so that the director can read it. Times and process numbers in a text are compared as #.
+ */
+#ifndef RONDE_TESTS_STALL_RANKS_H
+#define RONDE_TESTS_STALL_RANKS_H
+
+#include <check.h>
+
+#include "tests/fault_ranks.h"
+
+/* Warnings in seconds, and how much later they may come: 1 s is promised. */
+#define WARN 0.5
+#define WARN_TEXT "0.5"
+#define LATER (FAULT_CHECKED ? 5.0 : 1.0)
+#define COUNT 40000 /* floats that do not ride */
+
+enum phase { READY = 1, GOING, DONE };
+
+#define MOST_REPORTS 8
+
+/* What a rank's log says, warnings and errors. */
+struct lines {
+	_Atomic int n;
+	uint64_t at[MOST_REPORTS];
+	int process[MOST_REPORTS]; /* the first that the line names by its number, or 0 */
+	char text[MOST_REPORTS][RONDE_STALL_REPORT_MAX];
+	char last[RONDE_STALL_REPORT_MAX]; /* what the rank keeps besides */
+	_Atomic int inner;                 /* number of the process that stands for the rank */
+};
+
+extern struct lines *lines; /* [FAULT_RANKS_MAX] */
+
+#define HEAD "operations wait for other ranks, the first for # s:\n"
+#define OVER "no operation waits for other ranks any more"
+#define LATE                                                                                       \
+	" is late: no thread of it waits for an operation, it computes or does something else; "   \
+	"it last submitted one # s ago"
+#define ADVICE                                                                                     \
+	". Make calls that wait in the same order on all ranks, or submit without waiting "        \
+	"(_async) and wait when all is submitted"
+#define STUCK ": none of them can go on" ADVICE
+
+/* ---- for ranks ---- */
+
+/* Starts a rank that keeps its log lines. */
+void stall_begin(struct scene *scene, int rank);
+/* So that it is known which operation waits longest: rank 0 goes on at once, each other a while
+ * after the one before it. */
+void stall_take_turns(struct scene *scene, int rank);
+/* Ends a rank, together with all others. */
+void stall_finish(struct scene *scene, int rank);
+/* Keeps the last error's text in lines[rank].last. */
+void stall_keep_error(int rank);
+
+/* Allreduces of COUNT floats, in process set 0 or another. */
+ronde_handle stall_submit(const char *name, float *m);
+ronde_handle stall_submit_to(int set, const char *name, float *m);
+/* An input of the rank's own, and the sum over ranks 0 … size - 1, which is right or ends the rank.
+ */
+void stall_fill(float *m, int rank);
+void stall_check_sum(const float *m, int size);
+
+/* ---- for the director ---- */
+
+/* shutdown: RONDE_STALL_SHUTDOWN_TIME_SECONDS. */
+struct scene *stall_open(int n, scene_body body, const char *shutdown);
+/* The ranks may go on and come to their ends. */
+void stall_close(struct scene *scene, unsigned victims);
+/* Waits until all ranks are at the phase. */
+void stall_await_all(struct scene *scene, int phase);
+/* Waits for line number k of a rank. */
+void stall_await_line(struct scene *scene, int rank, int k);
+/* Waits for a line of the rank that is the text; for one that holds it. Returns its number. */
+int stall_await_text(struct scene *scene, int rank, const char *text);
+int stall_await_part(struct scene *scene, int rank, const char *text);
+/* That line came as soon after `start` as is promised. */
+void stall_in_time(uint64_t start, int rank, int k);
+
+/* Runs a suite's cases; main's result. */
+int stall_run(Suite *suite);
+
+#endif
