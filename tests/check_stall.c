@@ -87,8 +87,11 @@ static void check_crossing(int n, scene_body body, const char *text)
 	stall_await_text(scene, 0, want);
 	snprintf(want, sizeof want,
 		 "Ronde has ended (RONDE_STALL_SHUTDOWN_TIME_SECONDS is #): " HEAD "%s", text);
-	for (int r = 0; r < n; r++)
-		ck_assert_str_eq(lines[r].last, want);
+	for (int r = 0; r < n; r++) { /* some calls put their name in front */
+		const char *why = strstr(lines[r].last, "Ronde has ended");
+		ck_assert_msg(why, "%s", lines[r].last);
+		ck_assert_str_eq(why, want);
+	}
 	stall_close(scene, 0);
 }
 
