@@ -21,7 +21,7 @@ static void blur(const char *from, char *to, size_t bytes, int *process)
 		size_t digits = strspn(from, "0123456789");
 		bool pid = from - start >= 8 && strncmp(from - 8, "process ", 8) == 0;
 		if (digits && pid && !*process)
-			*process = atoi(from);
+			*process = (int)strtol(from, NULL, 10);
 		if (digits && (pid || (from[digits] == '.' && isdigit(from[digits + 1])))) {
 			from += digits;
 			if (*from == '.' && isdigit(from[1]))
