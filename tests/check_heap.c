@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The heap against a model, under threads, and at its limits. */
+/* The heap: sizes, errors, limits of the process, children. (check_heap_random: a model, threads.)
+ */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +11,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "collectives/heap.h"
@@ -20,137 +18,9 @@
 #include "collectives/memory_file.h"
 #include "collectives/memory_room.h"
 #include "collectives/status.h"
+#include "tests/heap_fixture.h"
 
-#define MIB ((size_t)1 << 20)
-
-static struct ronde_heap *heap;
 static uint64_t seed;
-
-static void make_heap(void)
-{
-	ck_assert_int_eq(ronde_heap_create(&heap, (size_t)1 << 40), RONDE_OK);
-}
-
-static void destroy_heap(void)
-{
-	ronde_heap_destroy(heap);
-}
-
-static uint64_t next_random(uint64_t *state)
-{
-	uint64_t z = *state += 0x9e3779b97f4a7c15ull;
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
-	return z ^ z >> 31;
-}
-
-/* Sizes of all orders alike, up to 2^bits. */
-static size_t random_size(uint64_t *state, int bits)
-{
-	uint64_t order = next_random(state) % (uint64_t)(bits + 1);
-	return next_random(state) & (((uint64_t)1 << order) - 1);
-}
-
-/* 0 as well where the system gives huge pages unasked: then it is not ours to count. */
-static size_t memory_used(void)
-{
-	struct stat file;
-	char huge[128] = "";
-	FILE *f = fopen("/sys/kernel/mm/transparent_hugepage/shmem_enabled", "r");
-	if (f && !fgets(huge, sizeof huge, f))
-		huge[0] = '\0';
-	if (f)
-		fclose(f);
-	if (strstr(huge, "[always]") || strstr(huge, "[within_size]") || strstr(huge, "[force]"))
-		return 0;
-	ck_assert_int_eq(fstat(ronde_heap_fd(heap), &file), 0);
-	return (size_t)file.st_blocks * 512;
-}
-
-static bool all_bytes(const unsigned char *memory, size_t bytes, unsigned char value)
-{
-	return bytes == 0 || (memory[0] == value && memcmp(memory, memory + 1, bytes - 1) == 0);
-}
-
-/* ---- the model: a table of what is allocated and what it holds ---- */
-
-struct item {
-	unsigned char *memory;
-	size_t bytes;
-	unsigned char value;
-};
-
-static int item_make(struct item *item, size_t bytes, unsigned char value)
-{
-	item->memory = ronde_heap_alloc(heap, bytes);
-	item->bytes = bytes;
-	item->value = value;
-	uintptr_t align = bytes >= RONDE_HUGE_PAGE ? RONDE_HUGE_PAGE : 64;
-	if (!item->memory || (uintptr_t)item->memory % align != 0)
-		return __LINE__;
-	if (!all_bytes(item->memory, bytes, 0))
-		return __LINE__;
-	memset(item->memory, value, bytes);
-	return 0;
-}
-
-static int item_find(const struct item *item, uint64_t *state)
-{
-	uint64_t offset = 0, base = (uint64_t)(item->memory - ronde_heap_base(heap));
-	size_t skip = item->bytes ? next_random(state) % item->bytes : 0;
-	if (!ronde_heap_find(heap, item->memory + skip, item->bytes - skip, &offset) ||
-	    offset != base + skip)
-		return __LINE__;
-	if (ronde_heap_find(heap, item->memory + skip, item->bytes - skip + 1, &offset))
-		return __LINE__;
-	if (ronde_heap_find(heap, item->memory, SIZE_MAX, &offset))
-		return __LINE__;
-	return offset == base + skip ? 0 : __LINE__;
-}
-
-static int item_drop(struct item *item)
-{
-	unsigned char *memory = item->memory;
-	uint64_t offset;
-	item->memory = NULL;
-	if (!all_bytes(memory, item->bytes, item->value))
-		return __LINE__;
-	if (ronde_heap_free(heap, memory))
-		return __LINE__;
-	return ronde_heap_find(heap, memory, 0, &offset) ? __LINE__ : 0;
-}
-
-#define ITEMS 400
-
-START_TEST(random_against_model)
-{
-	struct item items[ITEMS] = {0};
-	uint64_t state = seed + (uint64_t)_i;
-	size_t pages = 0;
-	int bad = 0;
-	for (int step = 0; step < 6000 && !bad; step++) {
-		struct item *item = &items[next_random(&state) % ITEMS];
-		if (!item->memory) {
-			bad = item_make(item, random_size(&state, _i == 0 ? 12 : 22),
-					(unsigned char)(1 + step % 255));
-		} else if (next_random(&state) % 4) {
-			bad = item_find(item, &state);
-		} else {
-			bad = item_drop(item);
-		}
-	}
-	for (int i = 0; i < ITEMS; i++)
-		pages += items[i].memory ? items[i].bytes / 4096 + 2 : 0;
-	size_t used = memory_used();
-	for (int i = 0; i < ITEMS && !bad; i++)
-		if (items[i].memory)
-			bad = item_drop(&items[i]);
-	ck_assert_msg(!bad, "line %d, seed %llu", bad, (unsigned long long)seed);
-	/* What is free takes no memory: neither now, nor before in between. */
-	ck_assert_uint_le(used, pages * 4096);
-	ck_assert_uint_eq(memory_used(), 0);
-}
-END_TEST
 
 /* ---- properties ---- */
 
@@ -398,94 +268,12 @@ START_TEST(nobody_can_resize_it)
 }
 END_TEST
 
-/* ---- threads ---- */
-
-#define THREADS 4
-#define SLOTS 64
-
-struct worker {
-	pthread_t thread;
-	int number, bad;
-	_Atomic bool *stop;
-};
-
-static int use_and_free(struct item *item, uint64_t *state)
-{
-	uint64_t offset;
-	if (!ronde_heap_hold(heap, item->memory, item->bytes, &offset))
-		return __LINE__;
-	if (ronde_heap_free(heap, item->memory) != RONDE_ERR_BUSY)
-		return __LINE__;
-	ronde_heap_release(heap, offset);
-	int bad = item_find(item, state), status;
-	if (bad || !all_bytes(item->memory, item->bytes, item->value))
-		return bad ? bad : __LINE__;
-	/* The prowler may hold it for a moment. */
-	while ((status = ronde_heap_free(heap, item->memory)) == RONDE_ERR_BUSY)
-		sched_yield();
-	item->memory = NULL;
-	return status ? __LINE__ : 0;
-}
-
-static void *work(void *arg)
-{
-	struct worker *w = arg;
-	struct item items[SLOTS] = {0};
-	uint64_t state = seed + 1000 + (uint64_t)w->number;
-	for (int step = 0; step < 3000 && !w->bad; step++) {
-		struct item *item = &items[next_random(&state) % SLOTS];
-		w->bad = item->memory ? use_and_free(item, &state)
-				      : item_make(item, random_size(&state, 17),
-						  (unsigned char)(w->number + 1));
-	}
-	for (int i = 0; i < SLOTS && !w->bad; i++)
-		if (items[i].memory)
-			w->bad = use_and_free(&items[i], &state);
-	return NULL;
-}
-
-/* Holds what it meets at any address, as a program does that submits memory it has freed. */
-static void *prowl(void *arg)
-{
-	struct worker *w = arg;
-	uint64_t state = seed + 2000, offset;
-	while (!atomic_load(w->stop)) {
-		unsigned char *memory = ronde_heap_base(heap) + next_random(&state) % (8 * MIB);
-		if (!ronde_heap_hold(heap, memory, 1, &offset))
-			continue;
-		if (offset != (uint64_t)(memory - ronde_heap_base(heap)))
-			w->bad = __LINE__;
-		ronde_heap_release(heap, offset);
-	}
-	return NULL;
-}
-
-START_TEST(threads_at_once)
-{
-	struct worker workers[THREADS + 1];
-	_Atomic bool stop = false;
-	for (int i = 0; i <= THREADS; i++) {
-		workers[i] = (struct worker){.number = i, .stop = &stop};
-		pthread_create(&workers[i].thread, NULL, i < THREADS ? work : prowl, &workers[i]);
-	}
-	for (int i = 0; i < THREADS; i++)
-		pthread_join(workers[i].thread, NULL);
-	atomic_store(&stop, true);
-	pthread_join(workers[THREADS].thread, NULL);
-	for (int i = 0; i <= THREADS; i++)
-		ck_assert_msg(!workers[i].bad, "line %d, seed %llu", workers[i].bad,
-			      (unsigned long long)seed);
-	ck_assert_uint_eq(memory_used(), 0);
-}
-END_TEST
-
 static Suite *heap_suite(void)
 {
 	Suite *suite = suite_create("heap");
 	TCase *one = tcase_create("heap");
 	tcase_set_timeout(one, 60);
 	tcase_add_checked_fixture(one, make_heap, destroy_heap);
-	tcase_add_loop_test(one, random_against_model, 0, 2);
 	tcase_add_test(one, size_classes);
 	tcase_add_test(one, memory_is_present);
 	tcase_add_test(one, zero_bytes_are_unique);
@@ -497,16 +285,13 @@ static Suite *heap_suite(void)
 	tcase_add_test(one, a_child_may_read_and_write);
 	tcase_add_test(one, fallbacks_of_old_kernels);
 	tcase_add_test(one, nobody_can_resize_it);
-	tcase_add_test(one, threads_at_once);
 	suite_add_tcase(suite, one);
 	return suite;
 }
 
 int main(void)
 {
-	const char *given = getenv("RONDE_TEST_SEED");
-	seed = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
-	printf("seed %llu (RONDE_TEST_SEED)\n", (unsigned long long)seed);
+	seed = test_seed();
 	SRunner *runner = srunner_create(heap_suite());
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);
