@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 
 #include "collectives/node_private.h"
+#include "tests/names_left.h"
 #include "tests/node_ranks.h"
 #include "tests/skip.h"
 
@@ -104,18 +105,6 @@ static void no_memfd(int rank, struct ronde_node_options *options)
 	options->no_memfd = true;
 }
 
-/* Names of ours in a folder: there should be none, but for another test's for a moment. */
-static int left_behind(const char *folder)
-{
-	DIR *dir = opendir(folder);
-	int n = 0;
-	for (struct dirent *e; dir && (e = readdir(dir));)
-		n += strncmp(e->d_name, "ronde-", 6) == 0 && strlen(e->d_name) == 38;
-	if (dir)
-		closedir(dir);
-	return n;
-}
-
 /* The file that the leader passes to the others: none of them can shrink it under the rest. */
 START_TEST(nobody_can_resize_the_arena)
 {
@@ -139,12 +128,10 @@ START_TEST(processes_share_without_memfd)
 {
 	struct node_ranks ranks = {.body = share, .prepare = no_memfd};
 	ck_assert_int_eq(node_ranks_fork(3, &ranks), 0);
-	int left = 1;
-	for (int i = 0; i < 2000 && left; i++) {
-		left = left_behind("/dev/shm") + left_behind("/tmp");
-		usleep(left ? 1000 : 0);
-	}
-	ck_assert_int_eq(left, 0);
+	/* There may be another test's for a moment. */
+	for (int i = 0; i < 2000 && names_left(); i++)
+		usleep(1000);
+	ck_assert_int_eq(names_left(), 0);
 }
 END_TEST
 

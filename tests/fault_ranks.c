@@ -2,12 +2,12 @@
 #include "tests/fault_ranks.h"
 
 #include <check.h>
-#include <dirent.h>
 #include <errno.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
 #include "collectives/bootstrap/wait.h"
+#include "tests/names_left.h"
 
 /* Nothing of a test takes longer, whatever the machine does besides. */
 #define SCENE_SECONDS 60
@@ -61,30 +61,14 @@ void scene_leaves(struct scene *scene, int rank)
 
 /* ---- what must not be left over ---- */
 
-static int count_names(const char *folder)
-{
-	DIR *d = opendir(folder);
-	int n = 0;
-	for (struct dirent *e; d && (e = readdir(d));)
-		n += strstr(e->d_name, "ronde") != NULL;
-	if (d)
-		closedir(d);
-	return n;
-}
-
 static int names_before;
-
-static int names(void)
-{
-	return count_names("/dev/shm") + count_names("/tmp");
-}
 
 /* Another test on this machine may hold a name for a moment: what is left over stays. */
 static bool names_are_gone(void)
 {
-	for (int i = 0; i < 2000 && names() > names_before; i++)
+	for (int i = 0; i < 2000 && names_left() > names_before; i++)
 		sleep_ms(1);
-	return names() <= names_before;
+	return names_left() <= names_before;
 }
 
 /* ---- the director ---- */
@@ -101,7 +85,7 @@ struct scene *scene_open(int n, scene_body body, const void *arg)
 	snprintf(scene->address2, sizeof scene->address2, "fault2-%d-%d", (int)getpid(), scenes++);
 	/* Processes that ranks leave behind become the director's children. */
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	names_before = names();
+	names_before = names_left();
 	fflush(NULL);
 	for (int r = 0; r < n; r++) {
 		pid_t pid = fork();
