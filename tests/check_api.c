@@ -11,78 +11,7 @@
 
 #include "tests/refusals.h"
 
-/* ---- before there is a runtime ---- */
-
-#define needs_init(function, call)                                                                 \
-	require_error(call, RONDE_ERR_NOT_INITIALIZED,                                             \
-		      function ": Ronde is not initialised; call ronde_init() first")
-
-static void every_function_needs_init(void)
-{
-	int64_t shape[1] = {1};
-	int done = 7;
-	ronde_gathered gathered = {0};
-	ronde_counters counters = {.size = sizeof counters, .turns = 7};
-	ronde_parameter parameter = {"p", in, in, 1, RONDE_FLOAT32};
-	ronde_distributed_optimizer *optimizer = NULL;
-	void *data = in;
-	size_t bytes = 1;
-	require(!ronde_is_initialized(), "initialised");
-	needs_init("ronde_rank", ronde_rank());
-	needs_init("ronde_size", ronde_size());
-	needs_init("ronde_local_rank", ronde_local_rank());
-	needs_init("ronde_local_size", ronde_local_size());
-	needs_init("ronde_cross_rank", ronde_cross_rank());
-	needs_init("ronde_cross_size", ronde_cross_size());
-	needs_init("ronde_is_homogeneous", ronde_is_homogeneous());
-	needs_init("ronde_allreduce", ronde_allreduce("x", in, out, 1, RONDE_FLOAT32, RONDE_SUM));
-	needs_init("ronde_allreduce_async",
-		   ronde_allreduce_async("x", in, out, 1, RONDE_FLOAT32, RONDE_SUM, NULL, &handle));
-	needs_init("ronde_broadcast", ronde_broadcast("x", in, out, 1, RONDE_FLOAT32, 0));
-	needs_init("ronde_broadcast_async",
-		   ronde_broadcast_async("x", in, out, 1, RONDE_FLOAT32, 0, NULL, &handle));
-	needs_init("ronde_allgather", ronde_allgather("x", in, shape, 1, RONDE_FLOAT32, &gathered));
-	needs_init("ronde_allgather_async", ronde_allgather_async("x", in, shape, 1, RONDE_FLOAT32,
-								  &gathered, NULL, &handle));
-	needs_init("ronde_reducescatter",
-		   ronde_reducescatter("x", in, out, shape, 1, RONDE_FLOAT32, RONDE_SUM));
-	needs_init("ronde_reducescatter_async",
-		   ronde_reducescatter_async("x", in, out, shape, 1, RONDE_FLOAT32, RONDE_SUM, NULL,
-					     &handle));
-	needs_init("ronde_alltoall",
-		   ronde_alltoall("x", in, shape, 1, RONDE_FLOAT32, NULL, 0, &gathered));
-	needs_init("ronde_alltoall_async", ronde_alltoall_async("x", in, shape, 1, RONDE_FLOAT32,
-								NULL, 0, &gathered, NULL, &handle));
-	needs_init("ronde_barrier", ronde_barrier());
-	needs_init("ronde_barrier_async", ronde_barrier_async(NULL, &handle));
-	needs_init("ronde_test", ronde_test(1, &done));
-	needs_init("ronde_wait", ronde_wait(1));
-	needs_init("ronde_get_counters", ronde_get_counters(&counters));
-	require(done == 7 && handle == 0 && counters.turns == 7, "an output was set");
-	require(ronde_broadcast_parameters(&parameter, 1, 0) == RONDE_ERR_NOT_INITIALIZED, "%s",
-		ronde_error_message());
-	require(ronde_broadcast_bytes("x", &data, &bytes, 0) == RONDE_ERR_NOT_INITIALIZED, "%s",
-		ronde_error_message());
-	require(ronde_distributed_optimizer_create(&optimizer, (ronde_step_fn)abort, NULL,
-						   &parameter, 1,
-						   NULL) == RONDE_ERR_NOT_INITIALIZED,
-		"%s", ronde_error_message());
-	require(optimizer == NULL, "an optimizer was made");
-	require_ok(ronde_shutdown());
-	require_ok(ronde_free(NULL));
-	ronde_distributed_optimizer_destroy(NULL);
-}
-
-START_TEST(before_init_and_after_shutdown)
-{
-	ck_assert_str_eq(ronde_error_message(), "");
-	every_function_needs_init();
-	require_ok(ronde_init(NULL));
-	works();
-	require_ok(ronde_shutdown());
-	every_function_needs_init();
-}
-END_TEST
+/* ---- names ---- */
 
 START_TEST(names_of_everything)
 {
@@ -335,7 +264,6 @@ int main(void)
 	TCase *tests = tcase_create("arguments");
 	tcase_set_timeout(tests, 60);
 	tcase_add_test(tests, names_of_everything);
-	tcase_add_test(tests, before_init_and_after_shutdown);
 	tcase_add_loop_test(tests, refusals, 0, BODIES);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);

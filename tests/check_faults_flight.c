@@ -210,7 +210,7 @@ END_TEST
 static struct owed {
 	struct scene *scene;
 	_Atomic uint64_t written_at; /* nanoseconds: rank 1 has written everybody's memory */
-} *owed;
+} * owed;
 static _Atomic bool next_step_is_slow;
 
 /*

@@ -215,16 +215,23 @@ static void not_initialised(int rank, int size, const void *arg)
 	require_ok(ronde_gradient_ready(o, 0));
 	require_ok(ronde_barrier()); /* or another rank's shutdown comes first */
 	require_ok(ronde_shutdown());
-	require(ronde_gradient_ready(o, 0) == RONDE_ERR_INVALID_ARGUMENT, "reported twice");
-	require(ronde_distributed_optimizer_step(o) == RONDE_ERR_NOT_INITIALIZED, "step: %s",
-		ronde_error_message());
-	require(ronde_distributed_optimizer_create(&none, count_step, &s, list, 1, NULL) ==
-			RONDE_ERR_NOT_INITIALIZED,
-		"create: %s", ronde_error_message());
-	require(ronde_broadcast_parameters(list, 1, 0) == RONDE_ERR_NOT_INITIALIZED,
-		"broadcast_parameters: %s", ronde_error_message());
-	require(ronde_broadcast_bytes("x", &data, &bytes, 0) == RONDE_ERR_NOT_INITIALIZED,
-		"broadcast_bytes: %s", ronde_error_message());
+#define NOT_INITIALISED ": Ronde is not initialised; call ronde_init() first"
+	require_error(ronde_gradient_ready(o, 0), RONDE_ERR_NOT_INITIALIZED,
+		      "ronde_gradient_ready" NOT_INITIALISED);
+	require_error(ronde_gradient_absent(o, 0), RONDE_ERR_NOT_INITIALIZED,
+		      "ronde_gradient_absent" NOT_INITIALISED);
+	require_error(ronde_distributed_optimizer_synchronize(o), RONDE_ERR_NOT_INITIALIZED,
+		      "ronde_distributed_optimizer_synchronize" NOT_INITIALISED);
+	require_error(ronde_distributed_optimizer_step(o), RONDE_ERR_NOT_INITIALIZED,
+		      "ronde_distributed_optimizer_step" NOT_INITIALISED);
+	require_error(ronde_distributed_optimizer_create(&none, count_step, &s, list, 1, NULL),
+		      RONDE_ERR_NOT_INITIALIZED,
+		      "ronde_distributed_optimizer_create" NOT_INITIALISED);
+	require_error(ronde_broadcast_parameters(list, 1, 0), RONDE_ERR_NOT_INITIALIZED,
+		      "ronde_broadcast_parameters" NOT_INITIALISED);
+	require_error(ronde_broadcast_bytes("x", &data, &bytes, 0), RONDE_ERR_NOT_INITIALIZED,
+		      "ronde_broadcast_bytes" NOT_INITIALISED);
+#undef NOT_INITIALISED
 	require(s.calls == 0 && !none, "something was done");
 	ronde_distributed_optimizer_destroy(o);
 }

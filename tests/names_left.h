@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Names that Ronde gives in shared folders: none may stay. Only its own count, which are made as in
- * collectives/memory_file.c, "ronde-" and 32 digits: folders of tests and users are called ronde too.
+ * collectives/memory_file.c, "ronde-" and 32 digits: folders of tests and users are called ronde
+ * too.
  */
 #ifndef RONDE_TESTS_NAMES_LEFT_H
 #define RONDE_TESTS_NAMES_LEFT_H

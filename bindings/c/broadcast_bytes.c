@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bindings/c/default.h"
 #include "bindings/c/flight.h"
 
 #define NOBODY INT64_MAX
@@ -173,6 +174,9 @@ static int broadcast(struct call *c)
 static int call(const char *function, const char *name, ronde_bytes *objects, size_t count,
 		int root, int process_set)
 {
+	int status = ronde_default_check(function);
+	if (status != RONDE_OK)
+		return status;
 	struct call c = {.function = function,
 			 .name = name,
 			 .rank = ronde_rank(),
@@ -181,7 +185,7 @@ static int call(const char *function, const char *name, ronde_bytes *objects, si
 			 .given = objects,
 			 .on = RONDE_OPTIONS_INIT};
 	c.on.process_set = process_set;
-	int status = c.rank < 0 ? c.rank : check_arguments(&c);
+	status = c.rank < 0 ? c.rank : check_arguments(&c);
 	if (status != RONDE_OK)
 		return status;
 	c.lengths = calloc(count + 1, sizeof *c.lengths);
@@ -204,13 +208,16 @@ int ronde_broadcast_objects(const char *name, ronde_bytes *objects, size_t count
 
 int ronde_broadcast_bytes(const char *name, void **data, size_t *bytes, int root)
 {
+	int status = ronde_default_check("ronde_broadcast_bytes");
+	if (status != RONDE_OK)
+		return status;
 	if (!data || !bytes)
 		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
 				   "ronde_broadcast_bytes() needs a place for both data and bytes; "
 				   "%s is NULL",
 				   data ? "bytes" : "data");
 	ronde_bytes one = {*data, *bytes};
-	int status = call("ronde_broadcast_bytes", name, &one, 1, root, 0);
+	status = call("ronde_broadcast_bytes", name, &one, 1, root, 0);
 	if (status == RONDE_OK) {
 		*data = one.data;
 		*bytes = one.bytes;

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Initial weights: one broadcast per parameter, all in flight at once so that they are fused. */
+#include "bindings/c/default.h"
 #include "bindings/c/flight.h"
 #include "bindings/c/parameters.h"
 
-int ronde_broadcast_parameters_on(const ronde_parameter *parameters, size_t count, int root,
-				  int process_set)
+static int broadcast(const char *function, const ronde_parameter *parameters, size_t count,
+		     int root, int process_set)
 {
 	struct ronde_flight flight;
 	ronde_options options = RONDE_OPTIONS_INIT;
 	options.process_set = process_set;
-	int status = ronde_size();
-	if (status >= 0)
+	int status = ronde_default_check(function);
+	if (status == RONDE_OK)
 		status = ronde_parameters_check(parameters, count, RONDE_PARAMETER_DATA, 0);
 	if (status == RONDE_OK)
 		status = ronde_flight_init(&flight, count);
@@ -28,5 +29,11 @@ int ronde_broadcast_parameters_on(const ronde_parameter *parameters, size_t coun
 
 int ronde_broadcast_parameters(const ronde_parameter *parameters, size_t count, int root)
 {
-	return ronde_broadcast_parameters_on(parameters, count, root, 0);
+	return broadcast("ronde_broadcast_parameters", parameters, count, root, 0);
+}
+
+int ronde_broadcast_parameters_on(const ronde_parameter *parameters, size_t count, int root,
+				  int process_set)
+{
+	return broadcast("ronde_broadcast_parameters_on", parameters, count, root, process_set);
 }

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bindings/c/default.h"
 #include "bindings/c/flight.h"
 
 /* "NAME.suffix", or NULL for NULL: matched by order. */
@@ -197,13 +198,16 @@ static int read_options(struct ronde_state_call *c, const ronde_state_options *o
 int ronde_broadcast_state(const char *name, const ronde_state_item *items, size_t count, int root,
 			  const ronde_state_options *options)
 {
+	int status = ronde_default_check("ronde_broadcast_state");
+	if (status != RONDE_OK)
+		return status;
 	struct ronde_state_call c = {.name = name,
 				     .items = items,
 				     .count = count,
 				     .rank = ronde_rank(),
 				     .root = root,
 				     .broken = {.status = RONDE_OK}};
-	int status = c.rank < 0 ? c.rank : read_options(&c, options);
+	status = c.rank < 0 ? c.rank : read_options(&c, options);
 	if (status != RONDE_OK)
 		return status;
 	ronde_first_error_note(&c.broken, ronde_state_sort(&c));

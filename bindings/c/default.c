@@ -63,6 +63,14 @@ void ronde_default_leave(void)
 	atomic_fetch_sub_explicit(&state.inside, 1, memory_order_release);
 }
 
+int ronde_default_check(const char *function)
+{
+	if (!ronde_default_enter(function))
+		return RONDE_ERR_NOT_INITIALIZED;
+	ronde_default_leave();
+	return RONDE_OK;
+}
+
 static void open_context(struct ronde_context *context)
 {
 	state.context = context;

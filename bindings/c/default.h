@@ -17,6 +17,8 @@
  */
 struct ronde_context *ronde_default_enter(const char *function);
 void ronde_default_leave(void);
+/* For functions that enter by others: OK, or ERR_NOT_INITIALIZED described as above. */
+int ronde_default_check(const char *function);
 
 /*
  * The process's heap (memory.c); the configuration and settings of ronde_init() count if this call

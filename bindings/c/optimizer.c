@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bindings/c/default.h"
 #include "bindings/c/optimizer_options.h"
 #include "bindings/c/parameters.h"
 #include "collectives/status.h"
@@ -50,14 +51,15 @@ int ronde_distributed_optimizer_create(ronde_distributed_optimizer **optimizer, 
 				       void *state, const ronde_parameter *parameters, size_t count,
 				       const ronde_distributed_optimizer_options *options)
 {
+	int status = ronde_default_check("ronde_distributed_optimizer_create");
+	if (status != RONDE_OK)
+		return status;
 	if (!optimizer || !step)
 		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
 				   "ronde_distributed_optimizer_create() needs %s, not NULL",
 				   step ? "a place for the optimizer" : "a step function");
 	ronde_distributed_optimizer_options all;
-	int status = ronde_size();
-	if (status >= 0)
-		status = ronde_optimizer_options_read(&all, options);
+	status = ronde_optimizer_options_read(&all, options);
 	if (status == RONDE_OK)
 		status = ronde_optimizer_parameters_check(&all, parameters, count);
 	if (status != RONDE_OK)
@@ -100,9 +102,11 @@ int ronde_optimizer_check(const ronde_distributed_optimizer *o, size_t index)
 	return status;
 }
 
-static int check_report(const ronde_distributed_optimizer *o, size_t index)
+static int check_report(const char *function, const ronde_distributed_optimizer *o, size_t index)
 {
-	int status = ronde_optimizer_check(o, index);
+	int status = ronde_default_check(function);
+	if (status == RONDE_OK)
+		status = ronde_optimizer_check(o, index);
 	if (status != RONDE_OK)
 		return status;
 	const struct ronde_exchanged *x = &o->parameters[index];
@@ -134,7 +138,7 @@ static int count_pass(ronde_distributed_optimizer *o, struct ronde_exchanged *x)
 
 int ronde_gradient_ready(ronde_distributed_optimizer *optimizer, size_t index)
 {
-	int status = check_report(optimizer, index);
+	int status = check_report("ronde_gradient_ready", optimizer, index);
 	if (status != RONDE_OK)
 		return status;
 	struct ronde_exchanged *x = &optimizer->parameters[index];
@@ -149,14 +153,14 @@ int ronde_gradient_ready(ronde_distributed_optimizer *optimizer, size_t index)
 
 int ronde_gradient_absent(ronde_distributed_optimizer *optimizer, size_t index)
 {
-	int status = check_report(optimizer, index);
+	int status = check_report("ronde_gradient_absent", optimizer, index);
 	return status == RONDE_OK ? count_pass(optimizer, &optimizer->parameters[index]) : status;
 }
 
 int ronde_gradient_ready_sparse(ronde_distributed_optimizer *optimizer, size_t index,
 				const ronde_sparse_rows *rows)
 {
-	int status = check_report(optimizer, index);
+	int status = check_report("ronde_gradient_ready_sparse", optimizer, index);
 	if (status != RONDE_OK)
 		return status;
 	struct ronde_exchanged *x = &optimizer->parameters[index];
@@ -176,17 +180,13 @@ static void start_over(ronde_distributed_optimizer *o)
 	o->synchronized = false;
 }
 
-int ronde_distributed_optimizer_synchronize(ronde_distributed_optimizer *optimizer)
+static int synchronize(const char *function, ronde_distributed_optimizer *o)
 {
-	ronde_distributed_optimizer *o = optimizer;
-	int status = check_optimizer(o);
+	int status = ronde_default_check(function);
 	if (status == RONDE_OK)
-		status = ronde_size();
-	if (status < 0)
+		status = check_optimizer(o);
+	if (status != RONDE_OK || o->synchronized)
 		return status;
-	if (o->synchronized)
-		return RONDE_OK;
-	status = RONDE_OK;
 	if (o->reduction == RONDE_ADASUM)
 		for (size_t i = 0; i < o->count; i++)
 			ronde_exchanged_settle(o, &o->parameters[i]);
@@ -196,6 +196,11 @@ int ronde_distributed_optimizer_synchronize(ronde_distributed_optimizer *optimiz
 	if (!o->synchronized)
 		start_over(o);
 	return status;
+}
+
+int ronde_distributed_optimizer_synchronize(ronde_distributed_optimizer *optimizer)
+{
+	return synchronize("ronde_distributed_optimizer_synchronize", optimizer);
 }
 
 int ronde_optimizer_update(ronde_distributed_optimizer *o)
@@ -209,7 +214,7 @@ int ronde_optimizer_update(ronde_distributed_optimizer *o)
 
 int ronde_distributed_optimizer_step(ronde_distributed_optimizer *optimizer)
 {
-	int status = ronde_distributed_optimizer_synchronize(optimizer);
+	int status = synchronize("ronde_distributed_optimizer_step", optimizer);
 	if (status != RONDE_OK)
 		return status;
 	status = optimizer->reduction == RONDE_ADASUM ? ronde_adasum_step(optimizer)

@@ -36,14 +36,15 @@ static int finish(const char *function, int status)
 
 int ronde_process_set_add(const int *ranks, size_t count, int *set)
 {
-	int made = 0;
-	if ((!ranks && count) || !set)
-		return ronde_error(RONDE_ERR_INVALID_ARGUMENT, "ronde_process_set_add: %s is NULL",
-				   set ? "ranks" : "set");
+	int made = 0, status;
 	struct ronde_context *ctx = ronde_default_enter("ronde_process_set_add");
 	if (!ctx)
 		return RONDE_ERR_NOT_INITIALIZED;
-	int status = change_sets(ctx, RONDE_SET_ADD, ranks, count, 0, &made);
+	if ((!ranks && count) || !set)
+		status = ronde_error(RONDE_ERR_INVALID_ARGUMENT,
+				     "ronde_process_set_add: %s is NULL", set ? "ranks" : "set");
+	else
+		status = change_sets(ctx, RONDE_SET_ADD, ranks, count, 0, &made);
 	if (!status)
 		*set = made;
 	return finish("ronde_process_set_add", status);
@@ -138,6 +139,9 @@ static int no_room(const char *function, const char *what, size_t room)
 
 int ronde_process_set_ranks(int set, int *ranks, size_t room)
 {
+	int status = ronde_default_check("ronde_process_set_ranks");
+	if (status != RONDE_OK)
+		return status;
 	if (!ranks && room)
 		return no_room("ronde_process_set_ranks", "ranks", room);
 	return ask("ronde_process_set_ranks", set, size_of, ranks, room);
@@ -145,11 +149,13 @@ int ronde_process_set_ranks(int set, int *ranks, size_t room)
 
 int ronde_process_set_ids(int *sets, size_t room)
 {
-	if (!sets && room)
-		return no_room("ronde_process_set_ids", "sets", room);
 	struct ronde_context *ctx = ronde_default_enter("ronde_process_set_ids");
 	if (!ctx)
 		return RONDE_ERR_NOT_INITIALIZED;
+	if (!sets && room) {
+		ronde_default_leave();
+		return no_room("ronde_process_set_ids", "sets", room);
+	}
 	int n = 0;
 	pthread_mutex_lock(&ctx->submissions.lock);
 	/* The table is in the order in which they were made. */

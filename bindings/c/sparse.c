@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bindings/c/default.h"
 #include "bindings/c/first_error.h"
 #include "collectives/kernels/kernels.h"
 #include "coordinator/floating.h"
@@ -113,11 +114,12 @@ static int submit(const char *name, const ronde_sparse_rows *input, const ronde_
 	return ronde_first_error_return(&first);
 }
 
-int ronde_sparse_allreduce_async(const char *name, const ronde_sparse_rows *input,
-				 ronde_reduction reduction, const ronde_options *options,
-				 ronde_sparse *sparse)
+static int start(const char *function, const char *name, const ronde_sparse_rows *input,
+		 ronde_reduction reduction, const ronde_options *options, ronde_sparse *sparse)
 {
-	int status = check_allreduce(name, input, reduction, sparse);
+	int status = ronde_default_check(function);
+	if (status == RONDE_OK)
+		status = check_allreduce(name, input, reduction, sparse);
 	if (status != RONDE_OK)
 		return status;
 	int members = ronde_process_set_size(options ? options->process_set : 0);
@@ -130,6 +132,13 @@ int ronde_sparse_allreduce_async(const char *name, const ronde_sparse_rows *inpu
 	sparse->scale[0] = options ? options->prescale : 1;
 	sparse->scale[1] = options ? options->postscale : 1;
 	return submit(name, input, options, sparse);
+}
+
+int ronde_sparse_allreduce_async(const char *name, const ronde_sparse_rows *input,
+				 ronde_reduction reduction, const ronde_options *options,
+				 ronde_sparse *sparse)
+{
+	return start("ronde_sparse_allreduce_async", name, input, reduction, options, sparse);
 }
 
 static int scale(ronde_sparse *sparse)
@@ -158,6 +167,11 @@ int ronde_sparse_wait(ronde_sparse *sparse)
 	struct ronde_first_error first = {.status = RONDE_OK};
 	if (!sparse)
 		return ronde_error(RONDE_ERR_INVALID_ARGUMENT, "ronde_sparse_wait: sparse is NULL");
+	int status = ronde_default_check("ronde_sparse_wait");
+	if (status != RONDE_OK) {
+		forget(sparse);
+		return status;
+	}
 	ronde_first_error_note(&first, ronde_wait(sparse->handles[0]));
 	ronde_first_error_note(&first, ronde_wait(sparse->handles[1]));
 	if (first.status != RONDE_OK) {
@@ -174,6 +188,6 @@ int ronde_sparse_allreduce(const char *name, const ronde_sparse_rows *input,
 			   ronde_reduction reduction, const ronde_options *options,
 			   ronde_sparse *sparse)
 {
-	int status = ronde_sparse_allreduce_async(name, input, reduction, options, sparse);
+	int status = start("ronde_sparse_allreduce", name, input, reduction, options, sparse);
 	return status == RONDE_OK ? ronde_sparse_wait(sparse) : status;
 }

@@ -19,15 +19,15 @@ static int check(const char *path, const ronde_timeline_options *options)
 int ronde_timeline_start(const char *path, const ronde_timeline_options *options)
 {
 	ronde_timeline_options plain = RONDE_TIMELINE_OPTIONS_INIT;
-	int status = check(path, options);
-	if (status)
-		return status;
-	if (options)
-		plain = *options;
 	struct ronde_context *ctx = ronde_default_enter("ronde_timeline_start");
 	if (!ctx)
 		return RONDE_ERR_NOT_INITIALIZED;
-	status = ronde_timeline_open(ctx, path, plain.all_ranks != 0, plain.mark_cycles != 0, 1);
+	int status = check(path, options);
+	if (!status && options)
+		plain = *options;
+	if (!status)
+		status = ronde_timeline_open(ctx, path, plain.all_ranks != 0,
+					     plain.mark_cycles != 0, 1);
 	ronde_default_leave();
 	return status;
 }

@@ -27,12 +27,14 @@ QUERY(ronde_is_homogeneous, ctx->node->homogeneous)
 
 int ronde_get_counters(ronde_counters *counters)
 {
-	if (!counters || counters->size < sizeof counters->size)
-		return ronde_error(RONDE_ERR_INVALID_ARGUMENT, "ronde_get_counters: %s",
-				   counters ? "the struct's size is not set" : "counters is NULL");
 	struct ronde_context *ctx = ronde_default_enter("ronde_get_counters");
 	if (!ctx)
 		return RONDE_ERR_NOT_INITIALIZED;
+	if (!counters || counters->size < sizeof counters->size) {
+		ronde_default_leave();
+		return ronde_error(RONDE_ERR_INVALID_ARGUMENT, "ronde_get_counters: %s",
+				   counters ? "the struct's size is not set" : "counters is NULL");
+	}
 	ronde_counters now = {.size = sizeof now};
 #define COPY(name) now.name = atomic_load_explicit(&ctx->counters.name, memory_order_relaxed);
 	RONDE_COUNTER_MAP(COPY)
@@ -49,12 +51,14 @@ int ronde_stall_report(char *text, size_t bytes)
 	char report[RONDE_STALL_REPORT_MAX];
 	_Static_assert(sizeof report == RONDE_BOARD_TEXT,
 		       "a report has the size of a board's text");
-	if (!text || !bytes)
-		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
-				   "ronde_stall_report: no room for a text");
 	struct ronde_context *ctx = ronde_default_enter("ronde_stall_report");
 	if (!ctx)
 		return RONDE_ERR_NOT_INITIALIZED;
+	if (!text || !bytes) {
+		ronde_default_leave();
+		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
+				   "ronde_stall_report: no room for a text");
+	}
 	ronde_stall_last_report(ctx, report);
 	ronde_default_leave();
 	if (ronde_text_append(text, bytes, 0, "%s", report) >= bytes)

@@ -37,6 +37,33 @@ else
 	echo "not ok declared - the header and the exported symbols differ, see above"
 fi
 
+# Each of them is called before ronde_init(), too.
+untried=$(comm -23 <(printf '%s\n' "$declared") \
+	<(grep -oE 'ronde_[a-z0-9_]+' tests/check_before_init.c | sort -u))
+if [ -z "$untried" ]; then
+	echo "ok before-init"
+else
+	echo "not ok before-init - tests/check_before_init.c does not call $(paste -sd' ' <<<"$untried")"
+fi
+
+# State of the process is what stands for something that it has once, and nothing else: see
+# docs/CONTRIBUTING.md. (A thread's error text is not an object to objdump.)
+known='bindings_c_default.c state
+collectives_lifeline.c pipes
+collectives_lifeline.c pipes_error
+collectives_lifeline.c pipes_lock
+collectives_lifeline.c pipes_once'
+mutable=$(objdump -t "$BUILD/libronde-core.a" | awk '
+	/file format/ { n = split($1, part, "/"); file = part[n]; sub(/\.o:$/, "", file) }
+	$3 == "O" && $4 ~ /^(\.data|\.bss|\*COM\*)/ && $4 !~ /^\.data\.rel\.ro/ { print file, $NF }' |
+	sort)
+if [ "$mutable" = "$known" ]; then
+	echo "ok globals"
+else
+	diff <(printf '%s\n' "$known") <(printf '%s\n' "$mutable") || true
+	echo "not ok globals - the library has other variables than it should (>), or lacks one (<)"
+fi
+
 soname=$(readelf -d "$library" | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p')
 if [ "$soname" = libronde.so.0 ]; then
 	echo "ok soname"
