@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Looks at the machine code of all objects: wide registers stay in the kernels compiled for them
 # (elsewhere they would be illegal instructions on an older processor), and no kernel has a fused
-# multiply-add (its bits would differ). Usage: kernel_objects.sh OBJDUMP ARCHIVE...
+# multiply-add (its bits would differ) or AVX512-BF16 (it takes denormals for zeros). Usage: kernel_objects.sh OBJDUMP ARCHIVE...
 set -eu
 objdump=$1
 shift
@@ -17,6 +17,7 @@ shift
 	/%[yz]mm/ && set == "baseline" { print "wide register in " file ": " $0; bad = 1 }
 	/%zmm|%k[0-7]/ && set == "avx2" { print "AVX-512 in " file ": " $0; bad = 1 }
 	/vfn?m(add|sub)/ { print "fused multiply-add in " file ": " $0; bad = 1 }
+	/vcvtne2?ps2bf16|vdpbf16ps/ { print "AVX512-BF16 in " file ": " $0; bad = 1 }
 	END {
 		if (seen["baseline"] < 4 || !ymm["avx2"] || !zmm["avx512"]) {
 			print "this test does not see the objects it is about"

@@ -9,9 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#ifdef __FAST_MATH__
-#error "the kernels' results are defined to the bit: do not compile them with -ffast-math"
-#endif
+#include "collectives/kernels/exact.h"
 
 /*
  * In front of a loop: iterations are independent of each other. That is true though an output may

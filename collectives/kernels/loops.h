@@ -11,6 +11,7 @@
 
 #include <stddef.h>
 
+#include "collectives/kernels/exact.h"
 #include "ronde/ronde.h"
 
 /*

@@ -12,6 +12,7 @@
 
 #include <stddef.h>
 
+#include "collectives/kernels/exact.h"
 #include "collectives/kernels/kernels.h"
 
 #define RONDE_ORDERED_BLOCK 256
