@@ -154,6 +154,28 @@ def overlap_text(folder):
     return "```\n" + "\n".join(line[2:] for line in last) + "\n```"
 
 
+# What somebody else does on the machine shows in every figure.
+QUIET_LOAD = 0.5
+
+
+def load_warning(folder):
+    found = re.search(r"load of the machine before: ([0-9.]+)", text_of(folder, "machine.txt"))
+    if found and float(found.group(1)) <= QUIET_LOAD:
+        return ""
+    load = f"its load was {found.group(1)}" if found else "its load is not known"
+    return (f"**The machine was not quiet: {load} before, and above {QUIET_LOAD} other programs are in "
+            "the figures. Ratios suffer less than times.**\n\n")
+
+
+def runs_text(folder):
+    parts = []
+    for name in ("allreduce", "others", "latency", "step", "idle", "crowded"):
+        runs = Data(folder, name).runs()
+        if runs:
+            parts.append(f"{name} {runs}")
+    return "Runs of each program: " + ", ".join(parts) + ". " if parts else ""
+
+
 def noise(folder):
     parts = []
     for name in ("allreduce", "latency", "step", "crowded"):
@@ -170,7 +192,11 @@ def page(folder, path):
     allreduce, crowded = Data(folder, "allreduce"), Data(folder, "crowded")
     peers = [("mpi", "Open MPI"), ("mpich", "MPICH")]
     blocks = {
-        "machine": text_of(folder, "machine.txt") + "\n\n" + noise(folder),
+        "machine": text_of(folder, "machine.txt")
+        + "\n\n"
+        + load_warning(folder)
+        + runs_text(folder)
+        + noise(folder),
         "goals": goals(folder),
         "allreduce-heap": by_size(allreduce, "heap", peers),
         "allreduce-ordinary": by_size(allreduce, "ordinary", peers),

@@ -61,16 +61,24 @@ class Data:
     def wrong(self):
         return sum(int(row["wrong"]) for row in self.rows)
 
-    def spread(self):
-        """Median over all rows of (largest run − smallest run) / median run, for Ronde."""
+    def by_run(self):
+        """Ronde's times: a list for each thing measured, with one number a run."""
         runs = {}
         for row in self.rows:
             if row["contestant"] == "ronde":
                 key = tuple(row[k] for k in ("command", "memory", "placement", "ranks", "bytes"))
                 runs.setdefault(key, []).append(float(row["median_us"]))
+        return list(runs.values())
+
+    def runs(self):
+        """How often the program was run: what was measured least often counts."""
+        return min((len(values) for values in self.by_run()), default=0)
+
+    def spread(self):
+        """Median over all rows of (largest run − smallest run) / median run, for Ronde."""
         spreads = [
             (max(v) - min(v)) / statistics.median(v)
-            for v in runs.values()
+            for v in self.by_run()
             if len(v) > 1 and statistics.median(v) > 0
         ]
         return statistics.median(spreads) if spreads else None
