@@ -111,6 +111,27 @@ START_TEST(progress_beside_a_computation)
 }
 END_TEST
 
+/* ---- idleness ---- */
+
+/* Turns are counted, so this hangs on no clock: a runtime that polls makes thousands. */
+static void idle(int rank, int size, const void *arg)
+{
+	(void)rank, (void)size, (void)arg;
+	require_ok(ronde_barrier());
+	usleep(100000); /* until the last one has gone to sleep */
+	uint64_t before = counters().turns;
+	usleep(500000);
+	uint64_t turns = counters().turns - before;
+	require(turns < 10, "%d turns in half a second without an operation", (int)turns);
+}
+
+START_TEST(an_idle_runtime_does_not_poll)
+{
+	for (int n = 1; n <= 3; n++)
+		ck_assert_int_eq(fork_ranks(n, idle, NULL), 0);
+}
+END_TEST
+
 /* ---- batching ---- */
 
 #define SMALLS 100
@@ -333,6 +354,7 @@ int main(void)
 	TCase *tests = tcase_create("figures");
 	tcase_set_timeout(tests, 120);
 	tcase_add_loop_test(tests, progress_beside_a_computation, 0, 2);
+	tcase_add_test(tests, an_idle_runtime_does_not_poll);
 	tcase_add_loop_test(tests, small_ones_leave_together, 0, 2);
 	tcase_add_test(tests, batch_delay);
 	tcase_add_test(tests, known_tensors_are_not_described);

@@ -96,6 +96,22 @@ else
 fi
 rm -f "$out.1"
 
+# Rank 1 has address space for its own heap, not for another: it is a node, and the page says why.
+export RONDE_HEAP_RESERVE_BYTES=8G
+RONDE_RANK=1 RONDE_SIZE=2 RONDE_ADDRESS=ronde-info-apart-$$ timeout 60 \
+	bash -c 'ulimit -v 12582912; exec "$0" job' "$info" >/dev/null 2>&1 &
+try job-apart 0 'shares no memory: cannot map the heap of rank 0: Cannot allocate memory' \
+	env RONDE_RANK=0 RONDE_SIZE=2 RONDE_ADDRESS=ronde-info-apart-$$ "$info" job
+wait $! || echo "not ok job-apart-rank - rank 1 failed"
+RONDE_RANK=1 RONDE_SIZE=2 RONDE_ADDRESS=ronde-info-nodes-$$ timeout 60 \
+	bash -c 'ulimit -v 12582912; exec "$0" -j job' "$info" >/dev/null 2>&1 &
+json job-nodes 'd["job"]["nodes"] == 2 and [r["node"] for r in d["job"]["ranks"]] == [0, 1]
+	and d["job"]["ranks"][0]["apart"] is None
+	and d["job"]["ranks"][1]["apart"].startswith("cannot map the heap of rank 0")' \
+	env RONDE_RANK=0 RONDE_SIZE=2 RONDE_ADDRESS=ronde-info-nodes-$$ "$info" -j job
+wait $! || echo "not ok job-nodes-rank - rank 1 failed"
+unset RONDE_HEAP_RESERVE_BYTES
+
 module=$BUILD/collectives/mpi/ronde_mpi.so
 if [ ! -e "$module" ] || ! readelf -d "$module" | grep -q 'NEEDED.*libmpi\.so\.40'; then
 	echo "skip mpirun - the MPI module of $BUILD is not built for Open MPI"
@@ -103,9 +119,9 @@ elif [[ $(mpirun --version 2>/dev/null || true) != *"Open MPI"* ]]; then
 	echo "skip mpirun - mpirun is not Open MPI's"
 else
 	json mpirun 'd["job"]["size"] == 2 and d["job"]["bootstrap"] == "mpi" and d["problems"] == 0
-		and d["mpi"]["thread_level"].startswith("MPI_THREAD_") and d["mpi"]["error"] is None' \
+		and d["mpi"]["thread_level"] == "MPI_THREAD_MULTIPLE" and d["mpi"]["error"] is None' \
 		mpirun --oversubscribe -np 2 "$info" --json
-	try thread-level 0 'MPI_THREAD_' "$info" mpi
+	try thread-level 0 'MPI_THREAD_MULTIPLE' "$info" mpi
 	if command -v mpirun.mpich >/dev/null; then
 		try launcher-wrong 1 'which does not understand that launcher' mpirun.mpich -np 2 "$info" job
 	else
