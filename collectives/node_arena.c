@@ -78,6 +78,7 @@ static int make_arena_file(struct ronde_node *node, const struct ronde_arena_sha
 	p->arena = ronde_memory_file_map(fd, bytes);
 	if (!p->arena)
 		return arena_map_error(bytes);
+	madvise(p->arena, bytes, MADV_DONTFORK);
 	p->arena_bytes = bytes;
 	ronde_arena_format(p->arena, shape);
 	return RONDE_OK;

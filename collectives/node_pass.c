@@ -22,7 +22,7 @@ void ronde_pass_name(char name[32], int rank)
 	snprintf(name, 32, "rank %d", rank);
 }
 
-static socklen_t address_of(struct sockaddr_un *address, const struct ronde_meeting *meeting)
+socklen_t ronde_pass_address(struct sockaddr_un *address, const struct ronde_meeting *meeting)
 {
 	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
 	int n = snprintf(address->sun_path + 1, sizeof address->sun_path - 1, "ronde-node-");
@@ -36,7 +36,7 @@ static socklen_t address_of(struct sockaddr_un *address, const struct ronde_meet
 static int listen_for_peers(struct ronde_pass *p)
 {
 	struct sockaddr_un address;
-	socklen_t length = address_of(&address, &p->meeting);
+	socklen_t length = ronde_pass_address(&address, &p->meeting);
 	p->socket = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (p->socket < 0 || bind(p->socket, (struct sockaddr *)&address, length) != 0 ||
 	    listen(p->socket, p->node->local_size + 16) != 0)
@@ -132,7 +132,7 @@ bool ronde_pass_same_user(int socket, uid_t *other)
 static int connect_once(struct ronde_pass *p)
 {
 	struct sockaddr_un address;
-	socklen_t length = address_of(&address, &p->meeting);
+	socklen_t length = ronde_pass_address(&address, &p->meeting);
 	if (p->socket < 0)
 		p->socket = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (p->socket < 0)
@@ -220,6 +220,7 @@ static bool map_arena(struct ronde_node *node, int fd, size_t bytes, struct rond
 		apart(verdict, "cannot map the arena", strerror(errno));
 		return false;
 	}
+	madvise(memory, bytes, MADV_DONTFORK);
 	node->priv->arena = memory;
 	node->priv->arena_bytes = bytes;
 	return true;

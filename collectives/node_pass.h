@@ -9,7 +9,8 @@
 #ifndef RONDE_NODE_PASS_H
 #define RONDE_NODE_PASS_H
 
-#include <sys/types.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include "collectives/descriptors.h"
 #include "collectives/node_private.h"
@@ -42,6 +43,8 @@ struct ronde_pass {
 int ronde_pass_lead(struct ronde_pass *pass, int arena_fd, int heap_fd,
 		    struct ronde_verdict *verdict);
 
+/* Where the leader listens; returns the address's length. */
+socklen_t ronde_pass_address(struct sockaddr_un *address, const struct ronde_meeting *meeting);
 /* "rank 3" */
 void ronde_pass_name(char name[32], int rank);
 bool ronde_pass_same_user(int socket, uid_t *other);

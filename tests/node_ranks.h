@@ -7,6 +7,7 @@
 #define RONDE_TESTS_NODE_RANKS_H
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,6 +68,56 @@ static inline int node_rank_run(const struct node_ranks *ranks, struct node_rank
 	ronde_node_close(r->node);
 	ronde_heap_destroy(r->heap);
 	r->bootstrap->ops->close(r->bootstrap, true);
+	return bad;
+}
+
+/* ---- for bodies ---- */
+
+/* A barrier over the local ranks, in the staging of lane 1. */
+static inline int node_rank_meet(struct node_rank *r)
+{
+	_Atomic uint32_t *count = (void *)ronde_lane_staging(&r->node->arena, 1);
+	uint32_t n = (uint32_t)r->node->local_size, mine = atomic_fetch_add(count, 1);
+	uint32_t all = (mine / n + 1) * n;
+	for (long i = 0; atomic_load(count) < all; i++) {
+		if (i > 2000000)
+			return __LINE__;
+		sched_yield();
+	}
+	return 0;
+}
+
+/* Everybody writes its rank into the arena and its heap, everybody reads everybody's. */
+static inline int node_rank_share(struct node_rank *r)
+{
+	struct ronde_node *node = r->node;
+	if (node->rank != r->rank || node->size != r->size ||
+	    node->arena.shape.local_size != (uint32_t)node->local_size)
+		return __LINE__;
+	int *mine = ronde_heap_alloc(r->heap, 100000);
+	struct cell {
+		_Atomic uint64_t offset;
+	} *cells = (void *)ronde_lane_staging(&node->arena, 0);
+	for (size_t i = 0; i < 25000; i++)
+		mine[i] = r->rank * 1000003 + (int)i;
+	uint64_t offset;
+	if (!ronde_heap_find(r->heap, mine, 100000, &offset))
+		return __LINE__;
+	atomic_store(&cells[node->local_rank].offset, offset);
+	int bad = node_rank_meet(r);
+	for (int l = 0; l < node->local_size && !bad; l++) {
+		const int *theirs = (const void *)(node->heaps[l] + atomic_load(&cells[l].offset));
+		for (size_t i = 0; i < 25000 && !bad; i++)
+			if (theirs[i] != node->ranks[l] * 1000003 + (int)i)
+				bad = __LINE__;
+		if (node->arena.ranks[l].pid != (uint32_t)node->pids[l])
+			bad = __LINE__;
+	}
+	if (node->heaps[node->local_rank] != ronde_heap_base(r->heap))
+		bad = __LINE__;
+	if (!bad)
+		bad = node_rank_meet(r);
+	ronde_heap_free(r->heap, mine);
 	return bad;
 }
 
