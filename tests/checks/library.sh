@@ -49,6 +49,8 @@ fi
 # State of the process is what stands for something that it has once, and nothing else: see
 # docs/CONTRIBUTING.md. (A thread's error text is not an object to objdump.)
 known='bindings_c_default.c state
+bindings_c_memory.c heap_lock
+bindings_c_memory.c the_heap
 collectives_lifeline.c pipes
 collectives_lifeline.c pipes_error
 collectives_lifeline.c pipes_lock
