@@ -60,11 +60,13 @@ static int is_in_children(const void *address)
 {
 	FILE *f = fopen("/proc/self/smaps", "r");
 	unsigned long long from, to, at = (uintptr_t)address;
-	char line[512];
+	char line[512], *end;
 	bool inside = false;
 	int is = -1;
 	while (f && is < 0 && fgets(line, sizeof line, f)) {
-		if (sscanf(line, "%llx-%llx ", &from, &to) == 2)
+		from = strtoull(line, &end, 16);
+		to = *end == '-' ? strtoull(end + 1, &end, 16) : 0;
+		if (to && *end == ' ')
 			inside = from <= at && at < to;
 		else if (inside && strncmp(line, "VmFlags:", 8) == 0)
 			is = strstr(line, " dc") == NULL;
