@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What bad input gets: every argument of what there is before init, of allreduce, broadcast,
- * barrier and handles (check_api_rows: operations on rows). The code, the whole text, and that
- * nothing is broken: after each refusal an operation works.
+ * What bad input gets: every argument of allreduce, broadcast, barrier and handles (check_api_rows:
+ * operations on rows; check_before_init: no runtime). The code, the whole text, and that nothing is
+ * broken: after each refusal an operation works.
  */
 #include <check.h>
 #include <math.h>
