@@ -260,6 +260,11 @@ START_TEST(states)
 		test_skip("states", "this kernel has no pidfds");
 		return;
 	}
+	while (strstr(state_text(fd, child), "(state R,")) /* until it sleeps */
+		sleep_ms(1);
+	check_text(fd, child,
+		   "does not answer (state S, process %d): its threads get no time, or a function "
+		   "of the application that Ronde called does not return");
 	kill(child, SIGSTOP);
 	await_child(child, WSTOPPED);
 	check_text(fd, child,
