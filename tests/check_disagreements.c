@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Random disagreements: for every operation, what ranks have to agree on differs in one or two
- * ways between two or three parties of ranks. All ranks get the same text, which names the tensor,
+ * ways between two or three parties of ranks: all of them, or those of a process set, or those left
+ * when one has joined. All ranks get the same text, which names the tensor,
  * the ranks and what each gave; nothing was written; what else is in flight goes on, and the same
  * name works as soon as all agree. check_mismatch.c has some by hand.
  */
@@ -13,242 +14,20 @@
 #include <string.h>
 
 #include "collectives/status.h"
+#include "tests/disagreements/disagreement.h"
 #include "tests/fork_ranks.h"
-#include "tests/rounding.h"
 #include "tests/schedules/block.h"
 #include "tests/seed.h"
 #include "tests/sizes.h"
 
 #define RANKS_FIRST 2
-#define RANKS_LAST 5
-#define PARTIES 3
+#define RANKS_LAST DISAGREEMENT_RANKS
 
 /* Of each number of ranks and each cache. */
 #define USUAL 25
 #define LONG 175
 
 static const char *const caches[] = {"1024", "1", "0"};
-
-/* What each rank gives. The same on all ranks, out of a seed. */
-struct disagreement {
-	uint64_t seed;
-	int ranks;
-	struct op parties[PARTIES];
-	int party[RANKS_MAX];
-	char name[80];
-	char text[RONDE_ERROR_BYTES];
-};
-
-/* ---- what differs ---- */
-
-static bool reduces(const struct op *op)
-{
-	return op->kind == RONDE_KIND_ALLREDUCE || op->kind == RONDE_KIND_REDUCESCATTER;
-}
-
-/* The first extent that all must agree on. */
-static int first_common(const struct op *op)
-{
-	return op_has_own_rows(op);
-}
-
-static void count_elements(struct op *op)
-{
-	op->columns = 1;
-	for (int i = 1; i < op->ndim; i++)
-		op->columns *= op->dims[i];
-	op->count = op->ndim ? op->dims[0] * op->columns : 1;
-}
-
-/* There is an adasum of some floats' allreduce only. */
-static void be_valid(struct op *op)
-{
-	bool real = is_real(op->dtype);
-	if (op->reduction == RONDE_ADASUM && (op->kind != RONDE_KIND_ALLREDUCE || !real))
-		op->reduction = RONDE_SUM;
-	count_elements(op);
-}
-
-static void make_first(uint64_t *state, int ranks, struct op *op)
-{
-	static const enum ronde_kind kinds[] = {RONDE_KIND_ALLREDUCE, RONDE_KIND_BROADCAST,
-						RONDE_KIND_ALLGATHER, RONDE_KIND_REDUCESCATTER,
-						RONDE_KIND_ALLTOALL};
-	op->kind = kinds[below(state, sizeof kinds / sizeof *kinds)];
-	op->dtype = (ronde_dtype)below(state, RONDE_DTYPE_COUNT);
-	op->prescale = op->postscale = 1;
-	if (reduces(op)) {
-		op->reduction = (ronde_reduction)below(state, RONDE_REDUCTION_COUNT);
-		op->prescale = once_in(state, 3) ? 0.1 : 1;
-	}
-	if (op->kind == RONDE_KIND_BROADCAST)
-		op->root = (int)below(state, (uint64_t)ranks);
-	bool has_rows = op->kind != RONDE_KIND_ALLREDUCE && op->kind != RONDE_KIND_BROADCAST;
-	op->ndim = has_rows ? 1 + (int)below(state, 4) : (int)below(state, 5);
-	for (int i = 0; i < op->ndim; i++)
-		op->dims[i] = (int64_t)below(state, 9);
-	for (int r = 0; r < ranks; r++) { /* of an alltoall they are what the splits take */
-		for (int m = 0; m < ranks; m++)
-			op->splits[r][m] = (int64_t)below(state, 4);
-		for (int m = 0; m < ranks; m++)
-			op->rows[r] += op->splits[r][m];
-	}
-	be_valid(op);
-}
-
-static void change_shape(uint64_t *state, struct op *op)
-{
-	int first = first_common(op);
-	if (op->ndim <= first || once_in(state, 3))
-		op->dims[op->ndim++] = 1 + (int64_t)below(state, 3);
-	else if (op->ndim > 1 && once_in(state, 3))
-		op->dims[--op->ndim] = 0;
-	else
-		op->dims[first + (int)below(state, (uint64_t)(op->ndim - first))] +=
-			1 + (int64_t)below(state, 4);
-}
-
-static void change(uint64_t *state, int ranks, struct op *op)
-{
-	switch (below(state, 6)) {
-	case 0:
-		op->dtype = (ronde_dtype)below(state, RONDE_DTYPE_COUNT);
-		break;
-	case 1:
-		change_shape(state, op);
-		break;
-	case 2:
-		if (reduces(op))
-			op->reduction = (ronde_reduction)below(state, RONDE_REDUCTION_COUNT);
-		break;
-	case 3:
-		if (reduces(op))
-			op->prescale += 1.0 / (1 + (double)below(state, 9));
-		break;
-	case 4:
-		if (reduces(op))
-			op->postscale *= -0.3;
-		break;
-	default:
-		if (op->kind == RONDE_KIND_BROADCAST)
-			op->root = (int)below(state, (uint64_t)ranks);
-	}
-	be_valid(op);
-}
-
-/* ---- what is said of it ---- */
-
-typedef void (*say_fn)(const struct op *op, char *text, size_t bytes);
-
-static void say_shape(const struct op *op, char *text, size_t bytes)
-{
-	size_t n = (size_t)snprintf(text, bytes, "%s[", ronde_dtype_name(op->dtype));
-	for (int i = 0; i < op->ndim; i++) {
-		if (i < first_common(op))
-			n += (size_t)snprintf(text + n, bytes - n, "*");
-		else
-			n += (size_t)snprintf(text + n, bytes - n, "%s%lld", i ? "," : "",
-					      (long long)op->dims[i]);
-	}
-	snprintf(text + n, bytes - n, "]");
-}
-
-static void say_reduction(const struct op *op, char *text, size_t bytes)
-{
-	snprintf(text, bytes, "reduction %s", ronde_reduction_name(op->reduction));
-}
-
-static void say_root(const struct op *op, char *text, size_t bytes)
-{
-	snprintf(text, bytes, "root rank %d", op->root);
-}
-
-static void say_scales(const struct op *op, char *text, size_t bytes)
-{
-	snprintf(text, bytes, "prescale %.17g and postscale %.17g", op->prescale, op->postscale);
-}
-
-/* One thing is told at a time, in this order. */
-static const say_fn sayings[] = {say_shape, say_reduction, say_root, say_scales};
-#define SAYINGS ((int)(sizeof sayings / sizeof *sayings))
-#define SAID 200
-
-/* "ranks 0-2, 4": those that said the same as rank `first`. */
-static void list_ranks(char (*said)[SAID], int ranks, int first, char *text, size_t bytes)
-{
-	int n = 0, used = 0;
-	for (int r = 0; r < ranks; r++)
-		n += strcmp(said[r], said[first]) == 0;
-	used = snprintf(text, bytes, n == 1 ? "rank" : "ranks");
-	const char *separator = " ";
-	for (int r = 0; r < ranks; r++) {
-		int last = r;
-		if (strcmp(said[r], said[first]) != 0)
-			continue;
-		while (last + 1 < ranks && strcmp(said[last + 1], said[first]) == 0)
-			last++;
-		used += snprintf(text + used, bytes - (size_t)used, "%s%d", separator, r);
-		if (last > r)
-			used += snprintf(text + used, bytes - (size_t)used, "-%d", last);
-		separator = ", ";
-		r = last;
-	}
-}
-
-/* False: they agree after all. */
-static bool say_all(struct disagreement *d)
-{
-	char said[RANKS_MAX][SAID], who[100];
-	bool differ = false;
-	for (int k = 0; k < SAYINGS && !differ; k++)
-		for (int r = 0; r < d->ranks; r++) {
-			sayings[k](&d->parties[d->party[r]], said[r], SAID);
-			differ |= strcmp(said[r], said[0]) != 0;
-		}
-	size_t n = (size_t)snprintf(d->text, sizeof d->text, "tensor \"%s\": ", d->name);
-	for (int r = 0; r < d->ranks; r++) {
-		bool is_first = true;
-		for (int k = 0; k < r; k++)
-			is_first &= strcmp(said[k], said[r]) != 0;
-		if (!is_first)
-			continue;
-		list_ranks(said, d->ranks, r, who, sizeof who);
-		n += (size_t)snprintf(d->text + n, sizeof d->text - n, "%s%s submitted %s",
-				      r ? ", " : "", who, said[r]);
-	}
-	snprintf(d->text + n, sizeof d->text - n, "; all ranks must give the same to one %s",
-		 ronde_kind_name(d->parties[0].kind));
-	return differ;
-}
-
-static void make_name(uint64_t *state, char *name)
-{
-	static const char *const parts[] = {"layer", ".", "\"", "%s", "é", "/w", "7", " ", "\\"};
-	name[0] = 0;
-	for (uint64_t n = 1 + below(state, 12); n > 0; n--)
-		strcat(name, parts[below(state, sizeof parts / sizeof *parts)]);
-}
-
-static void make_disagreement(uint64_t seed, int ranks, struct disagreement *d)
-{
-	uint64_t state = seed;
-	do {
-		memset(d, 0, sizeof *d);
-		d->seed = seed;
-		d->ranks = ranks;
-		make_name(&state, d->name);
-		make_first(&state, ranks, &d->parties[0]);
-		for (int i = 1; i < PARTIES; i++) {
-			d->parties[i] = d->parties[0];
-			for (uint64_t n = 1 + below(&state, 3); n > 0; n--)
-				change(&state, ranks, &d->parties[i]);
-		}
-		for (int i = 0; i < PARTIES; i++)
-			d->parties[i].name = d->name;
-		for (int r = 0; r < ranks; r++)
-			d->party[r] = (int)below(&state, PARTIES);
-	} while (!say_all(d));
-}
 
 /* ---- one rank's part ---- */
 
@@ -282,7 +61,8 @@ static void submit(struct side *side, const struct disagreement *d, const struct
 		   struct attempt *a)
 {
 	*a = (struct attempt){.handle = 0};
-	uint64_t bytes = op_bytes(op, side->rank);
+	int member = op_member(op, side->rank);
+	uint64_t bytes = op_bytes(op, member);
 	bool heap = once_in(&side->state, 2);
 	block_make(side->port, side->to, &a->in, heap, 0, bytes);
 	block_make(side->port, side->to, &a->out, heap, 0, bytes);
@@ -290,7 +70,7 @@ static void submit(struct side *side, const struct disagreement *d, const struct
 	a->buffers.output = a->out.data;
 	if (op->kind == RONDE_KIND_BROADCAST && op->root != side->rank)
 		a->buffers.input = NULL;
-	int status = side->port->submit(side->to, op, side->rank, &a->buffers, &a->handle);
+	int status = side->port->submit(side->to, op, member, &a->buffers, &a->handle);
 	if (status)
 		failed(side, d, "submit: %s: %s", ronde_status_name(status), ronde_error_message());
 }
@@ -334,6 +114,14 @@ static void agree(struct side *side, const struct disagreement *d)
 	release(side, &a);
 }
 
+static void check(const struct side *side, const struct disagreement *d, int status,
+		  const char *what)
+{
+	if (status)
+		failed(side, d, "%s: %s: %s", what, ronde_status_name(status),
+		       ronde_error_message());
+}
+
 static void take_part(struct side *side, uint64_t seed, int ranks)
 {
 	static const char good[] = "fine";
@@ -347,18 +135,84 @@ static void take_part(struct side *side, uint64_t seed, int ranks)
 			.ndim = 1,
 			.dims = {1},
 			.count = 1};
-	int32_t one = side->rank + 1, sum = 0;
+	int32_t one = side->rank + 1, sum = 0, last;
 	struct buffers buffers = {.input = &one, .output = &sum};
 	ronde_handle handle;
 	make_disagreement(seed, ranks, &d);
 	if (once_in(&side->state, 3))
 		sched_yield();
-	int status = side->port->submit(side->to, &op, side->rank, &buffers, &handle);
-	disagree(side, &d);
-	status = status ? status : side->port->wait(side->to, handle);
-	if (status || sum != ranks * (ranks + 1) / 2)
-		failed(side, &d, "another tensor: %s, %d", ronde_status_name(status), sum);
-	agree(side, &d);
+	check(side, &d, side->port->submit(side->to, &op, side->rank, &buffers, &handle), good);
+	if (d.party[side->rank] >= 0)
+		disagree(side, &d);
+	if (d.joins >= 0)
+		check(side, &d, side->port->join(side->to, &last), "join");
+	check(side, &d, side->port->wait(side->to, handle), good);
+	if (sum != ranks * (ranks + 1) / 2)
+		failed(side, &d, "another tensor: %d", sum);
+	if (op_member(&d.parties[0], side->rank) >= 0)
+		agree(side, &d);
+}
+
+static void make_sets(const struct side *side, int ranks)
+{
+	for (int i = 0; i < DISAGREEMENT_SETS && disagreement_sets[ranks][i].n; i++) {
+		const struct op_set *set = &disagreement_sets[ranks][i];
+		int number = 0;
+		must(side->port->add_set(side->to, set->ranks, (size_t)set->n, &number), "add");
+		if (number != set->number)
+			abort();
+	}
+}
+
+/* ---- what only ronde.h has ---- */
+
+/* One of an alltoall's splits too few or too many: that rank alone is told, at once. */
+static void miscount_splits(const struct side *side, uint64_t seed, int ranks)
+{
+	const int64_t splits[RANKS_MAX + 1] = {0}, shape[] = {0};
+	uint64_t state = seed;
+	int given = once_in(&state, 2) ? ranks - 1 : ranks + 1;
+	char text[200];
+	ronde_gathered output = {0};
+	ronde_handle handle = 0;
+	snprintf(text, sizeof text,
+		 "ronde_alltoall_async: tensor \"few\": there are %d splits for %d members", given,
+		 ranks);
+	if (below(&state, (uint64_t)ranks) == (uint64_t)side->rank)
+		require_error(ronde_alltoall_async("few", NULL, shape, 1, RONDE_INT8, splits, given,
+						   &output, NULL, &handle),
+			      RONDE_ERR_INVALID_ARGUMENT, text);
+	require_ok(ronde_alltoall("few", NULL, shape, 1, RONDE_INT8, splits, ranks, &output));
+	free(output.data);
+}
+
+/* Sparse tensors of other widths or types: it is their values that do not fit. */
+static void disagree_sparsely(const struct side *side, uint64_t seed, int ranks)
+{
+	static const int64_t index[1];
+	static const double row[8];
+	struct disagreement d = {.ranks = ranks, .joins = -1, .name = "rows.values"};
+	uint64_t state = seed;
+	do {
+		for (int i = 0; i < PARTIES; i++) {
+			d.parties[i] = (struct op){.kind = RONDE_KIND_ALLGATHER, .ndim = 2};
+			d.parties[i].dtype = (ronde_dtype)below(&state, RONDE_DTYPE_COUNT);
+			d.parties[i].dims[1] = (int64_t)below(&state, 9);
+		}
+		choose_parties(&state, &d);
+	} while (!say_all(&d));
+	const struct op *mine = &d.parties[d.party[side->rank]];
+	const ronde_sparse_rows rows = {1, mine->dims[1], index, row, mine->dtype};
+	ronde_sparse sparse = {0};
+	require_error(ronde_sparse_allreduce("rows", &rows, RONDE_SUM, NULL, &sparse),
+		      RONDE_ERR_MISMATCH, d.text);
+	require(!sparse.values.data && !sparse.indices.data, "memory is left");
+	const ronde_sparse_rows agreed = {1, 1, index, row, RONDE_FLOAT64};
+	sparse = (ronde_sparse){0};
+	require_ok(ronde_sparse_allreduce("rows", &agreed, RONDE_SUM, NULL, &sparse));
+	require(sparse.result.rows == ranks, "%d rows", (int)sparse.result.rows);
+	free(sparse.values.data);
+	free(sparse.indices.data);
 }
 
 /* ---- ranks as threads and as processes ---- */
@@ -372,16 +226,22 @@ static void thread_body(struct rank *r)
 {
 	const struct plan *plan = r->arg;
 	struct side side = {&port_context, r, r->rank, plan->seed + (uint64_t)r->rank};
+	make_sets(&side, r->size);
 	for (int i = 0; i < plan->cases; i++)
 		take_part(&side, plan->seed + (uint64_t)i, r->size);
+	must(barrier(r), "barrier"); /* others may have a case of their own set left */
 }
 
 static void process_body(int rank, int size, const void *arg)
 {
 	const struct plan *plan = arg;
 	struct side side = {&port_public, NULL, rank, plan->seed + (uint64_t)rank};
-	for (int i = 0; i < plan->cases; i++)
+	make_sets(&side, size);
+	for (int i = 0; i < plan->cases; i++) {
 		take_part(&side, plan->seed + (uint64_t)i, size);
+		miscount_splits(&side, plan->seed + (uint64_t)i, size);
+		disagree_sparsely(&side, plan->seed + (uint64_t)i, size);
+	}
 }
 
 static struct plan make_plan(int ranks)
