@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "collectives/kernels/kernels.h"
+#include "tests/floating_mode.h"
 #include "tests/fork_ranks.h"
 #include "tests/seed.h"
 
@@ -84,6 +85,23 @@ START_TEST(any_memory)
 }
 END_TEST
 
+/* Denormals count, whatever the caller's floating-point mode, which stays as it is. */
+START_TEST(floating_mode)
+{
+	float g[2] = {3e-40F, 4e-40F};
+	double norm = 0;
+	ronde_parameter list[] = {{"g", NULL, g, 2, RONDE_FLOAT32}};
+	unsigned int mode = ronde_floating_enter();
+	ronde_floating_leave(mode | FLOATING_FLUSH_TO_ZERO);
+	int status = ronde_clip_by_global_norm(list, 1, 1, 1, &norm);
+	unsigned int after = ronde_floating_enter();
+	ronde_floating_leave(mode);
+	ck_assert_int_eq(status, 0);
+	ck_assert_msg(after & FLOATING_FLUSH_TO_ZERO, "%x became %x", mode, after);
+	ck_assert_msg(norm > 4.99e-40 && norm < 5.01e-40, "%g", norm);
+}
+END_TEST
+
 /* Norms whose squares float64 cannot hold; gradients that are not finite. */
 START_TEST(extremes)
 {
@@ -112,6 +130,13 @@ START_TEST(extremes)
 			 "the gradients' norm is infinite: parameter 1, \"bad\", is the first with "
 			 "an element that is infinite or NaN");
 	ck_assert_msg(norm == 17 && g[0] == 100 && bad[0] == 1, "something was changed");
+	g[1] = NAN; /* two parameters are bad now */
+	ck_assert_int_eq(ronde_clip_by_global_norm(list, 2, 1, 1, &norm),
+			 RONDE_ERR_INVALID_ARGUMENT);
+	ck_assert_str_eq(ronde_error_message(),
+			 "the gradients' norm is NaN: parameter 0, \"g\", is the first with an "
+			 "element that is infinite or NaN");
+	g[1] = 0;
 	bad[0] = NAN;
 	ck_assert_int_eq(ronde_clip_by_global_norm(list, 2, 1, 0, &norm), 0);
 	ck_assert_msg(isnan(norm) && g[0] == 100, "%g", norm);
@@ -205,6 +230,7 @@ int main(void)
 	tcase_set_timeout(t, 100);
 	tcase_add_test(t, against_long_double);
 	tcase_add_test(t, any_memory);
+	tcase_add_test(t, floating_mode);
 	tcase_add_test(t, extremes);
 	tcase_add_test(t, refused);
 	tcase_add_test(t, on_ranks);

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "coordinator/floating.h"
+#include "tests/floating_mode.h"
 #include "tests/fork_ranks.h"
 
 /* ---- floating-point mode ---- */
@@ -42,12 +42,6 @@ static void reduce_all(const float *input, float *heap, float *out)
 	}
 }
 
-#if defined(__x86_64__)
-#define FLUSH_TO_ZERO 0x8040u /* and denormals are zero */
-#elif defined(__aarch64__)
-#define FLUSH_TO_ZERO (1u << 24)
-#endif
-
 static bool same_bits(const void *a, const void *b, size_t bytes)
 {
 	return memcmp(a, b, bytes) == 0;
@@ -62,7 +56,7 @@ static void floating_mode(int rank, int size, const void *arg)
 	fill(input, rank);
 	reduce_all(input, heap, plain);
 	require(plain[1 + 4] > 0 && plain[1 + 4] < 1e-38f, "denormals are flushed by default");
-	ronde_floating_leave(ronde_floating_enter() | FLUSH_TO_ZERO);
+	ronde_floating_leave(ronde_floating_enter() | FLOATING_FLUSH_TO_ZERO);
 	fesetround(FE_UPWARD);
 	unsigned int mode = ronde_floating_enter();
 	ronde_floating_leave(mode);
@@ -70,7 +64,7 @@ static void floating_mode(int rank, int size, const void *arg)
 	unsigned int after = ronde_floating_enter();
 	ronde_floating_leave(after);
 	int rounding = fegetround();
-	ronde_floating_leave(mode & ~FLUSH_TO_ZERO);
+	ronde_floating_leave(mode & ~FLOATING_FLUSH_TO_ZERO);
 	fesetround(FE_TONEAREST);
 	/* Exceptions that have happened are no part of the mode. */
 	require((after & ~0x3fu) == (mode & ~0x3fu) && rounding == FE_UPWARD,

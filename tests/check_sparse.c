@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <math.h>
 
+#include "tests/floating_mode.h"
 #include "tests/fork_ranks.h"
 #include "tests/seed.h"
 
@@ -177,6 +178,29 @@ static void added(int rank, int size, const void *arg)
 	require(sum[1] == 0x3c01, "1 + 2^-11 + 2^-11 is %x", sum[1]);
 }
 
+/* Rows of one number in their order, in the default floating-point mode, whatever the caller's. */
+static void added_alike(int rank, int size, const void *arg)
+{
+	(void)rank, (void)size, (void)arg;
+	const int64_t indices[] = {0, 0, 0};
+	float values[] = {1, 1, -0x1p24F}, dense[] = {0x1p24F};
+	ronde_sparse_rows rows = {3, 1, indices, values, RONDE_FLOAT32};
+	require_ok(ronde_sparse_add(dense, 1, &rows));
+	require(dense[0] == 1, "(2^24 + 1) + (1 - 2^24) is %g", (double)dense[0]);
+
+	static const float tiny = 1e-40F;
+	values[0] = values[1] = values[2] = tiny;
+	dense[0] = 0;
+	unsigned int mode = ronde_floating_enter();
+	ronde_floating_leave(mode | FLOATING_FLUSH_TO_ZERO);
+	int status = ronde_sparse_add(dense, 1, &rows);
+	unsigned int after = ronde_floating_enter();
+	ronde_floating_leave(mode);
+	require_ok(status);
+	require(after & FLOATING_FLUSH_TO_ZERO, "the caller's mode %x became %x", mode, after);
+	require(dense[0] == 3 * tiny, "denormals were flushed: %g", (double)dense[0]);
+}
+
 /* ---- the optimizer ---- */
 
 enum memory { DENSE_TOO, ROWS_ONLY, AS_DENSE };
@@ -341,9 +365,13 @@ static const struct {
 	fork_ranks_fn body;
 	int min, max; /* ranks */
 } cases[] = {
-	{"allreduces", allreduces, 1, 5}, {"mismatches", mismatches, 2, 4},
-	{"refused", refused, 1, 1},       {"added", added, 1, 1},
-	{"optimizers", optimizers, 1, 5}, {"optimizer_refuses", optimizer_refuses, 1, 3},
+	{"allreduces", allreduces, 1, 5},
+	{"mismatches", mismatches, 2, 4},
+	{"refused", refused, 1, 1},
+	{"added", added, 1, 1},
+	{"added_alike", added_alike, 1, 1},
+	{"optimizers", optimizers, 1, 5},
+	{"optimizer_refuses", optimizer_refuses, 1, 3},
 	{"absent", absent, 1, 4},
 };
 
