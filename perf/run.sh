@@ -155,6 +155,7 @@ for ((run = 1; run <= repeat; run++)); do
 	fi
 	# What the machine itself needs to bring bytes from one core to the other.
 	if part limits; then
+		"$build/perf/ronde-perf-signal" | tee -a "$output/limits.txt"
 		for placement in "" --out-of-place; do
 			"$build/perf/ronde-perf-algorithms" -a allreduce -b 64K -e 64M -c 256K \
 				${quick[0]:+-r 5} $placement | tee -a "$output/limits.txt"

@@ -228,10 +228,13 @@ def limits_table(folder):
         for name in ("allreduce-zero-copy", "allreduce-direct", "allreduce-staged"):
             row += [cell(size, name, "in place"), cell(size, name, "out of place")]
         rows.append(row)
+    with open(path) as file:
+        ways = re.findall(r"there and back: median ([\d.]+) us", file.read())
+    way = f"{statistics.median(map(float, ways)):.2f} µs" if ways else "–"
     head = ["size", "memcpy (µs)", "peer copy"]
     for name in ("zero-copy", "direct", "staged"):
         head += [f"{name}, in place", f"{name}, out of place"]
-    return table(head, rows)
+    return f"A cache line from one core to the other and back: {way}.\n\n" + table(head, rows)
 
 
 def training_table(folder):
