@@ -98,11 +98,13 @@ rm -f "$out.1"
 
 # Rank 1 has address space for its own heap, not for another: it is a node, and the page says why.
 export RONDE_HEAP_RESERVE_BYTES=8G
+# shellcheck disable=SC2016 # $0 is the inner shell's
 RONDE_RANK=1 RONDE_SIZE=2 RONDE_ADDRESS=ronde-info-apart-$$ timeout 60 \
 	bash -c 'ulimit -v 12582912; exec "$0" job' "$info" >/dev/null 2>&1 &
 try job-apart 0 'shares no memory: cannot map the heap of rank 0: Cannot allocate memory' \
 	env RONDE_RANK=0 RONDE_SIZE=2 RONDE_ADDRESS=ronde-info-apart-$$ "$info" job
 wait $! || echo "not ok job-apart-rank - rank 1 failed"
+# shellcheck disable=SC2016 # $0 is the inner shell's
 RONDE_RANK=1 RONDE_SIZE=2 RONDE_ADDRESS=ronde-info-nodes-$$ timeout 60 \
 	bash -c 'ulimit -v 12582912; exec "$0" -j job' "$info" >/dev/null 2>&1 &
 json job-nodes 'd["job"]["nodes"] == 2 and [r["node"] for r in d["job"]["ranks"]] == [0, 1]
