@@ -53,7 +53,7 @@ static void leave(struct ronde_timeline *t)
 static struct ronde_timeline_record *new_record(struct ronde_recording *rec,
 						enum ronde_timeline_type type, size_t nready,
 						size_t nspans, const struct ronde_key_head *key,
-						const char *name)
+						const char *name, uint32_t members)
 {
 	struct ronde_timeline_record *r = ronde_recording_reserve(
 		rec, ronde_timeline_record_bytes(nready, nspans, key->name_bytes));
@@ -64,6 +64,7 @@ static struct ronde_timeline_record *new_record(struct ronde_recording *rec,
 					    .nspans = (uint16_t)nspans,
 					    .slowest = -1,
 					    .entry = RONDE_TIMELINE_NO_ENTRY,
+					    .members = members,
 					    .key = *key};
 	memcpy(ronde_timeline_name(r), name, key->name_bytes);
 	return r;
@@ -102,7 +103,8 @@ void ronde_timeline_cycle(struct ronde_context *ctx)
 	if (!rec)
 		return;
 	struct ronde_timeline_record *r =
-		rec->mark_cycles ? new_record(rec, RONDE_TIMELINE_CYCLE, 0, 0, &nothing, "") : NULL;
+		rec->mark_cycles ? new_record(rec, RONDE_TIMELINE_CYCLE, 0, 0, &nothing, "", 0)
+				 : NULL;
 	if (r) {
 		r->begin = r->end = ronde_nanoseconds();
 		ronde_recording_publish(rec);
@@ -128,7 +130,7 @@ void ronde_timeline_decided(struct ronde_context *ctx, const struct ronde_proces
 	int n = count_times(b, set->n, rec->start);
 	struct ronde_timeline_record *r =
 		n == set->n ? new_record(rec, RONDE_TIMELINE_NEGOTIATED, (size_t)n, 0, &b->key.head,
-					 b->key.name)
+					 b->key.name, b->round.members)
 			    : NULL;
 	if (r) {
 		struct ronde_timeline_ready *ready = ronde_timeline_readies(r);
@@ -155,7 +157,8 @@ static void record_wait(struct ronde_context *ctx, struct ronde_recording *rec,
 	if (request->ready_ns < rec->start)
 		return;
 	struct ronde_timeline_record *r =
-		new_record(rec, RONDE_TIMELINE_NEGOTIATED, 1, 0, key_of(request), name_of(request));
+		new_record(rec, RONDE_TIMELINE_NEGOTIATED, 1, 0, key_of(request), name_of(request),
+			   request->desc.members);
 	if (!r)
 		return;
 	*ronde_timeline_readies(r) =
@@ -191,7 +194,7 @@ static void record_executed(struct ronde_context *ctx, struct ronde_recording *r
 	const struct ronde_phases *p = a->operation.plan.phases;
 	struct ronde_timeline_record *r =
 		new_record(rec, RONDE_TIMELINE_EXECUTED, 0, (size_t)p->nspans, key_of(request),
-			   name_of(request));
+			   name_of(request), request->desc.members);
 	if (!r)
 		return;
 	struct ronde_phase_span *spans = ronde_timeline_spans(r);

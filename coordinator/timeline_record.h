@@ -35,6 +35,7 @@ struct ronde_timeline_record {
 	uint64_t bytes;   /* of this rank's tensor */
 	uint64_t tensors; /* of the entry */
 	uint64_t total[RONDE_PHASE_COUNT];
+	uint32_t members; /* of the tensor's group, 0: it is in none */
 	struct ronde_key_head key;
 	/* struct ronde_timeline_ready[nready]; struct ronde_phase_span[nspans], whose members are
 	 * ranks; the name's bytes */

@@ -139,14 +139,30 @@ static char *close_event(char *at)
 
 /* ---- rows ---- */
 
+/* Unnamed operations share rows; those in flight at once, and the tensors of a group, do not. */
+static void row_key(const struct ronde_timeline_record *r, struct ronde_key *key)
+{
+	char text[RONDE_MAX_NAME + 1];
+	enum ronde_kind kind = (enum ronde_kind)r->key.kind;
+	struct ronde_key_head head = r->key;
+	uint64_t operation = (head.ordinal >> RONDE_MEMBER_BITS) % RONDE_TIMELINE_UNNAMED_ROWS;
+	head.ordinal = ronde_ordinal(operation, (uint32_t)head.ordinal & RONDE_MOST_MEMBERS);
+	if (head.named) {
+		ronde_key_set(key, kind, head.set, ronde_timeline_name(r), head.name_bytes, 0);
+	} else if (!r->members) {
+		ronde_key_set(key, kind, head.set, NULL, 0, head.ordinal);
+	} else {
+		ronde_key_head_text(&head, NULL, r->members, text, sizeof text);
+		ronde_key_set(key, kind, head.set, text, strlen(text), 0);
+	}
+}
+
 static struct ronde_timeline_row *find_row(struct ronde_timeline_text *t,
 					   const struct ronde_timeline_record *r)
 {
 	struct ronde_key key;
 	struct ronde_timeline_row *row;
-	ronde_key_set(&key, (enum ronde_kind)r->key.kind, r->key.set,
-		      r->key.named ? ronde_timeline_name(r) : NULL, r->key.name_bytes,
-		      r->key.ordinal % RONDE_TIMELINE_UNNAMED_ROWS);
+	row_key(r, &key);
 	size_t bytes = ronde_key_bytes(&key);
 	HASH_FIND(hh, t->rows, &key, bytes, row);
 	if (row || HASH_COUNT(t->rows) >= RONDE_TIMELINE_ROWS)
@@ -189,8 +205,13 @@ static char *put_common(char *at, const struct ronde_timeline_record *r,
 	}
 	if (!r->key.named) {
 		at = put(at, "\"number\":");
-		at = put_number(at, r->key.ordinal);
+		at = put_number(at, r->key.ordinal >> RONDE_MEMBER_BITS);
 		*at++ = ',';
+		if (r->members) {
+			at = put(at, "\"member\":");
+			at = put_number(at, (r->key.ordinal & RONDE_MOST_MEMBERS) + 1);
+			*at++ = ',';
+		}
 	} else if (!row) {
 		at = put(at, "\"tensor\":");
 		at = ronde_timeline_quote(at, ronde_timeline_name(r), r->key.name_bytes);

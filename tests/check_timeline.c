@@ -357,6 +357,53 @@ START_TEST(pending)
 }
 END_TEST
 
+/* Unnamed operations in flight at once, one of them a group, have rows and numbers of their own. */
+static void unnamed_group(struct rank *r)
+{
+	float x[6] = {0};
+	struct ronde_submission members[4];
+	ronde_handle handles[4];
+	for (int i = 0; i < 4; i++)
+		members[i] = (struct ronde_submission){.input = x + i,
+						       .output = x + i,
+						       .count = 1,
+						       .desc = {.kind = RONDE_KIND_ALLREDUCE,
+								.dtype = RONDE_FLOAT32,
+								.reduction = RONDE_SUM,
+								.prescale = 1,
+								.postscale = 1}};
+	open_timeline(r, "groups.json");
+	must(barrier(r), "all record");
+	for (int i = 0; i < 3; i += 2)
+		must(submit_allreduce(r, NULL, x + 4 + i / 2, x + 4 + i / 2, 1, RONDE_FLOAT32,
+				      RONDE_SUM, &handles[i]),
+		     "single");
+	must(ronde_submit_group(r->context, NULL, members, 2, &handles[1]), "group");
+	must(ronde_submit_group(r->context, "g", members + 2, 2, &handles[3]), "group");
+	for (int i = 0; i < 4; i++)
+		must(wait_for(r, handles[i]), "wait");
+	must(barrier(r), "nobody stops before");
+	ronde_timeline_close(r->context);
+}
+
+START_TEST(groups)
+{
+	run_ranks(2, NULL, unnamed_group, NULL);
+	for (int rank = 0; rank < 2; rank++) {
+		char name[40];
+		snprintf(name, sizeof name, "groups.%d.json", rank);
+		expect_in(name, "\"args\":{\"name\":\"allreduce.noname.0\"}");
+		expect_in(name, "\"args\":{\"name\":\"allreduce.noname.1\"}");
+		expect_in(name, "\"args\":{\"name\":\"allreduce.noname.2_1of2\"}");
+		expect_in(name, "\"args\":{\"name\":\"allreduce.noname.2_2of2\"}");
+		expect_in(name, "\"args\":{\"name\":\"g_2of2\"}");
+		expect_in(name, ",\"number\":2,\"member\":2,");
+	}
+	expect_tool("check groups.0.json groups.1.json", 0, ": all is well");
+	expect_tool("merge -o merged.json groups.0.json groups.1.json", 0, "events of 2 rank(s)");
+}
+END_TEST
+
 static void wrong_calls(struct rank *r)
 {
 	char path[PATH_MAX], text[PATH_MAX + 100];
@@ -473,6 +520,7 @@ static Suite *timeline_suite(void)
 	tcase_add_test(ranks, ranks_agree);
 	tcase_add_test(ranks, start_and_stop_under_load);
 	tcase_add_test(ranks, pending);
+	tcase_add_test(ranks, groups);
 	tcase_add_test(ranks, errors);
 	tcase_set_timeout(tools, 60);
 	tcase_add_test(tools, tool_refuses);
