@@ -70,7 +70,7 @@ struct ronde_plan {
 	 * are as if the absent ones were absent leaves of the tree.
 	 */
 	const int *leaf;
-	int leaves;
+	int leaves;                    /* only with leaf; see ronde_plan_leaves() */
 	int root;                      /* member number; broadcast */
 	size_t element;                /* bytes of an element */
 	struct ronde_reduce_spec spec; /* allreduce, reducescatter */
@@ -93,7 +93,24 @@ struct ronde_plan {
 	 * begins in its input (in rows). */
 	const int64_t *splits;
 	int64_t *received, *begins;
+	/*
+	 * Alltoall, [n]: rows of each member for ranks that take no part; mine is known from the
+	 * start, those of the others when allocate() is called. Any but 0: it answers that there is
+	 * no memory.
+	 */
+	int64_t *astray;
 };
+
+/* The leaves of the tree, and which one a member is. */
+static inline int ronde_plan_leaves(const struct ronde_plan *plan)
+{
+	return plan->leaf ? plan->leaves : plan->n;
+}
+
+static inline int ronde_plan_leaf(const struct ronde_plan *plan, int member)
+{
+	return plan->leaf ? plan->leaf[member] : member;
+}
 
 enum ronde_progress {
 	RONDE_PROGRESS_NONE, /* waits for a peer, or for memory */

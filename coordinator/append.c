@@ -181,7 +181,7 @@ static void write_text(struct ronde_leader *l, struct ronde_entry *head, struct 
 	if (b->text)
 		snprintf(text, most, "%s", b->text);
 	else if (b->refused)
-		ronde_leader_refusal(l, b, text, most);
+		ronde_leader_refusal(b, text, most);
 	else
 		ronde_mismatch_text(b, set->ranks, set->n, l->context->node->size, text, most);
 	head->payload_bytes = (uint32_t)strlen(text) + 1;

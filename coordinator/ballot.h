@@ -39,7 +39,7 @@ struct ronde_ballot {
 	struct ronde_desc round;            /* what the first vote of this round said */
 	uint32_t heard; /* votes of this round; pattern: votes and ballots that need it */
 	bool disagreed;
-	bool refused; /* it cannot be done without the ranks that have joined */
+	bool refused; /* a broadcast whose root has joined */
 	bool queued;  /* complete: waits for its entry */
 	bool is_pattern;
 	struct ronde_vote *votes; /* [members] by member number in the set */

@@ -28,40 +28,39 @@
 #define CHUNK_COPY_SMALL ((size_t)64 << 10)
 #define COPY_SMALL_BYTES ((uint64_t)256 << 10)
 
-/* The location of a member that did not vote, having joined, is that of a heap: it does not matter.
- */
-static bool in_heap(const struct ronde_leader *l, const struct ronde_ballot *b)
+/* True if others can reach what this member reads and writes in its heap. */
+static bool member_in_heap(const struct ronde_ballot *b, int member)
 {
-	const struct ronde_node *node = l->context->node;
+	const struct ronde_location *at = &b->votes[member].location;
 	switch ((enum ronde_kind)b->round.kind) {
-	case RONDE_KIND_BROADCAST: {
-		int root = ronde_process_set_member(b->set, node->local_of_rank[b->round.root]);
-		return b->votes[root].location.input != RONDE_NOT_IN_HEAP;
-	}
 	case RONDE_KIND_ALLREDUCE:
-		for (int i = 0; i < b->set->n; i++)
-			if (b->votes[i].location.input == RONDE_NOT_IN_HEAP ||
-			    b->votes[i].location.output == RONDE_NOT_IN_HEAP)
-				return false;
-		return true;
+		return at->input != RONDE_NOT_IN_HEAP && at->output != RONDE_NOT_IN_HEAP;
 	case RONDE_KIND_ALLGATHER:
 	case RONDE_KIND_ALLTOALL:
-		for (int i = 0; i < b->set->n; i++)
-			if (b->votes[i].location.input == RONDE_NOT_IN_HEAP)
-				return false;
-		return true;
+		return at->input != RONDE_NOT_IN_HEAP;
 	case RONDE_KIND_REDUCESCATTER:
 		/* A result at the start of an input overwrites what other ranks read there. */
-		for (int i = 0; i < b->set->n; i++)
-			if (b->votes[i].location.input == RONDE_NOT_IN_HEAP ||
-			    (i > 0 && b->votes[i].location.output == b->votes[i].location.input))
-				return false;
-		return true;
+		return at->input != RONDE_NOT_IN_HEAP && (member == 0 || at->output != at->input);
+	case RONDE_KIND_BROADCAST:
 	case RONDE_KIND_BARRIER:
 	case RONDE_KIND_COUNT:
 		break;
 	}
 	return false;
+}
+
+/* Those of the members that take part are. */
+static bool in_heap(const struct ronde_leader *l, const struct ronde_ballot *b)
+{
+	if (b->round.kind == RONDE_KIND_BROADCAST) {
+		int root = l->context->node->local_of_rank[b->round.root];
+		return b->votes[ronde_process_set_member(b->set, root)].location.input !=
+		       RONDE_NOT_IN_HEAP;
+	}
+	for (int m = 0; m < b->set->n; m++)
+		if (b->votes[m].heard && !member_in_heap(b, m))
+			return false;
+	return true;
 }
 
 static enum ronde_path path_of(const struct ronde_leader *l, const struct ronde_ballot *b)

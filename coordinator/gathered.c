@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collectives/bootstrap/wait.h"
 #include "coordinator/context.h"
 #include "coordinator/submit.h"
 
@@ -67,7 +68,7 @@ static int fail(struct ronde_request *r, int status, const char *format, ...)
 
 static int fail(struct ronde_request *r, int status, const char *format, ...)
 {
-	char name[RONDE_MAX_NAME + 1], why[300], text[sizeof name + sizeof why + 20];
+	char name[RONDE_MAX_NAME + 1], why[400], text[sizeof name + sizeof why + 20];
 	va_list args;
 	va_start(args, format);
 	vsnprintf(why, sizeof why, format, args);
@@ -102,6 +103,38 @@ static int add_up(const struct ronde_plan *plan, const int64_t *rows, struct ron
 			    " rows of %zu bytes, is more than memory can have",
 			    kind_of(r), *total, plan->row_bytes);
 	return RONDE_OK;
+}
+
+/* No rows of an alltoall can go to ranks that have joined. All members find the same. */
+static int check_astray(const struct ronde_active *a, struct ronde_request *r)
+{
+	const struct ronde_plan *plan = &a->operation.plan;
+	const int size = a->context->node->size, joined = a->set->size - plan->n;
+	char who[120] = "some", whose[120] = "some";
+	bool some = false, *absent = NULL, *senders = NULL;
+	for (int m = 0; joined && r->splits && m < plan->n; m++)
+		some |= plan->astray[m] != 0;
+	if (!some)
+		return RONDE_OK;
+	absent = calloc((size_t)size, sizeof *absent);
+	senders = calloc((size_t)size, sizeof *senders);
+	if (absent && senders) {
+		for (int m = 0; m < a->set->size; m++)
+			absent[a->set->ranks[m]] = true;
+		for (int m = 0; m < plan->n; m++) {
+			int rank = a->set->ranks[ronde_plan_leaf(plan, m)];
+			absent[rank] = false;
+			senders[rank] = plan->astray[m] != 0;
+		}
+		ronde_ranks_text(who, sizeof who, absent, size);
+		ronde_ranks_text(whose, sizeof whose, senders, size);
+	}
+	free(absent);
+	free(senders);
+	return fail(r, RONDE_ERR_MISMATCH,
+		    "%s %s joined and can take no rows, but the splits of %s give %s some; the "
+		    "splits of an alltoall for ranks that have joined must be 0",
+		    who, joined == 1 ? "has" : "have", whose, joined == 1 ? "it" : "them");
 }
 
 /* ---- the operation asks ---- */
@@ -140,7 +173,9 @@ bool ronde_gathered_allocate(void *arg, const int64_t *rows, void **memory, int 
 	int64_t total = 0;
 	size_t bytes = 0;
 	*memory = NULL;
-	*status = add_up(plan, rows, r, &total, &bytes);
+	*status = check_astray(a, r);
+	if (!*status)
+		*status = add_up(plan, rows, r, &total, &bytes);
 	if (!*status && !asked && out->data && out->capacity_bytes < bytes)
 		*status = fail(r, RONDE_ERR_TRUNCATED,
 			       "the %s's result has %zu bytes (%" PRId64

@@ -138,8 +138,7 @@ bool ronde_leader_refuses(const struct ronde_leader *leader, const struct ronde_
 /* What an average of the members that have voted is divided by. */
 int ronde_leader_divisor(const struct ronde_leader *leader, const struct ronde_ballot *ballot);
 /* Says why. Returns the text's length, < bytes. */
-size_t ronde_leader_refusal(const struct ronde_leader *leader, const struct ronde_ballot *ballot,
-			    char *text, size_t bytes);
+size_t ronde_leader_refusal(const struct ronde_ballot *ballot, char *text, size_t bytes);
 void ronde_leader_forget_sets(struct ronde_leader *leader);
 
 /* How the next entry executes. lane: -1 if it needs none. */

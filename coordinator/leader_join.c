@@ -6,16 +6,16 @@
  *
  * The entry names the members that did not vote. They read it, so that they know the slots it
  * defines, and do nothing else: the operation is one of the others alone, whose results are those
- * of a tree with absent leaves. So nobody waits for a joined rank, and it needs no memory.
+ * of a tree with absent leaves. So nobody waits for a joined rank, and it needs no memory. Its rows
+ * of a reducescatter are nobody's; that no rows of an alltoall go to it is found out where splits
+ * are, by the operation.
  *
  * When all have joined, everything pending is complete and goes first; the end of the join is an
  * entry too, written when no operation is left, since unnamed tensors are then counted from 0
  * again.
  */
 #include <stdio.h>
-#include <stdlib.h>
 
-#include "collectives/bootstrap/wait.h"
 #include "collectives/status.h"
 #include "coordinator/leader.h"
 
@@ -55,61 +55,21 @@ int ronde_leader_divisor(const struct ronde_leader *l, const struct ronde_ballot
 	return l->context->config.join_divisor ? (int)b->heard : b->set->size;
 }
 
-/* ---- what needs all ---- */
-
-static bool without_root(const struct ronde_leader *l, const struct ronde_ballot *b)
+/* The only thing that cannot be done without a rank is to broadcast what it has. */
+bool ronde_leader_refuses(const struct ronde_leader *l, const struct ronde_ballot *b)
 {
 	int root = l->context->node->local_of_rank[b->round.root];
-	return b->round.kind == RONDE_KIND_BROADCAST &&
+	return b->heard < (uint32_t)b->set->n && b->round.kind == RONDE_KIND_BROADCAST &&
 	       !b->votes[ronde_process_set_member(b->set, root)].heard;
 }
 
-/* Shares and the factors of an adasum are a matter of all members. */
-static bool needs_all(const struct ronde_desc *d)
+size_t ronde_leader_refusal(const struct ronde_ballot *b, char *text, size_t bytes)
 {
-	switch ((enum ronde_kind)d->kind) {
-	case RONDE_KIND_ALLREDUCE:
-		return d->reduction == RONDE_ADASUM;
-	case RONDE_KIND_BROADCAST:
-	case RONDE_KIND_ALLGATHER:
-	case RONDE_KIND_BARRIER:
-		return false;
-	default:
-		return true;
-	}
-}
-
-bool ronde_leader_refuses(const struct ronde_leader *l, const struct ronde_ballot *b)
-{
-	return b->heard < (uint32_t)b->set->n && (needs_all(&b->round) || without_root(l, b));
-}
-
-size_t ronde_leader_refusal(const struct ronde_leader *l, const struct ronde_ballot *b, char *text,
-			    size_t bytes)
-{
-	char name[RONDE_MAX_NAME + 1], who[300];
-	int size = l->context->node->size, n;
-	bool *absent = calloc((size_t)size, sizeof *absent);
-	for (int m = 0; absent && m < b->set->n; m++)
-		absent[b->set->ranks[m]] = !b->votes[m].heard;
-	if (absent)
-		ronde_ranks_text(who, sizeof who, absent, size);
+	char name[RONDE_MAX_NAME + 1];
 	ronde_key_head_text(&b->key.head, b->key.name, b->round.members, name, sizeof name);
-	bool one = (uint32_t)b->set->n - b->heard == 1;
-	if (without_root(l, b))
-		n = snprintf(text, bytes,
-			     "tensor \"%s\": the root of this broadcast, rank %d, has joined", name,
-			     b->round.root);
-	else
-		n = snprintf(text, bytes,
-			     "tensor \"%s\": this %s needs all ranks of its process set, but %s %s "
-			     "joined",
-			     name,
-			     b->round.reduction == RONDE_ADASUM
-				     ? "adasum"
-				     : ronde_kind_name((enum ronde_kind)b->round.kind),
-			     absent ? who : "one", one ? "has" : "have");
-	free(absent);
+	int n = snprintf(text, bytes,
+			 "tensor \"%s\": the root of this broadcast, rank %d, has joined", name,
+			 b->round.root);
 	return n < (int)bytes ? (size_t)n : bytes - 1;
 }
 

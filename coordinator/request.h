@@ -60,7 +60,7 @@ struct ronde_request {
 	bool hold_input, hold_output; /* heap allocations held for it */
 	ronde_gathered *gathered;     /* allgather, alltoall */
 	int64_t rows;                 /* allgather: mine */
-	int64_t *splits;              /* alltoall: [3 × members], see ronde_plan */
+	int64_t *splits;              /* alltoall: [4 × members], see ronde_plan */
 	uint64_t ready_ns;            /* when it was submitted, or 0: nobody records that */
 	void *allocated;              /* allgather: result's memory that is Ronde's until success */
 

@@ -114,11 +114,12 @@ static void complete_carried(struct ronde_context *ctx, const struct ronde_entry
 	ronde_count(&ctx->counters.entries_carried, 1);
 }
 
-/* This process's address of a place in a member's heap; what is not there was not asked for. */
+/* This process's address of a place in a member's heap; what is not there was not asked for, or has
+ * no bytes. */
 static unsigned char *at_heap(const struct ronde_context *ctx, const struct ronde_process_set *set,
 			      int member, uint64_t offset)
 {
-	return offset == RONDE_NOT_IN_HEAP ? NULL : ctx->node->heaps[set->local[member]] + offset;
+	return offset >= RONDE_NOWHERE ? NULL : ctx->node->heaps[set->local[member]] + offset;
 }
 
 static void fill_piece(struct ronde_context *ctx, struct ronde_active *a,
@@ -153,6 +154,24 @@ static int place(const struct ronde_active *a, int member)
 	while (k + 1 < a->npresent && a->present[k] < member)
 		k++;
 	return k;
+}
+
+/*
+ * An alltoall's splits and what others say of theirs, of those that take part: where some do not,
+ * the splits close up, and what was for the absent is counted.
+ */
+static void fill_splits(struct ronde_plan *plan, struct ronde_request *r, int size)
+{
+	int64_t *splits = r->splits, all = 0, kept = 0;
+	for (int m = 0; m < size; m++)
+		all += splits[m];
+	for (int m = 0; m < plan->n; m++)
+		kept += splits[m] = splits[ronde_plan_leaf(plan, m)];
+	plan->splits = splits;
+	plan->received = splits + size;
+	plan->begins = plan->received + size;
+	plan->astray = plan->begins + size;
+	plan->astray[plan->me] = all - kept;
 }
 
 static void fill_plan(struct ronde_context *ctx, struct ronde_active *a,
@@ -193,11 +212,8 @@ static void fill_plan(struct ronde_context *ctx, struct ronde_active *a,
 	if (ronde_kind_has_own_rows((enum ronde_kind)like->kind)) {
 		struct ronde_request *r = a->requests[0];
 		plan->rows = r->rows;
-		if (r->splits) {
-			plan->splits = r->splits;
-			plan->received = r->splits + set->size;
-			plan->begins = plan->received + set->size;
-		}
+		if (r->splits)
+			fill_splits(plan, r, set->size);
 		plan->row_bytes = ronde_desc_row_bytes(&r->desc);
 		plan->allocate = ronde_gathered_allocate;
 		plan->allocate_arg = a;

@@ -65,7 +65,8 @@ static bool say(struct ronde_context *ctx, struct ronde_request *r)
 	bool payload = ronde_gives_payload(ctx, &r->desc, ctx->node->rank);
 	struct ronde_announcement head = {
 		.type = full ? RONDE_ANNOUNCE_FULL : RONDE_ANNOUNCE_READY,
-		.located = !payload && (r->hold_input || r->hold_output),
+		.located = !payload && (r->location.input != RONDE_NOT_IN_HEAP ||
+					r->location.output != RONDE_NOT_IN_HEAP),
 		.again = r->again,
 		.timed = r->ready_ns != 0,
 		.name_bytes = full && r->tensor ? r->tensor->key.head.name_bytes : 0,

@@ -9,6 +9,9 @@
 static void hold_memory(struct ronde_context *ctx, struct ronde_request *r)
 {
 	r->location = (struct ronde_location){RONDE_NOT_IN_HEAP, RONDE_NOT_IN_HEAP};
+	/* Rows of which this rank has none keep nobody from the others' heaps. */
+	if (r->bytes == 0 && ronde_kind_has_own_rows((enum ronde_kind)r->desc.kind))
+		r->location.input = RONDE_NOWHERE;
 	if (!ctx->heap || r->bytes == 0)
 		return;
 	if (r->input)
@@ -33,7 +36,7 @@ static int copy_splits(const struct ronde_process_set *set, const struct ronde_s
 	size_t n = (size_t)set->size;
 	if (sub->desc.kind != RONDE_KIND_ALLTOALL)
 		return RONDE_OK;
-	if (!(*splits = calloc(3 * n, sizeof **splits)))
+	if (!(*splits = calloc(4 * n, sizeof **splits)))
 		return ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for the splits of %zu ranks",
 				   n);
 	for (size_t m = 0; m < n; m++)

@@ -86,6 +86,7 @@ struct ronde_location {
 	uint64_t input, output;
 };
 #define RONDE_NOT_IN_HEAP UINT64_MAX
+#define RONDE_NOWHERE (UINT64_MAX - 1) /* no bytes: they are in every heap */
 
 /* The head of every announcement; with the ring's 8 bytes and 32 of payload it fills one cell. */
 struct ronde_announcement {

@@ -131,7 +131,7 @@ static void run_operation(struct rank *r, const struct candidate *c)
 		.count = r->bytes / sizeof(float),
 		.inputs = inputs,
 		.outputs = outputs};
-	int64_t splits[MAX_RANKS], received[2 * MAX_RANKS];
+	int64_t splits[MAX_RANKS], received[3 * MAX_RANKS] = {0};
 	int64_t elements = (int64_t)(r->bytes / sizeof(float));
 	for (int m = 0; m < r->options->ranks; m++)
 		splits[m] = elements / r->options->ranks;
@@ -164,6 +164,7 @@ static void run_operation(struct rank *r, const struct candidate *c)
 			 .splits = splits,
 			 .received = received,
 			 .begins = received + r->options->ranks,
+			 .astray = received + 2 * r->options->ranks,
 			 .rows = elements,
 			 .row_bytes = sizeof(float)}};
 

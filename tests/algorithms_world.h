@@ -83,7 +83,7 @@ struct lane_view {
 	struct ronde_piece *pieces;
 	const void **in;
 	void **out;
-	int64_t received[2 * MAX_RANKS];
+	int64_t received[3 * MAX_RANKS];
 	struct job *of;
 };
 
@@ -193,6 +193,8 @@ static void start_job(struct rank *r, struct lane_view *v, int me)
 	v->operation->plan.splits = job->splits[me];
 	v->operation->plan.received = v->received;
 	v->operation->plan.begins = v->received + n;
+	v->operation->plan.astray = v->received + 2 * n;
+	v->received[2 * n + (size_t)me] = 0;
 	v->operation->plan.pieces = v->pieces;
 	v->operation->plan.allocate = give_result;
 	v->operation->plan.allocate_arg = v;

@@ -86,15 +86,6 @@ static int sum(struct rank *r, int set, const char *name, float in, float *out, 
 	return status;
 }
 
-static void must_fail(struct rank *r, int status, int expected, const char *text)
-{
-	if (status == expected && strcmp(ronde_error_message(), text) == 0)
-		return;
-	fprintf(stderr, "rank %d: %s: %s\nexpected: %s\n", r->rank, ronde_status_name(status),
-		ronde_error_message(), text);
-	abort();
-}
-
 static bool has(unsigned mask, int rank)
 {
 	return mask >> rank & 1;

@@ -27,6 +27,15 @@ void must(int status, const char *what)
 	abort();
 }
 
+void must_fail(const struct rank *r, int status, int expected, const char *text)
+{
+	if (status == expected && strcmp(ronde_error_message(), text) == 0)
+		return;
+	fprintf(stderr, "rank %d: %s: %s\nexpected: %s\n", r->rank, ronde_status_name(status),
+		ronde_error_message(), text);
+	abort();
+}
+
 static void *rank_main(void *arg)
 {
 	struct start *s = arg;

@@ -41,5 +41,7 @@ int barrier(struct rank *r);
 int wait_for(struct rank *r, ronde_handle handle);
 /* The same for one that must succeed. */
 void must(int status, const char *what);
+/* For one that must fail, with exactly this text. */
+void must_fail(const struct rank *r, int status, int expected, const char *text);
 
 #endif

@@ -139,7 +139,7 @@ void ronde_adasum_alone(const struct ronde_kernels *kernels, ronde_dtype dtype, 
 
 /* ---- in a lane ---- */
 
-/* Of one member: its factors, and two levels of sums. */
+/* Factors of a member, and two levels of sums of a group. */
 static size_t factors_bytes(int n)
 {
 	return (size_t)n * sizeof(struct ronde_adasum_factors);
@@ -166,9 +166,10 @@ size_t ronde_adasum_chunk_limit(size_t staging_bytes, int n)
 	return area - area % block;
 }
 
-static unsigned char *row(const struct ronde_plan *plan, int member)
+static unsigned char *row(const struct ronde_plan *plan, int number)
 {
-	return ronde_lane_staging(plan->arena, plan->lane) + (size_t)member * row_bytes(plan->n);
+	return ronde_lane_staging(plan->arena, plan->lane) +
+	       (size_t)number * row_bytes(ronde_plan_leaves(plan));
 }
 
 struct ronde_adasum_factors *ronde_adasum_factors(const struct ronde_plan *plan)
@@ -176,20 +177,38 @@ struct ronde_adasum_factors *ronde_adasum_factors(const struct ronde_plan *plan)
 	return (struct ronde_adasum_factors *)(void *)row(plan, plan->me);
 }
 
-struct ronde_dots *ronde_adasum_sums(const struct ronde_plan *plan, int member, int level)
+/* A group's sums of a level: [pairs]. */
+static struct ronde_dots *group_sums(const struct ronde_plan *plan, int group, int level)
 {
-	size_t pairs = (size_t)ronde_adasum_pairs(plan->n);
+	int n = ronde_plan_leaves(plan);
 	struct ronde_dots *sums =
-		(struct ronde_dots *)(void *)(row(plan, member) + factors_bytes(plan->n));
-	return sums + (level & 1 ? pairs : 0);
+		(struct ronde_dots *)(void *)(row(plan, group) + factors_bytes(n));
+	return sums + (level & 1 ? ronde_adasum_pairs(n) : 0);
+}
+
+void ronde_adasum_begin_level(const struct ronde_plan *plan, int level)
+{
+	const int groups = ronde_plan_leaves(plan);
+	for (int g = plan->me; g < groups; g += plan->n)
+		memset(group_sums(plan, g, level), 0,
+		       (size_t)ronde_adasum_pairs(groups) * sizeof(struct ronde_dots));
+}
+
+void ronde_adasum_add_block(const struct ronde_plan *plan, int level, uint64_t block,
+			    const void *const *x, size_t count)
+{
+	const int groups = ronde_plan_leaves(plan);
+	ronde_adasum_block(plan->kernels, plan->spec.dtype, level, groups,
+			   ronde_adasum_factors(plan), x, count,
+			   group_sums(plan, (int)(block % (uint64_t)groups), level));
 }
 
 void ronde_adasum_next(const struct ronde_plan *plan, int level)
 {
 	struct ronde_dots sums[RONDE_MAX_LOCAL_SIZE / 2];
-	const int pairs = ronde_adasum_pairs(plan->n);
+	const int groups = ronde_plan_leaves(plan), pairs = ronde_adasum_pairs(groups);
 	memset(sums, 0, (size_t)pairs * sizeof *sums);
-	for (int m = 0; m < plan->n; m++)
-		add(sums, ronde_adasum_sums(plan, m, level), pairs);
-	ronde_adasum_update(level, plan->n, ronde_adasum_factors(plan), sums);
+	for (int g = 0; g < groups; g++)
+		add(sums, group_sums(plan, g, level), pairs);
+	ronde_adasum_update(level, groups, ronde_adasum_factors(plan), sums);
 }

@@ -25,8 +25,12 @@
  * is large, and such a sum has the rounding errors of large terms where the small a was.)
  *
  * Who does what: the tensor is cut into blocks (kernels/ordered.h) from its start, and block b is
- * member (b mod n)'s. A level's sums are added up by each member over its own blocks, in order, and
- * then over the members, in order. So the bits depend on the inputs and on n only.
+ * in group (b mod n), which is member (b mod n)'s. A level's sums are added up over the blocks of
+ * each group, in order, and then over the groups, in order. So the bits depend on the inputs and on
+ * n only.
+ *
+ * Where some have joined they are absent leaves of the tree, as good as vectors of zeros, and there
+ * are as many groups as ever; group g is then worked on by present member (g mod those present).
  */
 #ifndef RONDE_ADASUM_H
 #define RONDE_ADASUM_H
@@ -83,10 +87,29 @@ size_t ronde_adasum_head_bytes(int n);
 /* Largest chunk: whole blocks of any type; 0: staging is too small for n members. */
 size_t ronde_adasum_chunk_limit(size_t staging_bytes, int n);
 
-/* This member's factors: [n]. Only it looks at them. */
+/* The member that works on a block. */
+static inline int ronde_adasum_owner(const struct ronde_plan *plan, uint64_t block)
+{
+	return (int)(block % (uint64_t)ronde_plan_leaves(plan) % (uint64_t)plan->n);
+}
+
+/* The first block from `block` on, before `end`, that is this member's (or is not); end: none. */
+static inline uint64_t ronde_adasum_next_block(const struct ronde_plan *plan, uint64_t block,
+					       uint64_t end, bool mine)
+{
+	while (block < end && (ronde_adasum_owner(plan, block) == plan->me) != mine)
+		block++;
+	return block;
+}
+
+/* This member's factors: [leaves]. Only it looks at them. */
 struct ronde_adasum_factors *ronde_adasum_factors(const struct ronde_plan *plan);
-/* A member's sums of a level: [pairs]. Two levels have room, the one that is read and the next. */
-struct ronde_dots *ronde_adasum_sums(const struct ronde_plan *plan, int member, int level);
+/* A level begins: no sums yet in this member's groups. Two levels have room, the one that is read
+ * and the next. */
+void ronde_adasum_begin_level(const struct ronde_plan *plan, int level);
+/* Adds this member's block to the sums of its group. x: [leaves], the block in each tensor. */
+void ronde_adasum_add_block(const struct ronde_plan *plan, int level, uint64_t block,
+			    const void *const *x, size_t count);
 /* All members are done with the level: its factors, from everybody's sums. */
 void ronde_adasum_next(const struct ronde_plan *plan, int level);
 

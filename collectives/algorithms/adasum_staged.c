@@ -60,18 +60,17 @@ void ronde_adasum_staged_start(struct ronde_operation *operation)
 	*state = (struct staged_state){.blocks = (plan->pieces[0].count + RONDE_ORDERED_BLOCK - 1) /
 						 RONDE_ORDERED_BLOCK,
 				       .chunk_blocks = plan->chunk_bytes / block_bytes(plan),
-				       .levels = ronde_adasum_levels(plan->n)};
+				       .levels = ronde_adasum_levels(ronde_plan_leaves(plan))};
 	state->chunks = ronde_chunk_count(state->blocks, state->chunk_blocks);
-	memset(ronde_adasum_sums(plan, plan->me, 0), 0,
-	       (size_t)ronde_adasum_pairs(plan->n) * sizeof(struct ronde_dots));
+	ronde_adasum_begin_level(plan, 0);
 }
 
 /* Where chunk g is in a member's staging. */
 static unsigned char *area(const struct ronde_plan *plan, uint64_t g, int member)
 {
 	size_t number = (size_t)(g % RONDE_STAGING_SLOTS) * (size_t)plan->n + (size_t)member;
-	return ronde_lane_staging(plan->arena, plan->lane) + ronde_adasum_head_bytes(plan->n) +
-	       number * plan->chunk_bytes;
+	return ronde_lane_staging(plan->arena, plan->lane) +
+	       ronde_adasum_head_bytes(ronde_plan_leaves(plan)) + number * plan->chunk_bytes;
 }
 
 static int pass_of(const struct staged_state *state, uint64_t g)
@@ -96,19 +95,6 @@ static size_t block_count(const struct ronde_plan *plan, uint64_t block)
 	return (size_t)(left < RONDE_ORDERED_BLOCK ? left : RONDE_ORDERED_BLOCK);
 }
 
-static int owner(const struct ronde_plan *plan, uint64_t block)
-{
-	return (int)(block % (uint64_t)plan->n);
-}
-
-/* The next block of a chunk that is the member's (or is not); end: there is none. */
-static uint64_t next_block(const struct ronde_plan *plan, uint64_t block, uint64_t end, bool mine)
-{
-	while (block < end && (owner(plan, block) == plan->me) != mine)
-		block++;
-	return block;
-}
-
 /* Each of the three below does some work and takes it off the budget, or returns false. */
 
 static bool pack(const struct ronde_plan *plan, struct staged_state *state, size_t *budget)
@@ -124,7 +110,8 @@ static bool pack(const struct ronde_plan *plan, struct staged_state *state, size
 	ronde_phase_enter(plan->phases, RONDE_PHASE_PACK);
 	const unsigned char *input = plan->pieces[0].input;
 	uint64_t first = first_block(state, g), end = end_block(state, g);
-	while ((at->block = next_block(plan, at->block, end, false)) < end && *budget) {
+	while ((at->block = ronde_adasum_next_block(plan, at->block, end, false)) < end &&
+	       *budget) {
 		memcpy(area(plan, g, plan->me) + (at->block - first) * block_bytes(plan),
 		       input + at->block * block_bytes(plan),
 		       block_count(plan, at->block) * plan->element);
@@ -146,8 +133,7 @@ static bool begin_pass(const struct ronde_plan *plan, const struct staged_state 
 		return false;
 	ronde_adasum_next(plan, pass - 1);
 	if (pass < state->levels)
-		memset(ronde_adasum_sums(plan, plan->me, pass), 0,
-		       (size_t)ronde_adasum_pairs(plan->n) * sizeof(struct ronde_dots));
+		ronde_adasum_begin_level(plan, pass);
 	return true;
 }
 
@@ -155,25 +141,24 @@ static void work_block(const struct ronde_plan *plan, const struct staged_state 
 		       uint64_t block)
 {
 	const struct ronde_piece *piece = &plan->pieces[0];
-	const struct ronde_adasum_factors *factors = ronde_adasum_factors(plan);
 	size_t in_chunk = (size_t)(block - first_block(state, g)) * block_bytes(plan);
 	size_t in_tensor = (size_t)block * block_bytes(plan), count = block_count(plan, block);
-	const void *x[RONDE_MAX_LOCAL_SIZE];
+	const void *inputs[RONDE_MAX_LOCAL_SIZE], *x[RONDE_MAX_LOCAL_SIZE];
 	for (int m = 0; m < plan->n; m++)
-		x[m] = area(plan, g, m) + in_chunk;
-	x[plan->me] = (const unsigned char *)piece->input + in_tensor;
+		inputs[m] = area(plan, g, m) + in_chunk;
+	inputs[plan->me] = (const unsigned char *)piece->input + in_tensor;
+	ronde_members_to_leaves(plan, x, inputs);
 
 	int pass = pass_of(state, g);
 	if (pass < state->levels) {
-		ronde_adasum_block(plan->kernels, plan->spec.dtype, pass, plan->n, factors, x,
-				   count, ronde_adasum_sums(plan, plan->me, pass));
+		ronde_adasum_add_block(plan, pass, block, x, count);
 		return;
 	}
 	void *y[] = {(unsigned char *)piece->output + in_tensor,
 		     area(plan, g, plan->me) + in_chunk};
-	ronde_adasum_finish(plan->kernels, plan->spec.dtype, plan->n, factors,
-			    plan->spec.prescale * plan->spec.postscale, x, count, y,
-			    plan->n > 1 ? 2 : 1);
+	ronde_adasum_finish(plan->kernels, plan->spec.dtype, ronde_plan_leaves(plan),
+			    ronde_adasum_factors(plan), plan->spec.prescale * plan->spec.postscale,
+			    x, count, y, plan->n > 1 ? 2 : 1);
 }
 
 static bool work(const struct ronde_plan *plan, struct staged_state *state, size_t *budget)
@@ -188,7 +173,7 @@ static bool work(const struct ronde_plan *plan, struct staged_state *state, size
 		return false;
 
 	ronde_phase_enter(plan->phases, RONDE_PHASE_REDUCE);
-	while ((at->block = next_block(plan, at->block, end, true)) < end && *budget) {
+	while ((at->block = ronde_adasum_next_block(plan, at->block, end, true)) < end && *budget) {
 		work_block(plan, state, g, at->block);
 		ronde_spend(budget, block_bytes(plan) * (size_t)plan->n);
 		at->block++;
@@ -215,8 +200,9 @@ static bool unpack(const struct ronde_plan *plan, struct staged_state *state, si
 	uint64_t first = first_block(state, g), end = end_block(state, g);
 	unsigned char *output = plan->pieces[0].output;
 	bool worked = false;
-	while ((at->block = next_block(plan, at->block, end, false)) < end && *budget) {
-		int from = owner(plan, at->block);
+	while ((at->block = ronde_adasum_next_block(plan, at->block, end, false)) < end &&
+	       *budget) {
+		int from = ronde_adasum_owner(plan, at->block);
 		if (!ronde_lane_reached(plan, from, RONDE_REDUCED, at->g + 1))
 			return worked;
 		ronde_phase_enter(plan->phases, RONDE_PHASE_UNPACK);

@@ -13,8 +13,6 @@
  *
  * In place: a block is read and written by its owner only, and written in the last pass.
  */
-#include <string.h>
-
 #include "collectives/algorithms/adasum.h"
 #include "collectives/algorithms/algorithms.h"
 #include "collectives/algorithms/lane.h"
@@ -37,38 +35,37 @@ static void do_block(const struct ronde_plan *plan, const struct zero_copy_state
 		     size_t count)
 {
 	const struct ronde_piece *piece = &plan->pieces[0];
-	const void *x[RONDE_MAX_LOCAL_SIZE];
+	const void *inputs[RONDE_MAX_LOCAL_SIZE], *x[RONDE_MAX_LOCAL_SIZE];
 	void *y[RONDE_MAX_LOCAL_SIZE];
-	const struct ronde_adasum_factors *factors = ronde_adasum_factors(plan);
+	const int leaves = ronde_plan_leaves(plan);
 	size_t offset = (size_t)state->block * RONDE_ORDERED_BLOCK * plan->element;
-	int results = 0;
 	for (int m = 0; m < plan->n; m++) {
-		x[m] = piece->inputs[m] ? (const unsigned char *)piece->inputs[m] + offset : NULL;
-		if (piece->outputs[m])
-			y[results++] = (unsigned char *)piece->outputs[m] + offset;
+		inputs[m] = (const unsigned char *)piece->inputs[m] + offset;
+		y[m] = (unsigned char *)piece->outputs[m] + offset;
 	}
-	if (state->level < ronde_adasum_levels(plan->n))
-		ronde_adasum_block(plan->kernels, plan->spec.dtype, state->level, plan->n, factors,
-				   x, count, ronde_adasum_sums(plan, plan->me, state->level));
+	ronde_members_to_leaves(plan, x, inputs);
+	if (state->level < ronde_adasum_levels(leaves))
+		ronde_adasum_add_block(plan, state->level, state->block, x, count);
 	else
-		ronde_adasum_finish(plan->kernels, plan->spec.dtype, plan->n, factors,
-				    plan->spec.prescale * plan->spec.postscale, x, count, y,
-				    results);
+		ronde_adasum_finish(
+			plan->kernels, plan->spec.dtype, leaves, ronde_adasum_factors(plan),
+			plan->spec.prescale * plan->spec.postscale, x, count, y, plan->n);
 }
 
 /* Some of the own blocks; true if it was the last of the pass. */
 static bool do_blocks(const struct ronde_plan *plan, struct zero_copy_state *state)
 {
 	uint64_t count = plan->pieces[0].count;
+	uint64_t blocks = ronde_chunk_count(count, RONDE_ORDERED_BLOCK);
 	for (size_t done = 0; done < RONDE_STEP_BYTES;
 	     done += RONDE_ORDERED_BLOCK * plan->element * (size_t)plan->n) {
-		uint64_t begin = state->block * RONDE_ORDERED_BLOCK;
-		if (begin >= count)
+		state->block = ronde_adasum_next_block(plan, state->block, blocks, true);
+		if (state->block == blocks)
 			return true;
-		uint64_t left = count - begin;
+		uint64_t left = count - state->block * RONDE_ORDERED_BLOCK;
 		do_block(plan, state,
 			 (size_t)(left < RONDE_ORDERED_BLOCK ? left : RONDE_ORDERED_BLOCK));
-		state->block += (uint64_t)plan->n;
+		state->block++;
 	}
 	return false;
 }
@@ -77,15 +74,14 @@ enum ronde_progress ronde_adasum_zero_copy_step(struct ronde_operation *operatio
 {
 	struct zero_copy_state *state = RONDE_STATE(operation, zero_copy_state);
 	const struct ronde_plan *plan = &operation->plan;
-	const int levels = ronde_adasum_levels(plan->n);
+	const int levels = ronde_adasum_levels(ronde_plan_leaves(plan));
 
 	switch (state->phase) {
 	case BEGIN_PASS:
 		ronde_phase_enter(plan->phases, RONDE_PHASE_REDUCE);
-		state->block = (uint64_t)plan->me;
+		state->block = 0;
 		if (state->level < levels)
-			memset(ronde_adasum_sums(plan, plan->me, state->level), 0,
-			       (size_t)ronde_adasum_pairs(plan->n) * sizeof(struct ronde_dots));
+			ronde_adasum_begin_level(plan, state->level);
 		state->phase = PASS;
 		return RONDE_PROGRESS_SOME;
 	case PASS:

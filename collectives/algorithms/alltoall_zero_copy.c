@@ -40,8 +40,11 @@ void ronde_alltoall_zero_copy_start(struct ronde_operation *operation)
 static struct ronde_source source(const struct ronde_plan *plan, int member)
 {
 	const unsigned char *input = plan->pieces[0].inputs[member];
+	uint64_t bytes = (uint64_t)plan->received[member] * plan->row_bytes;
+	if (bytes == 0) /* perhaps there is no input */
+		return (struct ronde_source){NULL, 0};
 	return (struct ronde_source){input + (uint64_t)plan->begins[member] * plan->row_bytes,
-				     (uint64_t)plan->received[member] * plan->row_bytes};
+				     bytes};
 }
 
 enum ronde_progress ronde_alltoall_zero_copy_step(struct ronde_operation *operation)

@@ -33,6 +33,14 @@ enum ronde_progress ronde_lane_leave(const struct ronde_plan *plan, uint64_t ste
 	return RONDE_PROGRESS_DONE;
 }
 
+void ronde_members_to_leaves(const struct ronde_plan *plan, const void **leaves,
+			     const void *const *sources)
+{
+	memset(leaves, 0, (size_t)ronde_plan_leaves(plan) * sizeof *leaves);
+	for (int m = 0; m < plan->n; m++)
+		leaves[ronde_plan_leaf(plan, m)] = sources[m];
+}
+
 void ronde_reduce_members(const struct ronde_plan *plan, const struct ronde_reduce_spec *spec,
 			  void *const *destinations, int ndestination, const void *const *sources,
 			  size_t count)
@@ -42,9 +50,7 @@ void ronde_reduce_members(const struct ronde_plan *plan, const struct ronde_redu
 		plan->kernels->reduce(spec, destinations, ndestination, sources, plan->n, count);
 		return;
 	}
-	memset(leaves, 0, (size_t)plan->leaves * sizeof *leaves);
-	for (int m = 0; m < plan->n; m++)
-		leaves[plan->leaf[m]] = sources[m];
+	ronde_members_to_leaves(plan, leaves, sources);
 	plan->kernels->reduce(spec, destinations, ndestination, leaves, plan->leaves, count);
 }
 

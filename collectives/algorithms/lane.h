@@ -99,6 +99,10 @@ void ronde_reduce_members(const struct ronde_plan *plan, const struct ronde_redu
 			  void *const *destinations, int ndestination, const void *const *sources,
 			  size_t count);
 
+/* Puts what each member has at its leaf, NULL at the others: leaves[ronde_plan_leaves()]. */
+void ronde_members_to_leaves(const struct ronde_plan *plan, const void **leaves,
+			     const void *const *sources);
+
 /* One number of every member, for what data decides (allgather's rows). */
 static inline int64_t *ronde_staging_rows(const struct ronde_plan *plan)
 {

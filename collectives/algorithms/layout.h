@@ -91,11 +91,13 @@ struct ronde_span ronde_walk_next(struct ronde_walk *walk, const struct ronde_pl
 /* Moves forward to position `to`. */
 void ronde_walk_skip(struct ronde_walk *walk, const struct ronde_plan *plan, uint64_t to);
 
-/* Reducescatter: the bytes of a piece that are a member's own. */
+/* Reducescatter: the bytes of a piece that are a member's own. The set's ranks share them, so those
+ * of a rank that takes no part are nobody's. */
 static inline struct ronde_share ronde_piece_share(const struct ronde_plan *plan,
 						   const struct ronde_piece *piece, int member)
 {
-	return ronde_share_bytes(piece->rows, piece->row_bytes, plan->n, member);
+	return ronde_share_bytes(piece->rows, piece->row_bytes, ronde_plan_leaves(plan),
+				 ronde_plan_leaf(plan, member));
 }
 
 /* Bytes of a span that a share has: a smaller share ends before the layout of its piece does. */

@@ -121,8 +121,7 @@ static void reduce_span(const struct ronde_plan *plan, const struct staged_state
 	for (int m = 0; m < plan->n; m++)
 		sources[m] = ronde_cell_area(plan, state->cells, state->reduced, m, cell) + at;
 	sources[plan->me] = (const unsigned char *)span.piece->input + mine.first + span.offset;
-	plan->kernels->reduce(&plan->spec, &destination, 1, sources, plan->n,
-			      bytes / plan->element);
+	ronde_reduce_members(plan, &plan->spec, &destination, 1, sources, bytes / plan->element);
 }
 
 static bool reduce(const struct ronde_plan *plan, struct staged_state *state, size_t *budget)

@@ -46,7 +46,7 @@ static void reduce_span(const struct ronde_plan *plan, struct ronde_span span, b
 			(const unsigned char *)span.piece->inputs[m] + mine.first + span.offset;
 	struct ronde_reduce_spec spec = plan->spec;
 	spec.streaming = large && sources[plan->me] != destination;
-	plan->kernels->reduce(&spec, &destination, 1, sources, plan->n, bytes / plan->element);
+	ronde_reduce_members(plan, &spec, &destination, 1, sources, bytes / plan->element);
 }
 
 enum ronde_progress ronde_reducescatter_zero_copy_step(struct ronde_operation *operation)

@@ -5,7 +5,7 @@
 
 /* What is in a cell. */
 struct word {
-	int64_t rows, begin, most;
+	int64_t rows, begin, most, astray;
 };
 _Static_assert(sizeof(struct word) <= RONDE_GRAIN, "a word must fit the smallest cell");
 
@@ -29,7 +29,7 @@ static bool say(const struct ronde_plan *plan, struct ronde_splits *s)
 	    !ronde_lane_all_reached(plan, RONDE_UNPACKED, c + 1 - RONDE_STAGING_SLOTS))
 		return false;
 	for (uint64_t to = c * s->cells.width; to < end && to < (uint64_t)plan->n; to++) {
-		struct word word = {plan->splits[to], s->begin, s->most};
+		struct word word = {plan->splits[to], s->begin, s->most, plan->astray[plan->me]};
 		memcpy(ronde_cell_area(plan, s->cells, c, plan->me, to), &word, sizeof word);
 		s->begin += plan->splits[to];
 	}
@@ -51,6 +51,7 @@ static bool hear(const struct ronde_plan *plan, struct ronde_splits *s)
 		memcpy(&word, ronde_cell_area(plan, s->cells, c, m, mine), sizeof word);
 		plan->received[m] = word.rows;
 		plan->begins[m] = word.begin;
+		plan->astray[m] = word.astray;
 		if (word.most > s->most)
 			s->most = word.most;
 	}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What every alltoall begins with: each rank says to each other how many rows come for it, where in
- * its input they begin, and how many it has at most for one rank. These words fill a cell for each
- * (cells.h) and take as many chunks as the cells of one block.
+ * its input they begin, how many it has at most for one rank, and for ranks that take no part.
+ * These words fill a cell for each (cells.h) and take as many chunks as the cells of one block.
  */
 #ifndef RONDE_ALGORITHMS_SPLITS_H
 #define RONDE_ALGORITHMS_SPLITS_H

@@ -558,13 +558,16 @@ RONDE_API int ronde_barrier_async(const ronde_options *options, ronde_handle *ha
 /**
  * Says that this rank has no more data, and waits until all ranks have said so. Until then what the
  * others do completes without the ranks that have joined, in every process set:
- * - allreduce: the sum, minimum, maximum or product of the others. An average is still divided by
- *   all ranks of the set, as if those that have joined gave zeros; setting "join_divisor"
- *   (RONDE_JOIN_DIVISOR) "active": by those that took part.
- * - allgather: 0 rows of a rank that has joined. broadcast: from a root that has not joined.
- *   barrier: passes.
- * - an allreduce of RONDE_ADASUM, a reducescatter, an alltoall, a broadcast whose root has joined:
- *   MISMATCH.
+ * - allreduce: the sum, minimum, maximum, product or adasum of the others. An average is still
+ *   divided by all ranks of the set, as if those that have joined gave zeros; setting
+ *   "join_divisor" (RONDE_JOIN_DIVISOR) "active": by those that took part.
+ * - reducescatter: the same. Rows are still shared out among all ranks of the set; the share of a
+ *   rank that has joined goes to nobody.
+ * - allgather: 0 rows of a rank that has joined. barrier: passes.
+ * - alltoall: 0 rows from and to a rank that has joined. There is still a split for it, which must
+ *   be 0: else the alltoall fails with MISMATCH on all who take part, and the text names the ranks.
+ *   So one without splits fails unless it has no rows.
+ * - broadcast: from a root that has not joined; else MISMATCH.
  * What this rank submitted before it joined completes with it. It can submit nothing until this
  * returns, and process sets cannot change meanwhile. Afterwards everything is as before; ranks may
  * join again. Collective over all ranks; blocks.
