@@ -36,11 +36,12 @@ bool op_is_submitted(const struct op *op, int rank)
 
 bool op_is_refused(const struct op *op)
 {
-	bool adasum = op->kind == RONDE_KIND_ALLREDUCE && op->reduction == RONDE_ADASUM;
-	bool needs_all =
-		adasum || op->kind == RONDE_KIND_REDUCESCATTER || op->kind == RONDE_KIND_ALLTOALL;
+	bool astray = false;
+	for (int from = 0; op->kind == RONDE_KIND_ALLTOALL && from < RANKS_MAX; from++)
+		for (int to = 0; to < RANKS_MAX; to++)
+			astray |= (op->absent >> to & 1) && op->splits[from][to];
 	bool rootless = op->kind == RONDE_KIND_BROADCAST && !op_is_submitted(op, op->root);
-	return op->absent && (needs_all || rootless);
+	return op->absent && (astray || rootless);
 }
 
 struct ronde_share op_result(const struct program *p, const struct op *op, int member)

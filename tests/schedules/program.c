@@ -188,6 +188,24 @@ static void random_splits(uint64_t *state, struct op *op, int ranks)
 	}
 }
 
+/* Members that have joined send no rows and mostly get none: the first of the others does. */
+static void close_splits(uint64_t *state, struct op *op, int ranks)
+{
+	bool astray = once_in(state, 4);
+	int first = 0;
+	while (first < ranks - 1 && (op->absent >> first & 1))
+		first++;
+	for (int i = 0; i < ranks * ranks; i++) {
+		int from = i / ranks, to = i % ranks;
+		if (op->absent >> from & 1) {
+			op->splits[from][to] = 0;
+		} else if ((op->absent >> to & 1) && !astray) {
+			op->splits[from][first] += op->splits[from][to];
+			op->splits[from][to] = 0;
+		}
+	}
+}
+
 static void fill(uint64_t *state, struct program *p, struct op *op)
 {
 	size_t bytes = PERIOD * ronde_dtype_bytes(op->dtype);
@@ -197,8 +215,11 @@ static void fill(uint64_t *state, struct program *p, struct op *op)
 	op->heap = once_in(state, 2);
 	op->at_start = once_in(state, 2);
 	int n = op_size(op, p->style.ranks), present = 0;
-	if (op->kind == RONDE_KIND_ALLTOALL)
+	if (op->kind == RONDE_KIND_ALLTOALL) {
 		random_splits(state, op, n);
+		if (op->absent)
+			close_splits(state, op, n);
+	}
 	if (op->kind == RONDE_KIND_BARRIER)
 		return;
 	for (int m = 0; m < n; m++) {
