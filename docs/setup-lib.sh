@@ -154,20 +154,25 @@ setup_tools()
 	fi
 }
 
-# setup_build FOLDER OPTION...: configures FOLDER unless it is, and compiles.
-setup_build()
+# setup_configure FOLDER OPTION...: configures FOLDER unless it is.
+setup_configure()
 {
 	local folder=$1
 	shift
 	setup_tools
 	if [ -e "$folder" ] && [ ! -w "$folder" ]; then
 		setup_die "the build folder $folder belongs to somebody else;" \
-			"remove it, or name another one: RONDE_BUILD=FOLDER $0"
+			"remove it, or name another one in RONDE_BUILD"
 	fi
 	if [ ! -f "$folder/build.ninja" ]; then
-		"$MESON" setup "$folder" "$@" || return
+		"$MESON" setup "$folder" "$@"
 	fi
-	"$MESON" compile -C "$folder"
+}
+
+# setup_build FOLDER OPTION...: configures FOLDER unless it is, and compiles.
+setup_build()
+{
+	setup_configure "$@" && "$MESON" compile -C "$1"
 }
 
 # Finds Open MPI's launcher, sets $mpirun to it, and has it work for root too: it refuses without

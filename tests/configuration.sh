@@ -1,19 +1,51 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Runs the tests of one build folder and prints a line for each of them, as tests/lib.sh wants it.
-# Two at a time: many of them wait, for a time limit or for a rank that was killed. Unless
-# RONDE_TEST_LONG is set, those are left out that show nothing new: under the race checker what has
-# one thread a process, with clang what looks at processes from outside.
+# Builds one configuration, or runs its tests and prints a line for each of them, as tests/lib.sh wants
+# it. Two at a time: many of them wait, for a time limit or for a rank that was killed.
 #
-# usage: tests/configuration.sh gcc|clang|asan|tsan FOLDER
+# gcc builds everything that there is. The others build what their tests need, and unless
+# RONDE_TEST_LONG is set leave out the tests that show nothing new: under the race checker what has one
+# thread a process, with clang what looks at processes from outside. The sanitizers are gcc's: their
+# run-time libraries are shared ones, so that libronde.so links with no symbol missing. Programs with
+# them are less optimised (but for the kernels), and carry what a stack needs for its line numbers: that
+# halves the time it takes to build them. Warnings are errors in the other two: gcc guesses worse about code with checks in it.
+#
+# usage: tests/configuration.sh build|test gcc|clang|asan|tsan FOLDER
 set -euo pipefail
 here=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 . "$here/../docs/setup-lib.sh"
 setup_tools
 
-configuration=$1
-folder=$2
+what=$1
+configuration=$2
+folder=$3
+bare=(-Dexamples=disabled -Dfortran=disabled)
+little=("${bare[@]}" -Doptimization=1 -Ddebug=false -Dc_args=-g1)
+left_out=() # suites
+compiler=gcc
+case $configuration in
+gcc) options=(-Dwerror=true -Dexamples=enabled) ;;
+clang) options=(-Dwerror=true "${bare[@]}") compiler=clang left_out=(processes) ;;
+asan) options=("${little[@]}" "-Db_sanitize=address,undefined") ;;
+tsan) options=("${little[@]}" -Db_sanitize=thread) left_out=(one-thread processes) ;;
+esac
+[ -z "${RONDE_TEST_LONG:-}" ] || left_out=()
+
+if [ "$what" = build ]; then
+	CC=$compiler setup_configure "$folder" -Dtests=enabled "${options[@]}"
+	targets=()
+	if [ "$configuration" != gcc ]; then
+		mapfile -t targets < <("$MESON" introspect --tests --targets "$folder" |
+			python3 "$here/meson-targets.py" "$folder" "${left_out[@]}")
+		[ ${#targets[@]} -gt 0 ] || setup_die "meson knows no tests of $folder"
+	fi
+	exec "${NINJA:-ninja}" -C "$folder" "${targets[@]}"
+fi
+
 test=("$MESON" test -C "$folder" --no-rebuild --num-processes 2)
+for suite in "${left_out[@]}"; do
+	test+=(--no-suite "$suite")
+done
 patience=20 # seconds until a case of a suite is asked what it waits for
 wrapper=
 probe=$folder/probe
@@ -53,10 +85,6 @@ tsan)
 	fi
 	test+=(--timeout-multiplier 5)
 	patience=40
-	[ -n "${RONDE_TEST_LONG:-}" ] || test+=(--no-suite one-thread --no-suite processes)
-	;;
-clang)
-	[ -n "${RONDE_TEST_LONG:-}" ] || test+=(--no-suite processes)
 	;;
 esac
 

@@ -53,25 +53,27 @@ wanted()
 	fi
 }
 
-# Warnings are errors in each. No test runs an example that a sanitizer is built into. The sanitizers are gcc's: their run-time libraries are shared ones, so
-# that libronde.so links with no symbol missing.
-build_configuration()
+# Builds one after the other, with what the tests in front leave of the processors.
+build_all()
 {
-	local options=(-Dwerror=true -Dtests=enabled) cc=gcc
-	case $1 in
-	gcc) options+=(-Dexamples=enabled) ;;
-	clang) cc=clang options+=(-Dexamples=enabled) ;;
-	asan) options+=(-Dexamples=disabled "-Db_sanitize=address,undefined") ;;
-	tsan) options+=(-Dexamples=disabled -Db_sanitize=thread) ;;
-	esac
-	CC=$cc setup_build "$builds/$1" "${options[@]}"
+	local configuration status
+	for configuration; do
+		status=0
+		nice -n 19 tests/configuration.sh build "$configuration" "$builds/$configuration" \
+			>"$logs/$configuration-build.log" 2>&1 </dev/null || status=$?
+		echo $status >"$builds/$configuration.built"
+	done
 }
 
-build()
+# built CONFIGURATION: waits until it is, and says how that went.
+built()
 {
-	local log=$logs/$1-build.log
-	setup_say "building: $1"
-	if build_configuration "$1" >"$log" 2>&1; then
+	local log=$logs/$1-build.log status=$builds/$1.built
+	[ -s "$status" ] || setup_say "building: $1"
+	while [ ! -s "$status" ] && kill -0 "$builder" 2>/dev/null; do
+		sleep 0.2
+	done
+	if [ "$(cat "$status" 2>/dev/null)" = 0 ]; then
 		result ok "$1/build"
 	else
 		result fail "$1/build" "the whole text is in $log"
@@ -94,8 +96,19 @@ results_open
 
 # Checks and shell tests look at the first configuration.
 export BUILD=$builds/gcc MESON
-if build gcc; then
-	wanted gcc && run_check gcc 1500 tests/configuration.sh gcc "$BUILD"
+configurations=(gcc)
+for configuration in tsan asan clang; do
+	! wanted $configuration || configurations+=("$configuration")
+done
+rm -f "$builds"/*.built
+set -m # a process group of its own, so that all of it can be ended
+build_all "${configurations[@]}" &
+builder=$!
+set +m
+trap 'kill -- -$builder 2>/dev/null || true' EXIT
+
+if built gcc; then
+	wanted gcc && run_check gcc 1500 tests/configuration.sh test gcc "$BUILD"
 	for check in "${shell_tests[@]}"; do
 		wanted "$check" && run_check "$check" 900 tests/"$check".sh "$BUILD"
 	done
@@ -103,8 +116,8 @@ fi
 for check in "${checks[@]}"; do
 	wanted "$check" && run_check "$check" 600 tests/checks/"$check".sh
 done
-for configuration in clang asan tsan; do
-	wanted $configuration && build $configuration &&
-		run_check $configuration 1800 tests/configuration.sh $configuration "$builds/$configuration"
+for configuration in "${configurations[@]:1}"; do
+	built "$configuration" && run_check "$configuration" 1800 \
+		tests/configuration.sh test "$configuration" "$builds/$configuration"
 done
 results_close
