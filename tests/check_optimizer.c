@@ -32,7 +32,8 @@ struct variant {
 #define OPTIONS(reduction, compression, passes, predivide)                                         \
 	{                                                                                          \
 		sizeof(ronde_distributed_optimizer_options), RONDE_##reduction,                    \
-			RONDE_COMPRESSION_##compression, passes, predivide, 0, NULL, 0, 0, NULL    \
+			RONDE_COMPRESSION_##compression, passes, predivide, 0, NULL, 0, 0, NULL,   \
+			0, NULL                                                                    \
 	}
 
 static const struct variant variants[] = {

@@ -48,7 +48,7 @@ struct bad_options {
 #define OPTIONS(reduction, compression, passes, predivide)                                         \
 	{                                                                                          \
 		sizeof(ronde_distributed_optimizer_options), reduction, compression, passes,       \
-			predivide, 0, NULL, 0, 0, NULL                                             \
+			predivide, 0, NULL, 0, 0, NULL, 0, NULL                                    \
 	}
 #define NONE RONDE_COMPRESSION_NONE
 

@@ -14,6 +14,7 @@
 
 static void free_optimizer(ronde_distributed_optimizer *o)
 {
+	ronde_bundles_free(o);
 	for (size_t i = 0; i < o->count; i++)
 		ronde_exchanged_free(&o->parameters[i]);
 	free(o->parameters);
@@ -44,7 +45,7 @@ static int init_optimizer(ronde_distributed_optimizer *o, const ronde_parameter 
 					      width, options);
 		o->count++;
 	}
-	return status;
+	return status == RONDE_OK ? ronde_bundles_init(o, options) : status;
 }
 
 int ronde_distributed_optimizer_create(ronde_distributed_optimizer **optimizer, ronde_step_fn step,
@@ -128,12 +129,15 @@ static int check_report(const char *function, const ronde_distributed_optimizer 
 	return RONDE_OK;
 }
 
-/* Counts a report, and starts the exchange with the last; changes have to wait for the update. */
+/* Counts a report, and starts the bundle with the last; changes have to wait for the update. What
+ * other threads have reported of the bundle is seen by the one that starts it. */
 static int count_pass(ronde_distributed_optimizer *o, struct ronde_exchanged *x)
 {
+	struct ronde_bundle *b = x->bundle;
 	if (++x->passes < o->passes_per_step || o->reduction == RONDE_ADASUM)
 		return RONDE_OK;
-	return ronde_exchanged_start(o, x);
+	uint32_t before = atomic_fetch_add_explicit(&b->reported, 1, memory_order_acq_rel);
+	return before + 1 == b->count ? ronde_bundle_start(o, b) : RONDE_OK;
 }
 
 int ronde_gradient_ready(ronde_distributed_optimizer *optimizer, size_t index)
@@ -177,6 +181,8 @@ static void start_over(ronde_distributed_optimizer *o)
 		o->parameters[i].passes = 0;
 		o->parameters[i].present = false;
 	}
+	for (size_t i = 0; i < o->bundle_count; i++)
+		atomic_store_explicit(&o->bundles[i].reported, 0, memory_order_relaxed);
 	o->synchronized = false;
 }
 

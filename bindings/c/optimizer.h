@@ -12,8 +12,10 @@
  * several threads without a lock: one thread a parameter, and all of them before synchronize or
  * step is called. After an error everything counts from 0 again.
  *
- * What travels for a parameter, and what becomes of it, is its exchange: the one place where
- * operations are started.
+ * What travels for a parameter, and what becomes of it, is its exchange. Parameters that travel
+ * together are a bundle: one of them alone, or a group, which starts when the last of its
+ * parameters is reported. So the steps above are a bundle's; and the one place where operations are
+ * started is ronde_bundle_start().
  */
 #ifndef RONDE_OPTIMIZER_H
 #define RONDE_OPTIMIZER_H
@@ -28,10 +30,14 @@ struct ronde_exchanged;
 
 /* How a parameter is communicated. */
 struct ronde_exchange {
-	/* Submits what there is on this rank and sets p->bytes. Does not block. */
-	int (*start)(ronde_distributed_optimizer *o, struct ronde_exchanged *p);
-	/* After a successful start: waits, and puts the result where it belongs. */
-	int (*finish)(ronde_distributed_optimizer *o, struct ronde_exchanged *p);
+	/* Makes what travels of what there is on this rank, and sets p->bytes. */
+	void (*prepare)(const ronde_distributed_optimizer *o, struct ronde_exchanged *p);
+	/* Submits that. Does not block. NULL: it is p->wire that travels, by allreduce. */
+	int (*submit)(const ronde_distributed_optimizer *o, struct ronde_exchanged *p);
+	/* Waits for what submit started. NULL with submit. */
+	int (*wait)(struct ronde_exchanged *p);
+	/* Puts the result where it belongs. */
+	int (*apply)(const ronde_distributed_optimizer *o, struct ronde_exchanged *p);
 };
 
 /* Gradients by allreduce; rows of gradients; changes of the weights by adasum. */
@@ -47,15 +53,25 @@ struct ronde_exchanged {
 	ronde_dtype dtype;
 	void *wire; /* what travels: the gradient itself, or memory of ronde_alloc() */
 	ronde_dtype wire_dtype;
-	int passes;     /* backward passes reported since the last step */
-	bool present;   /* one of them had a gradient */
-	bool in_flight; /* between start and finish */
-	ronde_handle handle;
-	uint64_t bytes;         /* what start submitted */
-	void *before;           /* adasum: the weights before the update */
-	int64_t width;          /* sparse: elements of a row, else 0 */
-	ronde_sparse_rows rows; /* sparse: this rank's, as reported */
-	ronde_sparse *sparse;   /* sparse: of all ranks; NULL if made dense before it is sent */
+	struct ronde_bundle *bundle; /* that it travels in */
+	int passes;                  /* backward passes reported since the last step */
+	bool present;                /* one of them had a gradient */
+	uint64_t bytes;              /* what travels of this rank's */
+	void *before;                /* adasum: the weights before the update */
+	int64_t width;               /* sparse: elements of a row, else 0 */
+	ronde_sparse_rows rows;      /* sparse: this rank's, as reported */
+	ronde_sparse *sparse; /* sparse: of all ranks; NULL if made dense before it is sent */
+};
+
+/* Parameters that travel together. */
+struct ronde_bundle {
+	char *name; /* of the group, with the prefix; NULL: it is one parameter alone */
+	uint32_t count;
+	struct ronde_exchanged **members; /* [count] */
+	ronde_group_tensor *tensors;      /* [count]: what travels of a group */
+	_Atomic uint32_t reported;        /* members reported as often as a step needs */
+	bool in_flight;                   /* between start and finish */
+	ronde_handle handle;              /* of the allreduce, if it is one */
 };
 
 struct ronde_distributed_optimizer {
@@ -70,6 +86,8 @@ struct ronde_distributed_optimizer {
 	_Atomic uint64_t steps, tensors, bytes, wait_ns;
 	size_t count;
 	struct ronde_exchanged *parameters; /* [count] */
+	size_t bundle_count;
+	struct ronde_bundle *bundles; /* [bundle_count], by the first parameter */
 };
 
 /* Makes one of o's parameters what p and the options say; to be freed also after an error. */
@@ -80,9 +98,16 @@ void ronde_exchanged_free(struct ronde_exchanged *x);
 /* Nobody on this rank has a gradient: the memory says so. Does nothing where there is one. */
 void ronde_exchanged_settle(const ronde_distributed_optimizer *o, struct ronde_exchanged *x);
 
+/* Makes the bundles of an optimizer whose parameters are there; to be freed, while they still are,
+ * also after an error. Errors: OUT_OF_MEMORY. */
+int ronde_bundles_init(ronde_distributed_optimizer *o,
+		       const ronde_distributed_optimizer_options *options);
+/* Waits for what is in flight. */
+void ronde_bundles_free(ronde_distributed_optimizer *o);
+
 /* The hooks around every operation of the optimizer: they count, and know what is in flight. */
-int ronde_exchanged_start(ronde_distributed_optimizer *o, struct ronde_exchanged *x);
-int ronde_exchanged_finish(ronde_distributed_optimizer *o, struct ronde_exchanged *x);
+int ronde_bundle_start(ronde_distributed_optimizer *o, struct ronde_bundle *b);
+int ronde_bundle_finish(ronde_distributed_optimizer *o, struct ronde_bundle *b);
 
 /* Starts what is not in flight, finishes all. Returns the first error; goes on after it. */
 int ronde_exchange_all(ronde_distributed_optimizer *o);

@@ -49,7 +49,7 @@ static void restore(const struct ronde_exchanged *x)
 		memcpy(x->data, x->before, (size_t)x->count * ronde_dtype_bytes(x->dtype));
 }
 
-static int start_delta(ronde_distributed_optimizer *o, struct ronde_exchanged *x)
+static void prepare_delta(const ronde_distributed_optimizer *o, struct ronde_exchanged *x)
 {
 	struct combination change = {.a = x->data,
 				     .b = x->before,
@@ -61,15 +61,10 @@ static int start_delta(ronde_distributed_optimizer *o, struct ronde_exchanged *x
 	combine(o->kernels, &change, (size_t)x->count);
 	restore(x);
 	x->bytes = (uint64_t)x->count * ronde_dtype_bytes(x->wire_dtype);
-	return ronde_allreduce_async(x->name, x->wire, x->wire, x->count, x->wire_dtype,
-				     RONDE_ADASUM, &o->operation, &x->handle);
 }
 
-static int finish_delta(ronde_distributed_optimizer *o, struct ronde_exchanged *x)
+static int apply_delta(const ronde_distributed_optimizer *o, struct ronde_exchanged *x)
 {
-	int status = ronde_wait(x->handle);
-	if (status != RONDE_OK)
-		return status;
 	struct combination weights = {.a = x->before,
 				      .b = x->wire,
 				      .factor = 1,
@@ -81,7 +76,7 @@ static int finish_delta(ronde_distributed_optimizer *o, struct ronde_exchanged *
 	return RONDE_OK;
 }
 
-const struct ronde_exchange ronde_exchange_delta = {.start = start_delta, .finish = finish_delta};
+const struct ronde_exchange ronde_exchange_delta = {.prepare = prepare_delta, .apply = apply_delta};
 
 int ronde_adasum_step(ronde_distributed_optimizer *o)
 {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One parameter of the distributed optimizer: its memory, and what its exchanges have in common. */
+/* One parameter of the distributed optimizer: its memory, and how a dense gradient travels. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "bindings/c/compression.h"
-#include "bindings/c/first_error.h"
 #include "bindings/c/optimizer.h"
+#include "collectives/status.h"
 
 /* ---- memory ---- */
 
@@ -68,10 +68,6 @@ int ronde_exchanged_init(struct ronde_exchanged *x, const ronde_parameter *p, in
 
 void ronde_exchanged_free(struct ronde_exchanged *x)
 {
-	if (x->in_flight && x->sparse)
-		ronde_sparse_wait(x->sparse);
-	else if (x->in_flight)
-		ronde_wait(x->handle);
 	if (x->sparse) {
 		free(x->sparse->indices.data);
 		free(x->sparse->values.data);
@@ -92,66 +88,21 @@ void ronde_exchanged_settle(const ronde_distributed_optimizer *o, struct ronde_e
 		memset(x->gradient, 0, (size_t)x->count * ronde_dtype_bytes(x->dtype));
 }
 
-static int start_dense(ronde_distributed_optimizer *o, struct ronde_exchanged *x)
+static void prepare_dense(const ronde_distributed_optimizer *o, struct ronde_exchanged *x)
 {
 	ronde_exchanged_settle(o, x);
 	if (x->wire_dtype != x->dtype)
 		ronde_compression_convert(o->kernels, x->wire, x->wire_dtype, x->gradient, x->dtype,
 					  (size_t)x->count);
 	x->bytes = wire_bytes(x);
-	return ronde_allreduce_async(x->name, x->wire, x->wire, x->count, x->wire_dtype,
-				     o->reduction, &o->operation, &x->handle);
 }
 
-static int finish_dense(ronde_distributed_optimizer *o, struct ronde_exchanged *x)
+static int apply_dense(const ronde_distributed_optimizer *o, struct ronde_exchanged *x)
 {
-	int status = ronde_wait(x->handle);
-	if (status == RONDE_OK && x->wire_dtype != x->dtype)
+	if (x->wire_dtype != x->dtype)
 		ronde_compression_convert(o->kernels, x->gradient, x->dtype, x->wire, x->wire_dtype,
 					  (size_t)x->count);
-	return status;
-}
-
-const struct ronde_exchange ronde_exchange_dense = {.start = start_dense, .finish = finish_dense};
-
-/* ---- any exchange ---- */
-
-int ronde_exchanged_start(ronde_distributed_optimizer *o, struct ronde_exchanged *x)
-{
-	int status = x->exchange->start(o, x);
-	x->in_flight = status == RONDE_OK;
-	if (!x->in_flight)
-		return status;
-	atomic_fetch_add_explicit(&o->tensors, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&o->bytes, x->bytes, memory_order_relaxed);
 	return RONDE_OK;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-int ronde_exchanged_finish(ronde_distributed_optimizer *o, struct ronde_exchanged *x)
-{
-	uint64_t start = now_ns();
-	int status = x->exchange->finish(o, x);
-	atomic_fetch_add_explicit(&o->wait_ns, now_ns() - start, memory_order_relaxed);
-	x->in_flight = false;
-	return status;
-}
-
-int ronde_exchange_all(ronde_distributed_optimizer *o)
-{
-	struct ronde_first_error first = {.status = RONDE_OK};
-	for (size_t i = 0; i < o->count; i++)
-		if (!o->parameters[i].in_flight)
-			ronde_first_error_note(&first, ronde_exchanged_start(o, &o->parameters[i]));
-	for (size_t i = 0; i < o->count; i++)
-		if (o->parameters[i].in_flight)
-			ronde_first_error_note(&first,
-					       ronde_exchanged_finish(o, &o->parameters[i]));
-	return ronde_first_error_return(&first);
-}
+const struct ronde_exchange ronde_exchange_dense = {.prepare = prepare_dense, .apply = apply_dense};

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bindings/c/optimizer_options.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "bindings/c/parameters.h"
 #include "collectives/status.h"
+#include "coordinator/tensor.h"
 
 static int check_scaling(const ronde_distributed_optimizer_options *o)
 {
@@ -21,6 +24,30 @@ static int check_scaling(const ronde_distributed_optimizer_options *o)
 				   "gradient_predivide_factor is %g, but the reduction is %s: it "
 				   "splits the division of an average, so it needs RONDE_AVERAGE",
 				   f, ronde_reduction_name(o->reduction));
+	return RONDE_OK;
+}
+
+static int check_groups(const ronde_distributed_optimizer_options *o)
+{
+	char number[RONDE_OPTIMIZER_GROUP_NAME], member[RONDE_MEMBER_SUFFIX];
+	if (o->num_groups < 0)
+		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
+				   "num_groups is %d: it must be 0 (no groups) or more",
+				   o->num_groups);
+	if (o->num_groups > 0 && o->groups)
+		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
+				   "num_groups is %d and groups is given too: only one of them "
+				   "says what the groups are",
+				   o->num_groups);
+	if (o->num_groups == 0 && !o->groups)
+		return RONDE_OK;
+	size_t added = (size_t)snprintf(number, sizeof number, ".group.%d", INT_MAX) +
+		       ronde_member_suffix(member, RONDE_MOST_MEMBERS - 1, RONDE_MOST_MEMBERS);
+	if (strlen(o->name) + added > RONDE_MAX_NAME)
+		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
+				   "the name \"%.40s…\" is too long: up to %zu bytes are added to "
+				   "it for the tensors of groups, and names have at most %d",
+				   o->name, added, RONDE_MAX_NAME);
 	return RONDE_OK;
 }
 
@@ -42,7 +69,8 @@ static int check(const ronde_distributed_optimizer_options *o)
 		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
 				   "backward_passes_per_step is %d: it must be 1 or more",
 				   o->backward_passes_per_step);
-	return check_scaling(o);
+	int status = check_scaling(o);
+	return status == RONDE_OK ? check_groups(o) : status;
 }
 
 int ronde_optimizer_options_read(ronde_distributed_optimizer_options *all,
@@ -81,6 +109,24 @@ static int check_sparse(const ronde_distributed_optimizer_options *o, const rond
 				  : RONDE_OK;
 }
 
+/* An allgather of rows is no member of a group of allreduces. */
+static int check_group(const ronde_distributed_optimizer_options *o, const ronde_parameter *p,
+		       size_t index)
+{
+	if (o->groups[index] < -1)
+		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
+				   "groups[%zu], of parameter \"%s\", is %d: it must be the number "
+				   "of a group, 0 or more, or -1: none",
+				   index, p->name, o->groups[index]);
+	if (o->groups[index] >= 0 && o->sparse_widths && o->sparse_widths[index] &&
+	    !o->sparse_as_dense)
+		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
+				   "parameter %zu, \"%s\", is sparse, and in group %d: give it to "
+				   "none (-1), or set sparse_as_dense",
+				   index, p->name, o->groups[index]);
+	return RONDE_OK;
+}
+
 static int check_adasum(const ronde_parameter *p, size_t index)
 {
 	if (p->dtype < RONDE_FLOAT16 || p->dtype > RONDE_FLOAT64)
@@ -105,6 +151,8 @@ int ronde_optimizer_parameters_check(const ronde_distributed_optimizer_options *
 			       : ronde_parameter_memory(p, i, RONDE_PARAMETER_GRADIENT);
 		if (status == RONDE_OK && o->reduction == RONDE_ADASUM)
 			status = check_adasum(p, i);
+		if (status == RONDE_OK && o->groups)
+			status = check_group(o, p, i);
 	}
 	return status;
 }

@@ -4,6 +4,9 @@
 
 #include "ronde/ronde.h"
 
+/* Room for what stands behind the prefix in a group's name, ".group.2147483647". */
+#define RONDE_OPTIMIZER_GROUP_NAME 24
+
 /*
  * Fills `all` with the defaults and what the caller's struct (maybe of an older, shorter version;
  * NULL: none) says, and checks it. The name is never NULL afterwards. Errors: INVALID_ARGUMENT.

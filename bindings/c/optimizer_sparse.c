@@ -54,28 +54,37 @@ static void forget(ronde_sparse *sparse)
 	memset(sparse, 0, sizeof *sparse);
 }
 
-static int start_sparse(ronde_distributed_optimizer *o, struct ronde_exchanged *x)
-{
-	ronde_sparse_rows rows = {.width = x->width, .dtype = x->dtype};
-	if (x->present)
-		rows = x->rows;
-	forget(x->sparse);
-	x->bytes = (uint64_t)rows.rows *
-		   (sizeof(int64_t) + (uint64_t)x->width * ronde_dtype_bytes(x->dtype));
-	return ronde_sparse_allreduce_async(x->name, &rows, o->reduction, &o->operation, x->sparse);
-}
-
-static int finish_sparse(ronde_distributed_optimizer *o, struct ronde_exchanged *x)
+static void prepare_sparse(const ronde_distributed_optimizer *o, struct ronde_exchanged *x)
 {
 	(void)o;
-	int status = ronde_sparse_wait(x->sparse);
-	if (status != RONDE_OK || !x->gradient)
-		return status;
-	return make_dense(x, &x->sparse->result);
+	if (!x->present)
+		x->rows = (ronde_sparse_rows){.width = x->width, .dtype = x->dtype};
+	forget(x->sparse);
+	x->bytes = (uint64_t)x->rows.rows *
+		   (sizeof(int64_t) + (uint64_t)x->width * ronde_dtype_bytes(x->dtype));
 }
 
-const struct ronde_exchange ronde_exchange_sparse = {.start = start_sparse,
-						     .finish = finish_sparse};
+static int submit_sparse(const ronde_distributed_optimizer *o, struct ronde_exchanged *x)
+{
+	return ronde_sparse_allreduce_async(x->name, &x->rows, o->reduction, &o->operation,
+					    x->sparse);
+}
+
+static int wait_sparse(struct ronde_exchanged *x)
+{
+	return ronde_sparse_wait(x->sparse);
+}
+
+static int apply_sparse(const ronde_distributed_optimizer *o, struct ronde_exchanged *x)
+{
+	(void)o;
+	return x->gradient ? make_dense(x, &x->sparse->result) : RONDE_OK;
+}
+
+const struct ronde_exchange ronde_exchange_sparse = {.prepare = prepare_sparse,
+						     .submit = submit_sparse,
+						     .wait = wait_sparse,
+						     .apply = apply_sparse};
 
 int ronde_sparse_gradient(const ronde_distributed_optimizer *optimizer, size_t index,
 			  ronde_sparse_rows *rows)

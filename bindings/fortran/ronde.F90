@@ -801,7 +801,8 @@ contains
   end function
 
   subroutine optimizer_create(self, updater, parameters, reduction, compression, &
-      backward_passes_per_step, gradient_predivide_factor, process_set, name, status)
+      backward_passes_per_step, gradient_predivide_factor, process_set, name, status, num_groups, &
+      groups)
     class(ronde_optimizer), intent(inout) :: self
     class(ronde_updater), target, intent(inout) :: updater
     class(ronde_parameters), intent(inout) :: parameters
@@ -810,7 +811,10 @@ contains
     real(c_double), optional, intent(in) :: gradient_predivide_factor
     character(*), optional, intent(in) :: name
     integer(c_int), optional, intent(out) :: status
+    integer, optional, intent(in) :: num_groups
+    integer(c_int), optional, intent(in) :: groups(:) ! one number for each parameter, or -1
     type(c_distributed_optimizer_options) :: options
+    integer(c_int), allocatable, target :: numbers(:)
     integer(c_int) :: code
 
     call self%destroy()
@@ -823,6 +827,15 @@ contains
     if (present(gradient_predivide_factor)) &
       options%gradient_predivide_factor = gradient_predivide_factor
     if (present(process_set)) options%process_set = process_set
+    if (present(num_groups)) options%num_groups = num_groups
+    if (present(groups)) then
+      if (size(groups) /= parameters%count()) then
+        call fail("ronde_optimizer: groups must have a number for each parameter", status)
+        return
+      end if
+      numbers = groups
+      options%groups = c_loc(numbers)
+    end if
     if (present(name)) then
       allocate (self%name(len(name) + 1))
       self%name = with_zero(name)

@@ -135,6 +135,8 @@ module ronde_c
     integer(c_int) :: unreported_is_zero = 0
     integer(c_int) :: sparse_as_dense = 0
     type(c_ptr) :: sparse_widths = c_null_ptr
+    integer(c_int) :: num_groups = 0
+    type(c_ptr) :: groups = c_null_ptr
   end type
 
   type, bind(c) :: c_optimizer_counters

@@ -16,6 +16,7 @@ enum {
 	KEY_SECONDS,
 	KEY_MODEL,
 	KEY_TIMELINE,
+	KEY_GROUP,
 	KEY_CSV,
 };
 
@@ -67,6 +68,11 @@ static const struct argp_option option_list[] = {
 	{"timeline", KEY_TIMELINE, "FILE", 0,
 	 "step: the same also with a timeline being recorded to this file by all ranks, in turns; "
 	 "prints the ratio",
+	 6},
+	{"group", KEY_GROUP, NULL, 0,
+	 "step: the same also with all gradients submitted as one group, in turns; prints the "
+	 "ratio, "
+	 "and what submitting takes",
 	 6},
 	{"csv", KEY_CSV, "FILE", 0, "append the results to this file", 7},
 	{0},
@@ -215,6 +221,9 @@ static error_t parse_words(int key, char *text, struct argp_state *state)
 		return 0;
 	case KEY_TIMELINE:
 		options->timeline = text;
+		return 0;
+	case KEY_GROUP:
+		options->group = true;
 		return 0;
 	case KEY_CSV:
 		options->csv = text;

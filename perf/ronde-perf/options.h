@@ -28,9 +28,9 @@ struct perf_options {
 	bool latency;
 	double seconds; /* idle: how long to sit still */
 	const char *model;
-	const char *timeline;
-	/* step: file of the timeline that is recorded in turns, or NULL */ /* step */
-	const char *csv; /* file that results are appended to, or NULL */
+	const char *timeline; /* step: file of the timeline that is recorded in turns, or NULL */
+	bool group;           /* step: also as one group */
+	const char *csv;      /* file that results are appended to, or NULL */
 };
 
 /* Ends the program after --help, and with a message if something is wrong. */

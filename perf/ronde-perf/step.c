@@ -5,6 +5,7 @@
  * Gradients in the heap, gradients in ordinary memory, and memcpy of the same tensors by all ranks
  * at once take turns; under mpirun also one blocking MPI_Allreduce per tensor.
  */
+#include "perf/ronde-perf/meeting.h"
 #include "perf/ronde-perf/models.h"
 #include "perf/ronde-perf/mpi-baseline.h"
 #include "perf/ronde-perf/report.h"
@@ -28,6 +29,8 @@ struct gradients {
 	void *const *copy_to; /* memcpy: where to */
 	ronde_handle handles[PERF_MODEL_TENSORS];
 	char names[PERF_MODEL_TENSORS][PERF_MODEL_NAME + 4];
+	int64_t submitting; /* nanoseconds that submitting all of them took, at least; 0: not known
+			     */
 };
 
 static void gradients_open(struct gradients *gradients, const struct model *model, char kind,
@@ -60,11 +63,20 @@ static void fill(void *arg, int round)
 			       model->run->world->rank, round + (int)i);
 }
 
+static void note_submitting(struct gradients *gradients, int64_t begin)
+{
+	int64_t took = perf_now() - begin;
+
+	if (gradients->submitting == 0 || took < gradients->submitting)
+		gradients->submitting = took;
+}
+
 static void average(void *arg)
 {
 	struct gradients *gradients = arg;
 	const struct model *model = gradients->model;
 	const struct perf_world *world = model->run->world;
+	int64_t begin = perf_now();
 
 	for (size_t i = 0; i < model->count; i++)
 		perf_check(world,
@@ -73,8 +85,30 @@ static void average(void *arg)
 						 RONDE_FLOAT32, RONDE_AVERAGE, NULL,
 						 &gradients->handles[i]),
 			   gradients->names[i]);
+	note_submitting(gradients, begin);
 	for (size_t i = 0; i < model->count; i++)
 		perf_check(world, ronde_wait(gradients->handles[i]), gradients->names[i]);
+}
+
+static void average_group(void *arg)
+{
+	struct gradients *gradients = arg;
+	const struct model *model = gradients->model;
+	const char name[] = {gradients->kind, '\0'};
+	ronde_group_tensor tensors[PERF_MODEL_TENSORS];
+	int64_t begin = perf_now();
+
+	for (size_t i = 0; i < model->count; i++)
+		tensors[i] = (ronde_group_tensor){.input = gradients->data[i],
+						  .output = gradients->data[i],
+						  .count = model->tensors[i].count,
+						  .dtype = RONDE_FLOAT32};
+	perf_check(model->run->world,
+		   ronde_grouped_allreduce_async(name, tensors, model->count, RONDE_AVERAGE, NULL,
+						 gradients->handles),
+		   name);
+	note_submitting(gradients, begin);
+	perf_check(model->run->world, ronde_wait(gradients->handles[0]), name);
 }
 
 /* Both forms stop the last round's timeline, which is not timed. */
@@ -209,6 +243,32 @@ static void measure_timeline(const struct model *model, struct gradients *heap,
 		       measurement.figures[i + 1].min / measurement.figures[i].min);
 }
 
+/* One by one and as a group, the same gradients. */
+static void measure_group(const struct model *model, struct gradients *gradients)
+{
+	const struct perf_run *run = model->run;
+	struct perf_rounds rounds = {run->options->warmup, 60, 1};
+	struct gradients grouped = *gradients;
+	struct perf_contestant list[2] = {
+		{"one by one", fill, average, gradients},
+		{"group", fill, average_group, &grouped},
+	};
+	struct perf_measurement measurement;
+	const struct perf_figures *figures = measurement.figures;
+
+	if (run->options->rounds)
+		rounds.rounds = run->options->rounds;
+	gradients->submitting = grouped.submitting = 0;
+	perf_measure(run->world, list, 2, &rounds, &measurement);
+	if (run->world->rank == 0)
+		printf("# %s: one by one %.2f ms, as a group %.2f ms: %.3f × (fastest rounds: %.3f "
+		       "×); submitting took %.1f µs and %.1f µs\n",
+		       perf_memory_name(gradients->memory), figures[0].median * 1e3,
+		       figures[1].median * 1e3, figures[1].median / figures[0].median,
+		       figures[1].min / figures[0].min, (double)gradients->submitting * 1e-3,
+		       (double)grouped.submitting * 1e-3);
+}
+
 static size_t measure(const struct model *model, struct gradients *heap, struct gradients *ordinary)
 {
 	const struct perf_run *run = model->run;
@@ -267,6 +327,10 @@ size_t perf_step(struct perf_run *run)
 	wrong = measure(&model, &heap, &ordinary);
 	if (run->options->timeline)
 		measure_timeline(&model, &heap, &ordinary);
+	if (run->options->group) {
+		measure_group(&model, &heap);
+		measure_group(&model, &ordinary);
+	}
 	gradients_close(&copies);
 	gradients_close(&ordinary);
 	gradients_close(&heap);

@@ -259,6 +259,17 @@ contains
     call wrapped%step(status)
     call expect(status == RONDE_ERR_CALLBACK .and. index(ronde_error_message(), "7") > 0, "callback")
     call expect(wrapped%wait_seconds() >= 0, "wait_seconds")
+    call wrapped%create(d, parameters, num_groups=3)
+    d%status = 0
+    d%gradient = rank
+    call wrapped%step()
+    call expect(all(abs(d%gradient - (ranks - 1)/2.0_c_double) < 1e-12), "groups")
+    call wrapped%create(d, parameters, groups=[-3_c_int], status=status)
+    call expect(status == RONDE_ERR_INVALID_ARGUMENT .and. index(ronde_error_message(), &
+      "groups[0]") == 1, "bad group")
+    call wrapped%create(d, parameters, groups=[1_c_int, 2_c_int], status=status)
+    call expect(status == RONDE_ERR_INVALID_ARGUMENT .and. ronde_error_message() == &
+      "ronde_optimizer: groups must have a number for each parameter", "number of groups")
     call wrapped%create(d, parameters, backward_passes_per_step=0, status=status)
     call expect(status == RONDE_ERR_INVALID_ARGUMENT, "bad option")
     call wrapped%destroy()

@@ -496,7 +496,7 @@ typedef struct ronde_group_tensor {
  * @param name      the group's; tensor i of n, from 1, is called NAME_iofn. So it is at most
  * RONDE_MAX_NAME bytes with that behind it. NULL: groups are matched by order, as one operation
  * each, whatever the number of tensors
- * @param tensors   count structs
+ * @param tensors   count structs; where one is written no other may be read or written
  * @param count     tensors, at least 1 and at most 1048575, the same on all ranks
  * @param reduction of all of them
  * Errors: as ronde_allreduce(); the first one of the group. MISMATCH also if ranks give different

@@ -206,13 +206,19 @@ typedef struct ronde_distributed_optimizer_options {
 	const int64_t *sparse_widths; /**< NULL: all gradients are dense; or one per parameter: 0 is
 					 dense, w > 0 sparse in rows of w elements. Read by create.
 					 The same on all ranks */
+	int num_groups;    /**< n > 0: the dense gradients, in the order of the list, are shared out
+			      to n groups, the first ones getting one more; 0: no groups. The same
+			      on all ranks, and so is then the list's order */
+	const int *groups; /**< NULL, or one per parameter: those with the same number ≥ 0 are a
+			      group, those with -1 in none. Read by create. The same on all ranks,
+			      and so is then the list's order. Not with num_groups */
 } ronde_distributed_optimizer_options;
 
 /** Defaults of ::ronde_distributed_optimizer_options: average, every pass, no compression. */
 #define RONDE_DISTRIBUTED_OPTIMIZER_OPTIONS_INIT                                                   \
 	{                                                                                          \
 		sizeof(ronde_distributed_optimizer_options), RONDE_AVERAGE,                        \
-			RONDE_COMPRESSION_NONE, 1, 1.0, 0, NULL, 0, 0, NULL                        \
+			RONDE_COMPRESSION_NONE, 1, 1.0, 0, NULL, 0, 0, NULL, 0, NULL               \
 	}
 
 /**
@@ -223,6 +229,11 @@ typedef struct ronde_distributed_optimizer_options {
  * gradients, takes what that changed of each parameter, and adds to the weights before it the
  * adasum of all ranks' changes. Reported gradients are only counted, synchronize communicates
  * nothing, and compression is of the changes.
+ *
+ * Gradients of a group travel together, as by ronde_grouped_allreduce(): on no rank before all of
+ * them are reported on all ranks (or the step has come). One that ranks disagree about fails its
+ * group, and the text tells which parameters are in it. A parameter of which a rank has no gradient
+ * may be in a group, one with sparse rows may not.
  * @param optimizer  out: freed with ronde_distributed_optimizer_destroy()
  * @param step,state the application's update; called as step(state) on the calling thread
  * @param parameters count structs; names must be unique, gradients not NULL unless count is 0 or
@@ -238,7 +249,8 @@ ronde_distributed_optimizer_create(ronde_distributed_optimizer **optimizer, rond
 
 /**
  * Says that parameter `index`'s gradient is final for this backward pass. In the last of k passes
- * its averaging starts at once, while the application goes on computing; before, it only counts.
+ * its averaging starts at once (of a group: with the last report of its parameters), while the
+ * application goes on computing; before, it only counts.
  * Optional: gradients not reported are taken as they are by the step (see unreported_is_zero). With
  * k > 1 the application itself adds up the gradients over the passes; Ronde does not divide by k.
  * Different parameters may be reported by different threads at once, but not while another thread
