@@ -62,7 +62,7 @@ static void said_text(const struct disagreement *d, bool odd, char *text, size_t
 		snprintf(text, bytes, "prescale %s and postscale 1", odd ? "2" : "1");
 		break;
 	case REDUCTION:
-		snprintf(text, bytes, "%s", odd ? "max" : "sum");
+		snprintf(text, bytes, "reduction %s", odd ? "max" : "sum");
 		break;
 	case NUMBER:
 		snprintf(text, bytes, "a group of %u", odd ? d->other_number : d->members);

@@ -163,7 +163,7 @@ static void sets(int rank, int size, const void *arg)
 {
 	(void)arg;
 	int ids[3] = {0}, members[3] = {size, size - 1, size - 1};
-	int others[FORK_RANKS_MAX];
+	int others[FORK_RANKS_MAX] = {0};
 	float value[3][2];
 	ronde_handle handles[3];
 	for (int s = 1; s < 3; s++) { /* all but the first, all but the last */

@@ -67,7 +67,7 @@ static const struct bad_options bad_options[] = {
 	{OPTIONS(RONDE_SUM, NONE, 1, 2), "gradient_predivide_factor is 2, but the reduction is "
 					 "sum: it splits the division of an average, so it needs "
 					 "RONDE_AVERAGE"},
-	{{0, RONDE_SUM, NONE, 1, 1, 0, NULL, 0, 0, NULL},
+	{{0, RONDE_SUM, NONE, 1, 1, 0, NULL, 0, 0, NULL, 0, NULL},
 	 "the size of the optimizer's options is 0: start from "
 	 "RONDE_DISTRIBUTED_OPTIMIZER_OPTIONS_INIT"},
 };

@@ -23,25 +23,27 @@ static const int some[LISTED] = {1, 0, 1, -1, -1, 0, 1}, one[LISTED] = {0, 0, 0,
 		 apart[LISTED] = {6, 5, 4, 3, 2, 1, 0};
 static const int64_t widths[LISTED] = {0, 0, 0, 0, ROW, 0, 0};
 
-#define OPTIONS(...)                                                                               \
+#define OPTIONS(passes, predivide, ...)                                                            \
 	{                                                                                          \
 		.size = sizeof(ronde_distributed_optimizer_options),                               \
-		.backward_passes_per_step = 1, .gradient_predivide_factor = 1, __VA_ARGS__         \
+		.backward_passes_per_step = (passes), .gradient_predivide_factor = (predivide),    \
+		__VA_ARGS__                                                                        \
 	}
 static const struct variant variants[] = {
-	{OPTIONS(.num_groups = 1), false},
-	{OPTIONS(.num_groups = 3, .reduction = RONDE_SUM), true},
-	{OPTIONS(.num_groups = LISTED), false},
-	{OPTIONS(.num_groups = 1 << 30, .sparse_widths = widths), false},
-	{OPTIONS(.num_groups = 2, .compression = RONDE_COMPRESSION_FP16), true},
-	{OPTIONS(.num_groups = 2, .sparse_widths = widths, .gradient_predivide_factor = 2), true},
-	{OPTIONS(.num_groups = 1, .sparse_widths = widths, .sparse_as_dense = 1), false},
-	{OPTIONS(.groups = some, .compression = RONDE_COMPRESSION_BF16), false},
-	{OPTIONS(.groups = some, .sparse_widths = widths, .backward_passes_per_step = 2), false},
-	{OPTIONS(.groups = one, .unreported_is_zero = 1), true},
-	{OPTIONS(.groups = apart, .reduction = RONDE_SUM), false},
-	{OPTIONS(.num_groups = 2, .reduction = RONDE_ADASUM), true},
-	{OPTIONS(.groups = some, .reduction = RONDE_ADASUM, .compression = RONDE_COMPRESSION_FP16),
+	{OPTIONS(1, 1, .num_groups = 1), false},
+	{OPTIONS(1, 1, .num_groups = 3, .reduction = RONDE_SUM), true},
+	{OPTIONS(1, 1, .num_groups = LISTED), false},
+	{OPTIONS(1, 1, .num_groups = 1 << 30, .sparse_widths = widths), false},
+	{OPTIONS(1, 1, .num_groups = 2, .compression = RONDE_COMPRESSION_FP16), true},
+	{OPTIONS(1, 2, .num_groups = 2, .sparse_widths = widths), true},
+	{OPTIONS(1, 1, .num_groups = 1, .sparse_widths = widths, .sparse_as_dense = 1), false},
+	{OPTIONS(1, 1, .groups = some, .compression = RONDE_COMPRESSION_BF16), false},
+	{OPTIONS(2, 1, .groups = some, .sparse_widths = widths), false},
+	{OPTIONS(1, 1, .groups = one, .unreported_is_zero = 1), true},
+	{OPTIONS(1, 1, .groups = apart, .reduction = RONDE_SUM), false},
+	{OPTIONS(1, 1, .num_groups = 2, .reduction = RONDE_ADASUM), true},
+	{OPTIONS(1, 1, .groups = some, .reduction = RONDE_ADASUM,
+		 .compression = RONDE_COMPRESSION_FP16),
 	 false},
 };
 #define VARIANTS ((int)(sizeof variants / sizeof *variants))
@@ -182,7 +184,7 @@ static void starts(int rank, int size, const void *arg)
 				   {"b", NULL, &g[1], 1, RONDE_FLOAT32},
 				   {"c", NULL, &g[2], 1, RONDE_FLOAT32},
 				   {"d", NULL, &g[3], 1, RONDE_FLOAT32}};
-	ronde_distributed_optimizer_options with = OPTIONS(.reduction = RONDE_SUM);
+	ronde_distributed_optimizer_options with = OPTIONS(1, 1, .reduction = RONDE_SUM);
 	ronde_distributed_optimizer *o;
 	with.groups = groups;
 	require_ok(ronde_distributed_optimizer_create(&o, nothing, NULL, list, 4, &with));
@@ -217,7 +219,7 @@ static void destroyed(int rank, int size, const void *arg)
 				   {"b", NULL, &g[1], 1, RONDE_FLOAT32},
 				   {"c", NULL, &g[2], 1, RONDE_FLOAT32},
 				   {"d", NULL, &g[3], 1, RONDE_FLOAT32}};
-	ronde_distributed_optimizer_options with = OPTIONS(.num_groups = 2);
+	ronde_distributed_optimizer_options with = OPTIONS(1, 1, .num_groups = 2);
 	ronde_distributed_optimizer *o;
 	for (int round = 0; round < 10; round++) {
 		require_ok(ronde_distributed_optimizer_create(&o, nothing, NULL, list, 4, &with));
@@ -238,7 +240,8 @@ static void mismatch(int rank, int size, const void *arg)
 	ronde_parameter list[] = {{"a", NULL, a, 3, RONDE_FLOAT32},
 				  {"b", NULL, b, odd ? 2 : 3, RONDE_FLOAT32},
 				  {"c", NULL, c, 3, RONDE_FLOAT32}};
-	ronde_distributed_optimizer_options with = OPTIONS(.reduction = RONDE_SUM, .num_groups = 2);
+	ronde_distributed_optimizer_options with =
+		OPTIONS(1, 1, .reduction = RONDE_SUM, .num_groups = 2);
 	ronde_distributed_optimizer *o;
 	if (size > 2)
 		snprintf(who, sizeof who, "ranks 0-%d", size - 2);
@@ -276,13 +279,13 @@ static const struct {
 	ronde_distributed_optimizer_options options;
 	const char *text;
 } refusals[] = {
-	{OPTIONS(.num_groups = -1), "num_groups is -1: it must be 0 (no groups) or more"},
-	{OPTIONS(.num_groups = 2, .groups = some),
+	{OPTIONS(1, 1, .num_groups = -1), "num_groups is -1: it must be 0 (no groups) or more"},
+	{OPTIONS(1, 1, .num_groups = 2, .groups = some),
 	 "num_groups is 2 and groups is given too: only one of them says what the groups are"},
-	{OPTIONS(.groups = (const int[LISTED]){0, -2}),
+	{OPTIONS(1, 1, .groups = (const int[LISTED]){0, -2}),
 	 "groups[1], of parameter \"b\", is -2: it must be the number of a group, 0 or more, or "
 	 "-1: none"},
-	{OPTIONS(.groups = one, .sparse_widths = widths),
+	{OPTIONS(1, 1, .groups = one, .sparse_widths = widths),
 	 "parameter 4, \"e\", is sparse, and in group 0: give it to none (-1), or set "
 	 "sparse_as_dense"},
 };
@@ -293,7 +296,7 @@ static void refused(int rank, int size, const void *arg)
 	static struct model m;
 	char longest[RONDE_MAX_NAME];
 	ronde_distributed_optimizer *o = NULL;
-	ronde_distributed_optimizer_options with = OPTIONS(.num_groups = 1);
+	ronde_distributed_optimizer_options with = OPTIONS(1, 1, .num_groups = 1);
 	init(&m);
 	for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++)
 		require_error(ronde_distributed_optimizer_create(&o, subtract, &m, m.list, LISTED,
