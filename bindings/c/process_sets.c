@@ -41,8 +41,8 @@ int ronde_process_set_add(const int *ranks, size_t count, int *set)
 	if (!ctx)
 		return RONDE_ERR_NOT_INITIALIZED;
 	if ((!ranks && count) || !set)
-		status = ronde_error(RONDE_ERR_INVALID_ARGUMENT,
-				     "ronde_process_set_add: %s is NULL", set ? "ranks" : "set");
+		status = ronde_error(RONDE_ERR_INVALID_ARGUMENT, "%s is NULL",
+				     set ? "ranks" : "set");
 	else
 		status = change_sets(ctx, RONDE_SET_ADD, ranks, count, 0, &made);
 	if (!status)
