@@ -163,6 +163,11 @@ static int read_options(ronde_init_options *all, const ronde_init_options *optio
 			"ronde_init: the options' size is %zu; start from RONDE_INIT_OPTIONS_INIT",
 			options->size);
 	memcpy(all, options, options->size < sizeof *all ? options->size : sizeof *all);
+	return RONDE_OK;
+}
+
+static int check_options(const ronde_init_options *all)
+{
 	for (size_t i = 0; i < all->process_set_count; i++)
 		if (!all->process_sets ||
 		    (!all->process_sets[i].ranks && all->process_sets[i].count))
@@ -188,8 +193,11 @@ static int meet(const ronde_init_options *given, ronde_init_options *options,
 		struct ronde_bootstrap **bootstrap)
 {
 	char why[RONDE_CONFIG_WHY_BYTES];
-	ronde_config_salvage(config);
 	int status = read_options(options, given);
+	if (status)
+		return status; /* it is not known where to meet */
+	ronde_config_salvage(config);
+	status = check_options(options);
 	if (!status)
 		status = ronde_config_load(config, options->settings);
 	if (!status)

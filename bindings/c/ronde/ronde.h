@@ -174,7 +174,8 @@ typedef struct ronde_init_options {
  * one), maps the node's shared memory and starts the coordinator thread. Collective; blocks.
  * Does nothing when already initialised. May be called again after ronde_shutdown(). If a rank has
  * a mistake in its configuration or options no rank starts: all return its error, which names the
- * rank unless all have it.
+ * rank unless all have it; only options whose size is wrong fail by themselves, and the others wait
+ * for that rank as for one that does not start.
  * @param options NULL for defaults and environment
  * Errors: CONFIGURATION, LAUNCHER, OUT_OF_MEMORY, VERSION, SYSTEM, PEER_LOST, INVALID_ARGUMENT;
  * MISMATCH (ranks gave different process sets); BUSY, as of ronde_shutdown(), if an earlier life
