@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 
+from bounds import bounds_table
 from plots import plots
 from tables import (
     KIB,
@@ -28,6 +29,7 @@ from tables import (
     size_text,
     step_table,
     table,
+    text_of,
     training,
     training_table,
 )
@@ -137,14 +139,6 @@ def machine(mpirun):
           f"load of the machine before: {os.getloadavg()[0]:.1f}")
 
 
-def text_of(folder, name):
-    path = os.path.join(folder, name)
-    if not os.path.exists(path):
-        return ""
-    with open(path) as file:
-        return file.read().strip()
-
-
 def overlap_text(folder):
     """The last run's lines, as they were printed."""
     lines = text_of(folder, "overlap.txt").splitlines()
@@ -209,6 +203,7 @@ def page(folder, path):
         "overlap": overlap_text(folder),
         "training": training_table(folder),
         "limits": limits_table(folder),
+        "bounds": bounds_table(folder),
     }
     with open(path) as file:
         text = file.read()

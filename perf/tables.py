@@ -15,6 +15,14 @@ def size_text(size):
     return f"{size} B"
 
 
+def text_of(folder, name):
+    path = os.path.join(folder, name)
+    if not os.path.exists(path):
+        return ""
+    with open(path) as file:
+        return file.read().strip()
+
+
 class Data:
     """The rows of one CSV file. Every run of the programs appended its rows."""
 
@@ -204,23 +212,29 @@ def apart(folder):
     return statistics.median(float(rate) for rate in found) if found else None
 
 
-def limits_table(folder):
-    """What ronde-perf-algorithms printed: medians over its runs, in units of memcpy."""
-    path = os.path.join(folder, "limits.txt")
-    if not os.path.exists(path):
-        return "Not measured."
+def limits(folder):
+    """What ronde-perf-algorithms printed: {(bytes, algorithm, placement): [(µs, ÷ memcpy)]}, a pair a run."""
     found, placement = {}, ""
-    with open(path) as file:
-        for line in file:
-            title = re.search(r"float32 sum, (in place|out of place)", line)
-            placement = title.group(1) if title else placement
-            row = re.match(r" *(\d+)  (\S+) +\d+ +([\d.]+) us +([\d.]+) x", line)
-            if row:
-                key = (int(row.group(1)), row.group(2), placement)
-                found.setdefault(key, []).append((float(row.group(3)), float(row.group(4))))
+    for line in text_of(folder, "limits.txt").splitlines():
+        title = re.search(r"float32 sum, (in place|out of place)", line)
+        placement = title.group(1) if title else placement
+        row = re.match(r" *(\d+)  (\S+) +\d+ +([\d.]+) us +([\d.]+) x", line)
+        if row:
+            key = (int(row.group(1)), row.group(2), placement)
+            found.setdefault(key, []).append((float(row.group(3)), float(row.group(4))))
+    return found
+
+
+def limits_table(folder):
+    """The bare algorithms: medians over the runs, in units of memcpy."""
+    found = limits(folder)
+    if not found:
+        return "Not measured."
+
     def cell(size, name, placement, which=1):
         runs = found.get((size, name, placement))
         return number(statistics.median(run[which] for run in runs)) if runs else "–"
+
     rows = []
     for size in sorted({key[0] for key in found}):
         row = [size_text(size), cell(size, "memcpy", "in place", 0)]
@@ -228,8 +242,7 @@ def limits_table(folder):
         for name in ("allreduce-zero-copy", "allreduce-direct", "allreduce-staged"):
             row += [cell(size, name, "in place"), cell(size, name, "out of place")]
         rows.append(row)
-    with open(path) as file:
-        ways = re.findall(r"there and back: median ([\d.]+) us", file.read())
+    ways = re.findall(r"there and back: median ([\d.]+) us", text_of(folder, "limits.txt"))
     way = f"{statistics.median(map(float, ways)):.2f} µs" if ways else "–"
     head = ["size", "memcpy (µs)", "peer copy"]
     for name in ("zero-copy", "direct", "staged"):
