@@ -322,7 +322,8 @@ typedef struct ronde_optimizer_counters {
 RONDE_API int ronde_distributed_optimizer_get_counters(const ronde_distributed_optimizer *optimizer,
 						       ronde_optimizer_counters *counters);
 
-/** Seconds this optimizer's owner has spent waiting in synchronize and step since creation. */
+/** Seconds this optimizer's owner has spent waiting in synchronize and step since creation; of NULL
+ * 0. */
 RONDE_API double
 ronde_distributed_optimizer_wait_seconds(const ronde_distributed_optimizer *optimizer);
 
