@@ -87,11 +87,12 @@ static inline bool ronde_log_shows(const struct ronde_log *log, int level)
 	return log && level <= log->level;
 }
 
-/* ronde_log(log, WARN, "format", …). A NULL log takes nothing. */
+/* ronde_log(log, WARN, "format", …). A NULL log takes nothing. `log` is evaluated once. */
 #define ronde_log(log, LEVEL, ...)                                                                 \
 	do {                                                                                       \
-		if (ronde_log_shows((log), RONDE_LOG_##LEVEL))                                     \
-			ronde_log_write((log), RONDE_LOG_##LEVEL, __VA_ARGS__);                    \
+		struct ronde_log *ronde_log_ = (log);                                              \
+		if (ronde_log_shows(ronde_log_, RONDE_LOG_##LEVEL))                                \
+			ronde_log_write(ronde_log_, RONDE_LOG_##LEVEL, __VA_ARGS__);               \
 	} while (0)
 
 /*
