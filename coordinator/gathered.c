@@ -192,6 +192,7 @@ bool ronde_gathered_allocate(void *arg, const int64_t *rows, void **memory, int 
 	}
 	out->data = *memory;
 	out->rows = total;
+	out->divisor = plan->spec.divisor;
 	if (out->rows_per_rank && plan->leaf)
 		memset(out->rows_per_rank, 0, (size_t)plan->leaves * sizeof *rows);
 	for (int m = 0; out->rows_per_rank && m < plan->n; m++)

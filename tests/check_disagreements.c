@@ -191,7 +191,7 @@ static void disagree_sparsely(const struct side *side, uint64_t seed, int ranks)
 {
 	static const int64_t index[1];
 	static const double row[8];
-	struct disagreement d = {.ranks = ranks, .joins = -1, .name = "rows.values"};
+	struct disagreement d = {.ranks = ranks, .joins = -1, .name = "rows.rows_2of2"};
 	uint64_t state = seed;
 	do {
 		for (int i = 0; i < PARTIES; i++) {

@@ -6,32 +6,7 @@
 
 #include "tests/floating_mode.h"
 #include "tests/fork_ranks.h"
-#include "tests/seed.h"
-
-#define ROWS 50  /* most of a rank */
-#define TABLE 23 /* rows of the dense tensor */
-#define WIDEST 17
-
-/* What a rank gives: small whole numbers, so that sums are exact. */
-struct input {
-	int64_t rows, indices[ROWS];
-	float values[ROWS * WIDEST];
-};
-
-static void make_input(struct input *in, uint64_t seed, int rank, int64_t width, bool any)
-{
-	uint64_t s = seed + 977 * (uint64_t)rank;
-	in->rows = any ? (int64_t)(next_random(&s) % (ROWS + 1)) : 0;
-	for (int64_t i = 0; i < in->rows; i++)
-		in->indices[i] = (int64_t)(next_random(&s) % TABLE);
-	for (int64_t i = 0; i < in->rows * width; i++)
-		in->values[i] = (float)(next_random(&s) % 64) - 32;
-}
-
-static ronde_sparse_rows rows_of(const struct input *in, int64_t width)
-{
-	return (ronde_sparse_rows){in->rows, width, in->indices, in->values, RONDE_FLOAT32};
-}
+#include "tests/sparse_input.h"
 
 /* The dense sum of what all ranks give. */
 static void add_all(float *dense, uint64_t seed, int size, int64_t width, int givers)
@@ -108,7 +83,7 @@ static void mismatches(int rank, int size, const void *arg)
 	ronde_sparse_rows rows = {odd ? 3 : 2, odd ? 2 : 3, indices, values, RONDE_FLOAT32};
 	ronde_sparse sparse = {0};
 	int status = ronde_sparse_allreduce("emb", &rows, RONDE_SUM, NULL, &sparse);
-	snprintf(expected, sizeof expected, "tensor \"emb.values\": %s submitted ", who);
+	snprintf(expected, sizeof expected, "tensor \"emb.rows_2of2\": %s submitted ", who);
 	require(status == RONDE_ERR_MISMATCH && strstr(ronde_error_message(), expected), "%s",
 		ronde_error_message());
 	require(!sparse.indices.data && !sparse.values.data, "memory is left");
@@ -152,11 +127,11 @@ static void refused(int rank, int size, const void *arg)
 		      "\"x\": there are 2 rows, but their values are NULL");
 	rows.values = values;
 	memset(name, 'n', sizeof name);
-	name[RONDE_MAX_NAME - 7] = 0;
+	name[RONDE_MAX_NAME - 9] = 0;
 	require_error(ronde_sparse_allreduce(name, &rows, RONDE_SUM, NULL, &sparse),
 		      RONDE_ERR_INVALID_ARGUMENT,
 		      "the name \"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn…\" is too long: "
-		      "ronde_sparse_allreduce() adds \".indices\" to it and names have at most "
+		      "ronde_sparse_allreduce() adds \".rows_2of2\" to it and names have at most "
 		      "1023 bytes");
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "bindings/c/parameters.h"
+#include "bindings/c/sparse.h"
 #include "collectives/status.h"
 #include "coordinator/tensor.h"
 
@@ -142,7 +143,7 @@ int ronde_optimizer_parameters_check(const ronde_distributed_optimizer_options *
 {
 	size_t added = strlen(o->name) + 1;
 	if (o->sparse_widths && !o->sparse_as_dense)
-		added += strlen(".indices");
+		added += strlen(RONDE_SPARSE_SUFFIX);
 	int status = ronde_parameters_check(parameters, count, RONDE_PARAMETER_NEITHER, added);
 	for (size_t i = 0; i < count && status == RONDE_OK; i++) {
 		const ronde_parameter *p = &parameters[i];

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Sparse tensors: rows with their numbers. A sum over ranks is all rows of all ranks one after the
- * other, two allgathers:
+ * other, a grouped allgather NAME.rows of two tensors:
  *
- *   NAME.indices   rows numbers of each rank
- *   NAME.values    the rows; ranks that give other widths are found out here
+ *   NAME.rows_1of2   rows numbers of each rank
+ *   NAME.rows_2of2   the rows; ranks that give other widths are found out here
+ *
+ * A group, so that no rank has numbers there without rows: neither where one of them is refused,
+ * nor where another thread joins in between.
  *
  * 2 ranks: rank 0 has row 4 = [1 2], rank 1 rows 0 = [3 4] and 4 = [5 6]. All get
  * indices 4 0 4, values [1 2] [3 4] [5 6]; into a dense tensor they add 0: [3 4] and 4: [6 8].
@@ -17,11 +20,11 @@
 #include <string.h>
 
 #include "bindings/c/default.h"
-#include "bindings/c/first_error.h"
 #include "collectives/kernels/kernels.h"
+#include "collectives/status.h"
 #include "coordinator/floating.h"
 
-#define LONGEST_SUFFIX ".indices"
+#define GROUP_SUFFIX ".rows"
 
 /* ---- what is refused ---- */
 
@@ -63,10 +66,12 @@ static int check_allreduce(const char *name, const ronde_sparse_rows *input,
 				   "ronde_sparse_allreduce() needs rows and a place for the "
 				   "result; %s is NULL",
 				   input ? "sparse" : "input");
-	if (name && strnlen(name, RONDE_MAX_NAME + 1) + strlen(LONGEST_SUFFIX) > RONDE_MAX_NAME)
+	if (name &&
+	    strnlen(name, RONDE_MAX_NAME + 1) + strlen(RONDE_SPARSE_SUFFIX) > RONDE_MAX_NAME)
 		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
 				   "the name \"%.40s…\" is too long: ronde_sparse_allreduce() adds "
-				   "\"" LONGEST_SUFFIX "\" to it and names have at most %d bytes",
+				   "\"" RONDE_SPARSE_SUFFIX
+				   "\" to it and names have at most %d bytes",
 				   name, RONDE_MAX_NAME);
 	if (reduction != RONDE_SUM && reduction != RONDE_AVERAGE)
 		return ronde_error(RONDE_ERR_INVALID_ARGUMENT,
@@ -93,25 +98,21 @@ static void forget(ronde_sparse *sparse)
 static int submit(const char *name, const ronde_sparse_rows *input, const ronde_options *options,
 		  ronde_sparse *sparse)
 {
-	char indices[RONDE_MAX_NAME + 1], values[RONDE_MAX_NAME + 1];
-	snprintf(indices, sizeof indices, "%s.indices", name ? name : "");
-	snprintf(values, sizeof values, "%s.values", name ? name : "");
+	char group[RONDE_MAX_NAME + 1];
 	const int64_t shape[] = {input->rows, input->width};
-	int status =
-		ronde_allgather_async(name ? indices : NULL, input->indices, shape, 1, RONDE_INT64,
-				      &sparse->indices, options, &sparse->handles[0]);
-	if (status != RONDE_OK)
-		return status;
-	status = ronde_allgather_async(name ? values : NULL, input->values, shape, 2, input->dtype,
-				       &sparse->values, options, &sparse->handles[1]);
-	if (status == RONDE_OK)
-		return RONDE_OK;
-	/* The caller frees what it gave: nothing may be in flight. */
-	struct ronde_first_error first = {.status = RONDE_OK};
-	ronde_first_error_note(&first, status);
-	ronde_wait(sparse->handles[0]);
-	forget(sparse);
-	return ronde_first_error_return(&first);
+	const ronde_group_tensor parts[] = {{.input = input->indices,
+					     .gathered = &sparse->indices,
+					     .shape = shape,
+					     .ndim = 1,
+					     .dtype = RONDE_INT64},
+					    {.input = input->values,
+					     .gathered = &sparse->values,
+					     .shape = shape,
+					     .ndim = 2,
+					     .dtype = input->dtype}};
+	snprintf(group, sizeof group, "%s" GROUP_SUFFIX, name ? name : "");
+	return ronde_grouped_allgather_async(name ? group : NULL, parts, 2, options,
+					     &sparse->handle);
 }
 
 static int start(const char *function, const char *name, const ronde_sparse_rows *input,
@@ -122,11 +123,8 @@ static int start(const char *function, const char *name, const ronde_sparse_rows
 		status = check_allreduce(name, input, reduction, sparse);
 	if (status != RONDE_OK)
 		return status;
-	int members = ronde_process_set_size(options ? options->process_set : 0);
-	if (members < 0)
-		return members;
 	sparse->result = (ronde_sparse_rows){.width = input->width, .dtype = input->dtype};
-	sparse->divisor = reduction == RONDE_AVERAGE ? members : 0;
+	sparse->reduction = reduction;
 	sparse->owned[0] = !sparse->indices.data && !sparse->indices.alloc;
 	sparse->owned[1] = !sparse->values.data && !sparse->values.alloc;
 	sparse->scale[0] = options ? options->prescale : 1;
@@ -146,10 +144,10 @@ static int scale(ronde_sparse *sparse)
 	const struct ronde_kernels *kernels = ronde_kernels_select(NULL);
 	ronde_sparse_rows *r = &sparse->result;
 	struct ronde_reduce_spec spec = {.dtype = r->dtype,
-					 .reduction = sparse->divisor ? RONDE_AVERAGE : RONDE_SUM,
+					 .reduction = sparse->reduction,
 					 .prescale = sparse->scale[0],
 					 .postscale = sparse->scale[1],
-					 .divisor = sparse->divisor};
+					 .divisor = sparse->values.divisor};
 	void *values = sparse->values.data;
 	const void *source = values;
 	if (!kernels)
@@ -164,19 +162,14 @@ static int scale(ronde_sparse *sparse)
 
 int ronde_sparse_wait(ronde_sparse *sparse)
 {
-	struct ronde_first_error first = {.status = RONDE_OK};
 	if (!sparse)
 		return ronde_error(RONDE_ERR_INVALID_ARGUMENT, "ronde_sparse_wait: sparse is NULL");
 	int status = ronde_default_check("ronde_sparse_wait");
+	if (status == RONDE_OK)
+		status = ronde_wait(sparse->handle);
 	if (status != RONDE_OK) {
 		forget(sparse);
 		return status;
-	}
-	ronde_first_error_note(&first, ronde_wait(sparse->handles[0]));
-	ronde_first_error_note(&first, ronde_wait(sparse->handles[1]));
-	if (first.status != RONDE_OK) {
-		forget(sparse);
-		return ronde_first_error_return(&first);
 	}
 	sparse->result.rows = sparse->indices.rows;
 	sparse->result.indices = sparse->indices.data;

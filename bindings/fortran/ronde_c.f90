@@ -104,6 +104,7 @@ module ronde_c
     type(c_ptr) :: alloc_arg = c_null_ptr
     integer(c_int64_t) :: rows = 0
     type(c_ptr) :: rows_per_rank = c_null_ptr
+    integer(c_int) :: divisor = 0
   end type
 
   type, bind(c) :: c_group_tensor
@@ -179,9 +180,9 @@ module ronde_c
     type(c_gathered) :: indices
     type(c_gathered) :: values
     type(c_sparse_rows) :: result
-    integer(c_int64_t) :: handles(2) = 0
+    integer(c_int64_t) :: handle = 0
     real(c_double) :: scale(2) = 1
-    integer(c_int) :: divisor = 0
+    integer(c_int) :: reduction = 0
     integer(c_int) :: owned(2) = 0
   end type
 

@@ -393,6 +393,8 @@ typedef struct ronde_gathered {
 	int64_t rows;    /**< out: first extent of the result */
 	int64_t *rows_per_rank; /**< in: NULL or an array of one int64_t per member; out: rows
 				   from each */
+	int divisor; /**< out: what an average over the ranks is divided by: the number of
+			members, or, if some have joined, what ronde_join() says */
 } ronde_gathered;
 
 /**
@@ -564,7 +566,8 @@ RONDE_API int ronde_barrier_async(const ronde_options *options, ronde_handle *ha
  *   "join_divisor" (RONDE_JOIN_DIVISOR) "active": by those that took part.
  * - reducescatter: the same. Rows are still shared out among all ranks of the set; the share of a
  *   rank that has joined goes to nobody.
- * - allgather: 0 rows of a rank that has joined. barrier: passes.
+ * - allgather: 0 rows of a rank that has joined; an average of what is gathered is divided as that
+ *   of an allreduce, which ronde_gathered.divisor tells. barrier: passes.
  * - alltoall: 0 rows from and to a rank that has joined. There is still a split for it, which must
  *   be 0: else the alltoall fails with MISMATCH on all who take part, and the text names the ranks.
  *   So one without splits fails unless it has no rows.

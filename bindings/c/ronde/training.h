@@ -127,20 +127,22 @@ typedef struct ronde_sparse_rows {
 /** A sparse allreduce and its result. Start from {0}; it must live until the operation is waited
  * for. */
 typedef struct ronde_sparse {
-	ronde_gathered indices;   /**< in and out: as of an allgather */
-	ronde_gathered values;    /**< in and out: as of an allgather */
-	ronde_sparse_rows result; /**< out: both together */
-	ronde_handle handles[2];  /**< Ronde's own */
-	double scale[2];          /**< Ronde's own */
-	int divisor;              /**< Ronde's own */
-	int owned[2];             /**< Ronde's own */
+	ronde_gathered indices;    /**< in and out: as of an allgather */
+	ronde_gathered values;     /**< in and out: as of an allgather */
+	ronde_sparse_rows result;  /**< out: both together */
+	ronde_handle handle;       /**< Ronde's own */
+	double scale[2];           /**< Ronde's own */
+	ronde_reduction reduction; /**< Ronde's own */
+	int owned[2];              /**< Ronde's own */
 } ronde_sparse;
 
 /**
  * Gathers the rows of all ranks, in rank order: the sum of sparse tensors. With RONDE_AVERAGE
- * every value is divided by the number of members. Rows of one number are not added up:
- * ronde_sparse_add() does. Numbers of rows may differ over ranks. Blocks.
- * @param name      at most RONDE_MAX_NAME - 8 bytes; NULL: matched by order
+ * every value is divided as that of an allreduce: by the number of members, or see ronde_join().
+ * Rows of one number are not added up: ronde_sparse_add() does. Numbers of rows may differ over
+ * ranks. Blocks.
+ * @param name      at most RONDE_MAX_NAME - 10 bytes; NULL: matched by order. Indices and values
+ * travel as a group, see ronde_grouped_allgather(), called NAME.rows
  * @param input     this rank's rows
  * @param reduction RONDE_SUM or RONDE_AVERAGE
  * @param options   NULL: defaults; shape is ignored; the scales multiply the values
