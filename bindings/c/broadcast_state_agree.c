@@ -10,6 +10,7 @@ enum problem { FINE, BROKEN, NUMBER, UNKNOWN, TYPE, MEMORY };
 
 /* What a rank has found; it travels. */
 struct finding {
+	int64_t rank;    /* whose: those that have joined find nothing */
 	int64_t problem; /* the first one */
 	int64_t item;    /* with which of the root's items */
 	int64_t own;     /* this rank's type, or number of items */
@@ -120,8 +121,9 @@ static struct finding get_memory(struct ronde_state_call *c)
 
 /* ---- what all ranks find ---- */
 
-static int describe(const struct ronde_state_call *c, int rank, const struct finding *f)
+static int describe(const struct ronde_state_call *c, const struct finding *f)
 {
+	const int rank = (int)f->rank;
 	const struct ronde_state_entry *e = f->problem > NUMBER ? &c->entries[f->item] : NULL;
 	const char *item = e ? c->names + e->name : "";
 	switch ((enum problem)f->problem) {
@@ -155,22 +157,12 @@ static int describe(const struct ronde_state_call *c, int rank, const struct fin
 	}
 }
 
-static int rank_of(int set, int64_t member)
-{
-	int size = ronde_process_set_size(set), rank = (int)member;
-	int *ranks = size > 0 ? calloc((size_t)size, sizeof *ranks) : NULL;
-	if (ranks && ronde_process_set_ranks(set, ranks, (size_t)size) == size)
-		rank = ranks[member];
-	free(ranks);
-	return rank;
-}
-
 static int conclude(const struct ronde_state_call *c, const ronde_gathered *all)
 {
 	const struct finding *findings = all->data;
 	for (int64_t i = 0; i < all->rows; i++)
 		if (findings[i].problem != FINE)
-			return describe(c, rank_of(c->options.process_set, i), &findings[i]);
+			return describe(c, &findings[i]);
 	return RONDE_OK;
 }
 
@@ -184,6 +176,7 @@ int ronde_state_agree(struct ronde_state_call *c)
 	struct finding found = look_up(c);
 	if (found.problem == FINE)
 		found = get_memory(c);
+	found.rank = c->rank;
 	on.process_set = c->options.process_set;
 	snprintf(text, sizeof text, "%s.agree", c->name ? c->name : "");
 	int status = ronde_allgather_async(c->name ? text : NULL, &found, shape, 2, RONDE_INT64,
