@@ -251,9 +251,6 @@ void make_disagreement(uint64_t seed, int ranks, struct disagreement *d)
 			for (uint64_t n = 1 + below(&state, 3); n > 0; n--)
 				change(&state, op_size(first, ranks), &d->parties[i]);
 		}
-		for (int i = 0; i < PARTIES && d->joins >= 0; i++)
-			if (d->parties[i].reduction == RONDE_ADASUM) /* needs all */
-				d->parties[i].reduction = RONDE_SUM;
 		choose_parties(&state, d);
 	} while (!say_all(d));
 }
