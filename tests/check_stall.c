@@ -58,6 +58,7 @@ static void end_stalled(struct scene *scene, int rank, int status)
 {
 	require(status == RONDE_ERR_STALLED, "%s: %s", ronde_status_name(status),
 		ronde_error_message());
+	scene_told(scene, rank);
 	stall_keep_error(rank);
 	status = ronde_barrier();
 	require(status == RONDE_ERR_STALLED, "%s", ronde_status_name(status));
@@ -80,11 +81,11 @@ static void crossing_body(struct scene *scene, int rank)
 
 static void check_crossing(int n, scene_body body, const char *text)
 {
-	struct scene *scene = stall_open(n, body, "1.5");
+	struct scene *scene = stall_open(n, body, SHUTDOWN_TEXT);
 	stall_await_all(scene, DONE);
 	char want[3000];
 	snprintf(want, sizeof want, HEAD "%s", text);
-	stall_await_text(scene, 0, want);
+	stall_in_time(stall_began(scene), 0, stall_await_text(scene, 0, want));
 	snprintf(want, sizeof want,
 		 "Ronde has ended (RONDE_STALL_SHUTDOWN_TIME_SECONDS is #): " HEAD "%s", text);
 	for (int r = 0; r < n; r++) { /* some calls put their name in front */
@@ -92,6 +93,7 @@ static void check_crossing(int n, scene_body body, const char *text)
 		ck_assert_msg(why, "%s", lines[r].last);
 		ck_assert_str_eq(why, want);
 	}
+	stall_ended_in_time(scene);
 	stall_close(scene, 0);
 }
 
@@ -141,6 +143,30 @@ START_TEST(crossing_a_change_of_the_sets)
 		       "rank 1 waits in allreduce \"t1\" (# s)\n"
 		       "deadlock: rank 0 waits in a change of the process sets for rank 1, rank 1 "
 		       "waits in allreduce \"t1\" for rank 0" STUCK);
+}
+END_TEST
+
+/* Rank 1 leaves out "b", which the others are in, and is in "c". */
+static void skip_body(struct scene *scene, int rank)
+{
+	stall_begin(scene, rank);
+	require_ok(ronde_wait(stall_submit("a", data[0])));
+	stall_take_turns(scene, rank);
+	end_stalled(scene, rank,
+		    ronde_allreduce(rank == 1 ? "c" : "b", data[0], data[0], COUNT, RONDE_FLOAT32,
+				    RONDE_SUM));
+}
+
+START_TEST(skipped)
+{
+	check_crossing(3, skip_body,
+		       "# s: allreduce \"b\": submitted by ranks 0, 2, not by rank 1\n"
+		       "# s: allreduce \"c\": submitted by rank 1, not by ranks 0, 2\n"
+		       "rank 0 waits in allreduce \"b\" (# s)\n"
+		       "rank 1 waits in allreduce \"c\" (# s)\n"
+		       "rank 2 waits in allreduce \"b\" (# s)\n"
+		       "deadlock: rank 0 waits in allreduce \"b\" for rank 1, rank 1 waits in "
+		       "allreduce \"c\" for rank 0" STUCK);
 }
 END_TEST
 
@@ -242,10 +268,11 @@ static void kinds_body(struct scene *scene, int rank)
 START_TEST(two_kinds)
 {
 	struct scene *scene = stall_open(2, kinds_body, "0");
-	stall_await_part(
+	int k = stall_await_part(
 		scene, 0,
 		"one name for two operations: rank 0 submitted allreduce \"x\", rank 1 submitted "
 		"allgather \"x\": these are different tensors");
+	stall_in_time(stall_began(scene), 0, k);
 	stall_close(scene, 0);
 }
 END_TEST
@@ -256,6 +283,7 @@ static void unnamed_body(struct scene *scene, int rank)
 {
 	stall_begin(scene, rank);
 	require_ok(ronde_allreduce(NULL, data[0], data[0], COUNT, RONDE_FLOAT32, RONDE_SUM));
+	stall_waits_now(rank);
 	end_stalled(
 		scene, rank,
 		rank ? ronde_barrier()
@@ -264,14 +292,17 @@ static void unnamed_body(struct scene *scene, int rank)
 
 START_TEST(out_of_step)
 {
-	struct scene *scene = stall_open(2, unnamed_body, "1.5");
+	struct scene *scene = stall_open(2, unnamed_body, SHUTDOWN_TEXT);
 	stall_await_all(scene, DONE);
-	stall_await_part(scene, 0,
-			 "unnamed operations are matched by their order: allreduce number 1 is "
-			 "waited for, rank 1 has made 1 (counted from 0) and waits for something "
-			 "else; it seems to have skipped one. With names this cannot happen\n"
-			 "deadlock: rank 0 waits in allreduce.noname.1 for rank 1, rank 1 waits "
-			 "in barrier.noname.1 for rank 0" STUCK);
+	int k = stall_await_part(
+		scene, 0,
+		"unnamed operations are matched by their order: allreduce number 1 is "
+		"waited for, rank 1 has made 1 (counted from 0) and waits for something "
+		"else; it seems to have skipped one. With names this cannot happen\n"
+		"deadlock: rank 0 waits in allreduce.noname.1 for rank 1, rank 1 waits "
+		"in barrier.noname.1 for rank 0" STUCK);
+	stall_in_time(stall_began(scene), 0, k);
+	stall_ended_in_time(scene);
 	stall_close(scene, 0);
 }
 END_TEST
@@ -327,6 +358,7 @@ int main(void)
 	tcase_add_test(tests, crossing);
 	tcase_add_test(tests, crossing_of_three);
 	tcase_add_test(tests, crossing_a_change_of_the_sets);
+	tcase_add_test(tests, skipped);
 	tcase_add_test(tests, another_thread_may_submit);
 	tcase_add_test(tests, another_thread_is_held_up);
 	tcase_add_test(tests, two_kinds);

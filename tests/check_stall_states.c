@@ -81,8 +81,10 @@ static void running_body(struct scene *scene, int rank)
 	stall_begin(scene, rank);
 	stall_fill(data, rank);
 	ronde_handle handle = 0;
-	if (rank == 1)
+	if (rank == 1) {
+		stall_waits_now(rank);
 		handle = stall_submit("grad", data);
+	}
 	scene_reach(scene, rank, GOING);
 	scene_wait_go(scene);
 	if (rank != 1)
@@ -99,10 +101,12 @@ START_TEST(stopped_while_running)
 	scene_signal(scene, 1, SIGSTOP);
 	sleep_ms(50);
 	atomic_store(&scene->go, 1);
-	stall_await_text(scene, 0,
-			 HEAD "# s: allreduce \"grad\": all ranks have submitted it; it was begun, "
-			      "and does not get on\n"
-			      "rank 1" STOPPED);
+	int k = stall_await_text(
+		scene, 0,
+		HEAD "# s: allreduce \"grad\": all ranks have submitted it; it was begun, "
+		     "and does not get on\n"
+		     "rank 1" STOPPED);
+	stall_in_time(stall_began(scene), 0, k);
 	scene_signal(scene, 1, SIGCONT);
 	stall_close(scene, 0);
 }

@@ -53,11 +53,17 @@ void stall_begin(struct scene *scene, int rank)
 	scene_reach(scene, rank, READY);
 }
 
+void stall_waits_now(int rank)
+{
+	atomic_store(&lines[rank].began, scene_now());
+}
+
 void stall_take_turns(struct scene *scene, int rank)
 {
 	while (rank && atomic_load(&scene->ranks[rank - 1].phase) < GOING)
 		sleep_ms(1);
 	sleep_ms(rank ? 150 : 0);
+	stall_waits_now(rank);
 	scene_reach(scene, rank, GOING);
 }
 
@@ -192,6 +198,28 @@ void stall_in_time(uint64_t start, int rank, int k)
 	double took = (double)(lines[rank].at[k] - start) * 1e-9;
 	ck_assert_msg(took > WARN * 0.9 && took < WARN + LATER, "the report came after %.3f s",
 		      took);
+}
+
+uint64_t stall_began(const struct scene *scene)
+{
+	uint64_t first = UINT64_MAX;
+	for (int r = 0; r < scene->n; r++) {
+		uint64_t began = atomic_load(&lines[r].began);
+		if (began && began < first)
+			first = began;
+	}
+	ck_assert_msg(first != UINT64_MAX, "no rank has said that it waits");
+	return first;
+}
+
+void stall_ended_in_time(const struct scene *scene)
+{
+	uint64_t start = stall_began(scene);
+	for (int r = 0; r < scene->n; r++) {
+		double took = (double)(atomic_load(&scene->ranks[r].told_at) - start) * 1e-9;
+		ck_assert_msg(took > SHUTDOWN && took < SHUTDOWN + LATER,
+			      "rank %d was told of the end after %.3f s", r, took);
+	}
 }
 
 int stall_run(Suite *suite)

@@ -14,6 +14,9 @@
 #define WARN 0.5
 #define WARN_TEXT "0.5"
 #define LATER (FAULT_CHECKED ? 5.0 : 1.0)
+/* The end of a runtime that has waited so long; the same promise. */
+#define SHUTDOWN 1.5
+#define SHUTDOWN_TEXT "1.5"
 #define COUNT 40000 /* floats that do not ride */
 
 enum phase { READY = 1, GOING, DONE };
@@ -28,6 +31,7 @@ struct lines {
 	char text[MOST_REPORTS][RONDE_STALL_REPORT_MAX];
 	char last[RONDE_STALL_REPORT_MAX]; /* what the rank keeps besides */
 	_Atomic int inner;                 /* number of the process that stands for the rank */
+	_Atomic uint64_t began;            /* nanoseconds: see stall_waits_now(); 0: not yet */
 };
 
 extern struct lines *lines; /* [FAULT_RANKS_MAX] */
@@ -46,8 +50,10 @@ extern struct lines *lines; /* [FAULT_RANKS_MAX] */
 
 /* Starts a rank that keeps its log lines. */
 void stall_begin(struct scene *scene, int rank);
-/* So that it is known which operation waits longest: rank 0 goes on at once, each other a while
- * after the one before it. */
+/* The rank's next operation waits too long. */
+void stall_waits_now(int rank);
+/* The same, and it is known which operation waits longest: rank 0 goes on at once, each other a
+ * while after the one before it. */
 void stall_take_turns(struct scene *scene, int rank);
 /* Ends a rank, together with all others. */
 void stall_finish(struct scene *scene, int rank);
@@ -77,6 +83,10 @@ int stall_await_text(struct scene *scene, int rank, const char *text);
 int stall_await_part(struct scene *scene, int rank, const char *text);
 /* That line came as soon after `start` as is promised. */
 void stall_in_time(uint64_t start, int rank, int k);
+/* When the first rank began to wait, as it says by stall_waits_now(). */
+uint64_t stall_began(const struct scene *scene);
+/* So did the end of the runtime on each rank, for which they have called scene_told(). */
+void stall_ended_in_time(const struct scene *scene);
 
 /* Runs a suite's cases; main's result. */
 int stall_run(Suite *suite);
