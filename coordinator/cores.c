@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "collectives/control_groups.h"
 #include "collectives/status.h"
@@ -25,28 +26,65 @@ static double read_quota(int version, const char *folder)
 	return quota > 0 && period > 0 ? (double)quota / (double)period : 0;
 }
 
-static void lower(int version, const char *folder, void *cores)
+/* The numbers of a hierarchy's folders are the kernel's own, the same in all containers. */
+static uint64_t group_id(int version, const char *folder)
 {
-	double *least = cores, quota = read_quota(version, folder);
-	if (quota > 0 && (*least == 0 || quota < *least))
-		*least = quota;
+	struct stat about;
+	return stat(folder, &about) ? 0 : (uint64_t)about.st_ino << 2 | (uint64_t)version;
+}
+
+static void note_group(int version, const char *folder, void *report)
+{
+	struct ronde_cores_report *mine = report;
+	double quota = read_quota(version, folder);
+	if (quota > 0 && mine->ngroups < RONDE_CORES_GROUPS)
+		mine->groups[mine->ngroups++] =
+			(struct ronde_cores_group){.id = group_id(version, folder), .quota = quota};
+}
+
+void ronde_cores_look(const char *root, struct ronde_cores_report *mine)
+{
+	memset(mine, 0, sizeof *mine);
+	if (sched_getaffinity(0, sizeof mine->allowed, &mine->allowed))
+		CPU_SET(0, &mine->allowed);
+	ronde_control_groups(root, "cpu", note_group, mine);
 }
 
 double ronde_cgroup_cores(const char *root)
 {
+	struct ronde_cores_report mine;
 	double cores = 0;
-	ronde_control_groups(root, "cpu", lower, &cores);
+	ronde_cores_look(root, &mine);
+	for (int i = 0; i < mine.ngroups; i++)
+		if (cores == 0 || mine.groups[i].quota < cores)
+			cores = mine.groups[i].quota;
 	return cores;
 }
 
-double ronde_cores_share(const struct ronde_cores_report *of, int ranks, double quota)
+static bool is_in(const struct ronde_cores_report *r, uint64_t group)
+{
+	int i = 0;
+	while (i < r->ngroups && r->groups[i].id != group)
+		i++;
+	return i < r->ngroups;
+}
+
+double ronde_cores_share(const struct ronde_cores_report *of, int ranks, int me)
 {
 	cpu_set_t together;
 	CPU_ZERO(&together);
 	for (int i = 0; i < ranks; i++)
 		CPU_OR(&together, &together, &of[i].allowed);
-	double cores = CPU_COUNT(&together);
-	return (quota > 0 && quota < cores ? quota : cores) / ranks;
+	double cores = (double)CPU_COUNT(&together) / ranks;
+	for (int g = 0; g < of[me].ngroups; g++) {
+		const struct ronde_cores_group *group = &of[me].groups[g];
+		int sharing = 0;
+		for (int i = 0; i < ranks; i++)
+			sharing += is_in(&of[i], group->id);
+		if (group->quota / sharing < cores)
+			cores = group->quota / sharing;
+	}
+	return cores;
 }
 
 int ronde_cores_per_rank(struct ronde_bootstrap *bootstrap, const struct ronde_node *node,
@@ -56,14 +94,12 @@ int ronde_cores_per_rank(struct ronde_bootstrap *bootstrap, const struct ronde_n
 	struct ronde_cores_report mine, *all = calloc(size + local, sizeof *all);
 	if (!all)
 		return ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for %d ranks", node->size);
-	memset(&mine, 0, sizeof mine);
-	if (sched_getaffinity(0, sizeof mine.allowed, &mine.allowed))
-		CPU_SET(0, &mine.allowed);
+	ronde_cores_look("", &mine);
 	int status = bootstrap->ops->exchange(bootstrap, &mine, all, sizeof mine);
 	for (size_t i = 0; i < local; i++)
 		all[size + i] = all[node->ranks[i]];
 	if (!status)
-		*cores = ronde_cores_share(all + size, node->local_size, ronde_cgroup_cores(""));
+		*cores = ronde_cores_share(all + size, node->local_size, node->local_rank);
 	free(all);
 	return status;
 }

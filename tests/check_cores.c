@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How many cores a rank has, on machines that hwloc makes up: ranks bound to threads, cores, caches
- * and packages, several to one, all to one, with and without a quota.
+ * and packages, several to one, all to one, with and without a quota, in one container
+ * and in several.
  */
 #include <check.h>
 #include <hwloc.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +20,7 @@ static const struct {
 	const char *machine;   /* synthetic; see hwloc's documentation */
 	hwloc_obj_type_t each; /* rank i is bound to the i-th of these, and round again */
 	int ranks;
-	double quota;
+	double quota; /* 0: none */
 	double cores; /* of each rank */
 } rows[] = {
 	/* One rank a core; a core's two threads count as two. */
@@ -82,14 +84,71 @@ START_TEST(made_up_machines)
 	for (int r = 0; r < rows[_i].ranks; r++) {
 		unsigned int which = (unsigned int)(r % objects);
 		bind_to(hwloc_get_obj_by_type(machine, rows[_i].each, which)->cpuset, &ranks[r]);
+		ranks[r].ngroups = rows[_i].quota > 0;
+		ranks[r].groups[0].quota = rows[_i].quota;
+		ranks[r].groups[0].id = 1;
 	}
-	double cores = ronde_cores_share(ranks, rows[_i].ranks, rows[_i].quota);
+	double cores = ronde_cores_share(ranks, rows[_i].ranks, 0);
 	hwloc_topology_destroy(machine);
 	ck_assert_double_eq(cores, rows[_i].cores);
 }
 END_TEST
 
-/* Masks that overlap anyhow, against a count processor by processor. */
+/* Ranks that are not bound, in containers each of which has a quota. */
+static const struct {
+	int cpus, ranks, together; /* ranks in a container */
+	double quota, cores;       /* of a container; of rank 0 */
+} containers[] = {
+	{8, 4, 4, 2, 0.5}, {8, 4, 1, 2, 2}, {8, 8, 1, 2, 1},   {8, 2, 1, 1.5, 1.5},
+	{8, 4, 2, 2, 1},   {8, 3, 2, 2, 1}, {8, 2, 1, 100, 4}, {8, 1, 1, 0.5, 0.5},
+};
+#define CONTAINERS ((int)(sizeof containers / sizeof *containers))
+
+START_TEST(several_containers)
+{
+	struct ronde_cores_report ranks[RANKS_MAX];
+	memset(ranks, 0, sizeof ranks);
+	for (int r = 0; r < containers[_i].ranks; r++) {
+		for (int cpu = 0; cpu < containers[_i].cpus; cpu++)
+			CPU_SET((size_t)cpu, &ranks[r].allowed);
+		ranks[r].ngroups = 1;
+		ranks[r].groups[0] = (struct ronde_cores_group){
+			(uint64_t)(r / containers[_i].together), containers[_i].quota};
+	}
+	double cores = ronde_cores_share(ranks, containers[_i].ranks, 0);
+	ck_assert_double_eq(cores, containers[_i].cores);
+}
+END_TEST
+
+/* A random tree of groups: each rank is in one of the lowest and in those above it. */
+static void draw_groups(uint64_t *state, struct ronde_cores_report *ranks, int n)
+{
+	double quotas[1 << 5];
+	for (int g = 1; g < 1 << 5; g++)
+		quotas[g] = next_random(state) % 2 ? 0 : (double)(1 + next_random(state) % 64) / 4;
+	for (int r = 0; r < n; r++) {
+		ranks[r].ngroups = 0;
+		for (uint64_t g = 16 + next_random(state) % 16; g > 0; g /= 2)
+			if (quotas[g] > 0)
+				ranks[r].groups[ranks[r].ngroups++] =
+					(struct ronde_cores_group){g, quotas[g]};
+	}
+}
+
+/* The least share of the rank in any of the groups. */
+static double least_share(const struct ronde_cores_report *ranks, int n, int me, double least)
+{
+	for (int g = 0; g < ranks[me].ngroups; g++) {
+		int inside = 0;
+		for (int r = 0; r < n; r++)
+			for (int k = 0; k < ranks[r].ngroups; k++)
+				inside += ranks[r].groups[k].id == ranks[me].groups[g].id;
+		least = fmin(least, ranks[me].groups[g].quota / inside);
+	}
+	return least;
+}
+
+/* Masks that overlap anyhow, against a count processor by processor; and groups. */
 START_TEST(random_masks)
 {
 	uint64_t state = test_seed();
@@ -97,7 +156,6 @@ START_TEST(random_masks)
 		struct ronde_cores_report ranks[RANKS_MAX];
 		int n = 1 + (int)(next_random(&state) % RANKS_MAX), count = 0;
 		size_t cpus = 1 + next_random(&state) % CPU_SETSIZE;
-		double quota = next_random(&state) % 2 ? 0 : (double)(next_random(&state) % 64) / 4;
 		memset(ranks, 0, sizeof ranks);
 		for (int r = 0; r < n; r++)
 			for (uint64_t k = next_random(&state) % 40 + 1; k; k--)
@@ -108,8 +166,10 @@ START_TEST(random_masks)
 				any |= CPU_ISSET(cpu, &ranks[r].allowed) != 0;
 			count += any;
 		}
-		double all = quota > 0 && quota < count ? quota : count;
-		ck_assert_double_eq(ronde_cores_share(ranks, n, quota), all / n);
+		draw_groups(&state, ranks, n);
+		for (int me = 0; me < n; me++)
+			ck_assert_double_eq(ronde_cores_share(ranks, n, me),
+					    least_share(ranks, n, me, (double)count / n));
 	}
 }
 END_TEST
@@ -119,6 +179,7 @@ int main(void)
 	Suite *suite = suite_create("cores");
 	TCase *tests = tcase_create("cores");
 	tcase_add_loop_test(tests, made_up_machines, 0, ROWS);
+	tcase_add_loop_test(tests, several_containers, 0, CONTAINERS);
 	tcase_add_test(tests, random_masks);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
