@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How many cores a rank has, on machines that hwloc makes up: ranks bound to threads, cores, caches
- * and packages, several to one, all to one, with and without a quota, in one container
- * and in several.
+ * and packages, several to one, all to one, with and without a quota, in one container and in
+ * several.
  */
 #include <check.h>
 #include <hwloc.h>

@@ -6,10 +6,17 @@
  */
 #include <check.h>
 #include <pthread.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
 
 #include "tests/fork_ranks.h"
 
 #define MOST 5 /* ranks */
+
+/* Rank 1 has seen what is refused; until then nobody else joins, which might end the join. */
+struct shared {
+	_Atomic int refused;
+};
 
 struct other {
 	pthread_t thread;
@@ -25,42 +32,63 @@ static void *join_there(void *arg)
 
 #define HAS_JOINED "rank 1 has joined; it can submit again when its ronde_join() has returned"
 
+/* A row of each rank that is there, how many are told; whoever joins meanwhile, with its number. */
+static int gather_rows(int rank, int *there)
+{
+	const int64_t index = rank;
+	const float value = (float)rank;
+	const ronde_sparse_rows mine = {1, 1, &index, &value, RONDE_FLOAT32};
+	ronde_sparse all = {.result = {0}};
+	int status = ronde_sparse_allreduce("late", &mine, RONDE_SUM, NULL, &all);
+	require(status == RONDE_OK || (!all.indices.data && !all.values.data), "memory is left");
+	if (status != RONDE_OK)
+		return status;
+	require(all.indices.rows == all.values.rows, "%lld numbers of %lld rows",
+		(long long)all.indices.rows, (long long)all.values.rows);
+	for (int64_t i = 0; i < all.result.rows; i++)
+		require(((const float *)all.result.values)[i] == (float)all.result.indices[i],
+			"row %lld is another rank's", (long long)i);
+	*there = (int)all.result.rows;
+	free(all.indices.data);
+	free(all.values.data);
+	return RONDE_OK;
+}
+
 /* What is refused while another thread of the rank is in ronde_join(). */
-static void refused_meanwhile(void)
+static void refused_meanwhile(int rank)
 {
 	float x = 1;
-	int set, last;
+	int set, last, status, there;
 	ronde_handle handle;
-	ronde_sparse sparse = {0};
-	const ronde_sparse_rows rows = {1, 1, (int64_t[]){0}, &x, RONDE_FLOAT32};
-	int status;
 	/* Once the thread is in there. It may take a while. */
-	while ((status = ronde_allreduce_async("late", &x, &x, 1, RONDE_FLOAT32, RONDE_SUM, NULL,
-					       &handle)) == RONDE_OK)
-		require_ok(ronde_wait(handle));
+	while ((status = gather_rows(rank, &there)) == RONDE_OK)
+		;
 	require_error(status, RONDE_ERR_INVALID_ARGUMENT, HAS_JOINED);
+	require_error(
+		ronde_allreduce_async("x", &x, &x, 1, RONDE_FLOAT32, RONDE_SUM, NULL, &handle),
+		RONDE_ERR_INVALID_ARGUMENT, HAS_JOINED);
 	require_error(ronde_join(&last), RONDE_ERR_INVALID_ARGUMENT, HAS_JOINED);
 	require_error(ronde_barrier(), RONDE_ERR_INVALID_ARGUMENT, HAS_JOINED);
 	require_error(ronde_process_set_add((int[]){0}, 1, &set), RONDE_ERR_INVALID_ARGUMENT,
 		      "ronde_process_set_add: " HAS_JOINED);
-	require_error(ronde_sparse_allreduce("s", &rows, RONDE_SUM, NULL, &sparse),
-		      RONDE_ERR_INVALID_ARGUMENT, HAS_JOINED);
-	require(!sparse.indices.data && !sparse.values.data, "memory is left");
 }
 
-/* Rank 1 leaves in a thread of its own; the others make "late" as often as it does, and know by a
- * sum without its part that it is gone. */
-static void in_a_thread(int rank, int size)
+/* Rank 1 leaves in a thread of its own; the others gather as often as it does, and know by what is
+ * missing that it is gone. */
+static void in_a_thread(int rank, int size, struct shared *shared)
 {
 	struct other other = {.last = -1};
 	int last = -1;
 	if (rank == 1) {
 		require(pthread_create(&other.thread, NULL, join_there, &other) == 0, "a thread");
-		refused_meanwhile();
+		refused_meanwhile(rank);
+		atomic_store(&shared->refused, 1);
 	}
-	for (float sum = 0; rank != 1 && sum != (float)(size - 1);) {
-		sum = 1;
-		require_ok(ronde_allreduce("late", &sum, &sum, 1, RONDE_FLOAT32, RONDE_SUM));
+	for (int there = 0; rank != 1 && there != size - 1;)
+		require_ok(gather_rows(rank, &there));
+	for (int ms = 0; !atomic_load(&shared->refused); ms++) {
+		require(ms < 30000, "rank 1 is not refused");
+		usleep(1000);
 	}
 	if (rank == 1) {
 		require(pthread_join(other.thread, NULL) == 0, "a thread");
@@ -74,7 +102,6 @@ static void in_a_thread(int rank, int size)
 
 static void by_the_header(int rank, int size, const void *arg)
 {
-	(void)arg;
 	float x;
 	require_ok(ronde_join(NULL)); /* all at once, and nobody wants to know */
 	for (int round = 0; round < 3 * size; round++) {
@@ -88,7 +115,7 @@ static void by_the_header(int rank, int size, const void *arg)
 		require(last == goes_last, "round %d: %d joined last", round, last);
 	}
 	if (size > 2)
-		in_a_thread(rank, size);
+		in_a_thread(rank, size, *(struct shared *const *)arg);
 	x = (float)rank;
 	require_ok(ronde_allreduce(NULL, &x, &x, 1, RONDE_FLOAT32, RONDE_MAX));
 	require(x == (float)size - 1, "afterwards the largest rank is %g", (double)x);
@@ -96,8 +123,13 @@ static void by_the_header(int rank, int size, const void *arg)
 
 START_TEST(join)
 {
-	for (int n = 1; n <= MOST; n++)
-		ck_assert_int_eq(fork_ranks(n, by_the_header, NULL), 0);
+	for (int n = 1; n <= MOST; n++) {
+		struct shared *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE,
+					     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		ck_assert_ptr_ne(shared, MAP_FAILED);
+		ck_assert_int_eq(fork_ranks(n, by_the_header, &shared), 0);
+		munmap(shared, sizeof *shared);
+	}
 }
 END_TEST
 
