@@ -50,15 +50,13 @@ void ronde_cores_look(const char *root, struct ronde_cores_report *mine)
 	ronde_control_groups(root, "cpu", note_group, mine);
 }
 
-double ronde_cgroup_cores(const char *root)
+double ronde_cores_quota(const struct ronde_cores_report *of)
 {
-	struct ronde_cores_report mine;
-	double cores = 0;
-	ronde_cores_look(root, &mine);
-	for (int i = 0; i < mine.ngroups; i++)
-		if (cores == 0 || mine.groups[i].quota < cores)
-			cores = mine.groups[i].quota;
-	return cores;
+	double least = 0;
+	for (int i = 0; i < of->ngroups; i++)
+		if (least == 0 || of->groups[i].quota < least)
+			least = of->groups[i].quota;
+	return least;
 }
 
 static bool is_in(const struct ronde_cores_report *r, uint64_t group)

@@ -40,8 +40,7 @@ void ronde_cores_look(const char *root, struct ronde_cores_report *mine);
 /* Cores for local rank `me`, of what the node's ranks have said. */
 double ronde_cores_share(const struct ronde_cores_report *of, int ranks, int me);
 
-/* Cores that the cpu quotas of the control groups this process is in, and of those above them,
- * allow it; 0: no limit, or not known. */
-double ronde_cgroup_cores(const char *root);
+/* Cores that the tightest of a rank's groups allows all in it; 0: no limit, or not known. */
+double ronde_cores_quota(const struct ronde_cores_report *of);
 
 #endif

@@ -41,7 +41,7 @@ static void setup(void)
 	memset(ranks, 0, sizeof ranks);
 	for (int r = 0; r < 4; r++)
 		for (int cpu = 0; cpu < 8; cpu++)
-			CPU_SET(cpu, &ranks[r].allowed);
+			CPU_SET(cpu, &ranks[r].cores.allowed);
 	machine = (struct machine){.root = root,
 				   .config = &config,
 				   .launched = true,
@@ -180,9 +180,16 @@ START_TEST(cores_are_fine)
 }
 END_TEST
 
+static void give_quota(int rank, uint64_t group, double cores)
+{
+	ranks[rank].cores.ngroups = 1;
+	ranks[rank].cores.groups[0] = (struct ronde_cores_group){group, cores};
+}
+
 START_TEST(quota)
 {
-	ranks[0].quota = 2.5;
+	for (int r = 0; r < 4; r++)
+		give_quota(r, 0, 2.5);
 	check_cores(&checks, &machine);
 	expect("cores", CHECK_NOTICE, "quota is 2.5 of them", "start at most 2");
 	expect("cores-per-rank", CHECK_WARNING, "4 ranks of this node have 2.5 processors: 0.62",
@@ -190,10 +197,23 @@ START_TEST(quota)
 }
 END_TEST
 
+/* A container for each rank: the last one has less. */
+START_TEST(quotas)
+{
+	for (int r = 0; r < 4; r++)
+		give_quota(r, (uint64_t)r, r < 3 ? 1.5 : 0.5);
+	check_cores(&checks, &machine);
+	expect("cores", CHECK_NOTICE, "quota is 1.5 of them", "start at most 1");
+	expect("cores-per-rank", CHECK_WARNING,
+	       "4 ranks of this node have 5 processors, but rank 5 only 0.5 of them",
+	       "raise its control group's quota");
+}
+END_TEST
+
 static double own_quota(void)
 {
 	rank_facts_own(&ranks[0], root);
-	return ranks[0].quota;
+	return ronde_cores_quota(&ranks[0].cores);
 }
 
 /* Of all groups up to the mount the tightest; in a container that is all there is to be seen. */
@@ -230,8 +250,8 @@ END_TEST
 START_TEST(two_on_one_core)
 {
 	for (int r = 2; r < 4; r++) {
-		CPU_ZERO(&ranks[r].allowed);
-		CPU_SET(6, &ranks[r].allowed);
+		CPU_ZERO(&ranks[r].cores.allowed);
+		CPU_SET(6, &ranks[r].cores.allowed);
 	}
 	check_cores(&checks, &machine);
 	expect("binding", CHECK_WARNING, "ranks 2 and 5 are both bound to processor 6",
@@ -242,8 +262,8 @@ END_TEST
 START_TEST(each_on_its_own)
 {
 	for (int r = 0; r < 4; r++) {
-		CPU_ZERO(&ranks[r].allowed);
-		CPU_SET(r, &ranks[r].allowed);
+		CPU_ZERO(&ranks[r].cores.allowed);
+		CPU_SET(r, &ranks[r].cores.allowed);
 	}
 	check_cores(&checks, &machine);
 	if (sysconf(_SC_NPROCESSORS_ONLN) > 1)
@@ -439,6 +459,7 @@ int main(void)
 	tcase_add_test(cases, file_limit);
 	tcase_add_test(cases, cores_are_fine);
 	tcase_add_test(cases, quota);
+	tcase_add_test(cases, quotas);
 	tcase_add_test(cases, quota_of_the_group);
 	tcase_add_test(cases, quota_of_the_group_version_1);
 	tcase_add_test(cases, two_on_one_core);

@@ -6,8 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "coordinator/cores.h"
-
 const char *check_state_name(enum check_state state)
 {
 	static const char *const names[] = {"ok", "notice", "warning", "problem"};
@@ -55,9 +53,7 @@ void rank_facts_own(struct rank_facts *facts, const char *root)
 	memset(facts, 0, sizeof *facts);
 	gethostname(facts->host, sizeof facts->host - 1);
 	facts->pid = (int)getpid();
-	if (sched_getaffinity(0, sizeof facts->allowed, &facts->allowed) != 0)
-		CPU_SET(0, &facts->allowed);
-	facts->quota = ronde_cgroup_cores(root);
+	ronde_cores_look(root, &facts->cores);
 }
 
 void check_machine(struct checks *checks, const struct machine *machine)

@@ -6,11 +6,11 @@
 #ifndef RONDE_CLI_CHECKS_H
 #define RONDE_CLI_CHECKS_H
 
-#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "coordinator/config.h"
+#include "coordinator/cores.h"
 
 enum check_state {
 	CHECK_OK,
@@ -41,8 +41,7 @@ struct checks {
 struct rank_facts {
 	char host[65];
 	int pid;
-	cpu_set_t allowed; /* processors it may run on */
-	double quota;      /* cores by its control group; 0: no limit */
+	struct ronde_cores_report cores;
 };
 
 /* What the checks look at. */

@@ -105,7 +105,7 @@ static void write_ranks(struct page *page, const struct job *job)
 			PAGE_CELL("host", 16, rank->facts.host),
 			PAGE_NUMBER("pid", 8, pid),
 			PAGE_CELL("processors", 12,
-				  processors(&rank->facts.allowed, list, sizeof list)),
+				  processors(&rank->facts.cores.allowed, list, sizeof list)),
 			PAGE_CELL("apart", 0, *rank->apart ? rank->apart : NULL),
 		};
 		if (r == 0)
