@@ -267,8 +267,8 @@ static void broadcast_from_another(int rank)
 	require(a[0] == 2 && a[1] == 2, "weights %g %g", (double)a[0], (double)a[1]);
 	ronde_bytes bytes[] = {{NULL, 0}, {a, rank == 2 ? sizeof a : 0}};
 	require_ok(ronde_broadcast_objects("o", bytes, 2, 2, 0));
-	require(bytes[0].bytes == 0 && bytes[1].bytes == sizeof a &&
-			memcmp(bytes[1].data, a, sizeof a) == 0,
+	const float *got = bytes[1].data;
+	require(bytes[0].bytes == 0 && bytes[1].bytes == sizeof a && got[0] == 2 && got[1] == 2,
 		"objects");
 	if (rank != 2)
 		free(bytes[1].data);
@@ -276,7 +276,8 @@ static void broadcast_from_another(int rank)
 		data = a;
 	ronde_state_item item = {"momentum", RONDE_FLOAT32, &data, &count};
 	require_ok(ronde_broadcast_state("s", &item, 1, 2, NULL));
-	require(count == 2 && memcmp(data, a, sizeof a) == 0, "state");
+	got = data;
+	require(count == 2 && got[0] == 2 && got[1] == 2, "state");
 	if (rank != 2)
 		free(data);
 	/* Whose list does not fit is told by its own number, whoever has joined. */
