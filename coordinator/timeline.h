@@ -7,6 +7,7 @@
  *   timeline.c         starts and stops, makes records
  *   timeline_file.c    queue, thread, file
  *   timeline_text.c    records to events
+ *   timeline_rows.c    which row they stand in
  *
  * Starting and stopping must not wait for the engine lock, which a waiting thread may hold for
  * long. So the engine takes the recording anew each time, and says when it is inside; stopping

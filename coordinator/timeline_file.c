@@ -112,7 +112,7 @@ static void flush(struct ronde_recording *rec)
 		cannot_write(rec);
 		take_back(rec, rec->good);
 		rec->lost += rec->batched;
-		ronde_timeline_text_lost(&rec->text);
+		ronde_timeline_rows_unname(&rec->text.rows, rec->text.batch);
 	}
 	begin_batch(rec);
 }
@@ -134,28 +134,31 @@ static bool make_room(struct ronde_recording *rec, size_t bytes)
 	return true;
 }
 
+static uint64_t all_dropped(struct ronde_recording *rec)
+{
+	return atomic_load_explicit(&rec->dropped, memory_order_relaxed) + rec->lost;
+}
+
 static void drain(struct ronde_recording *rec)
 {
 	const struct ronde_timeline_record *record;
 	size_t bytes;
+	if (all_dropped(rec) != rec->noticed) {
+		rec->noticed = all_dropped(rec);
+		ronde_timeline_rows_forget(&rec->text.rows);
+	}
 	while ((record = ronde_ring_peek(&rec->consumer, &bytes))) {
-		if (make_room(rec, ronde_timeline_text_bytes(record))) {
-			ronde_timeline_text_record(&rec->text, record);
+		if (make_room(rec, ronde_timeline_text_bytes(record)) &&
+		    ronde_timeline_text_record(&rec->text, record))
 			rec->batched++;
-		} else {
+		else
 			rec->lost++;
-		}
 		ronde_ring_consume(&rec->consumer);
 	}
 	flush(rec);
 }
 
 /* ---- the end ---- */
-
-static uint64_t all_dropped(struct ronde_recording *rec)
-{
-	return atomic_load_explicit(&rec->dropped, memory_order_relaxed) + rec->lost;
-}
 
 static bool write_tail(struct ronde_recording *rec)
 {
@@ -260,7 +263,7 @@ static int make_queue(struct ronde_recording *rec, size_t queue_bytes)
 
 static void free_recording(struct ronde_recording *rec)
 {
-	ronde_timeline_text_finish(&rec->text);
+	ronde_timeline_rows_finish(&rec->text.rows);
 	sem_destroy(&rec->wake);
 	sem_destroy(&rec->closed);
 	free(rec->queue);

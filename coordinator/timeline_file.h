@@ -48,6 +48,7 @@ struct ronde_recording {
 	uint64_t batched;  /* records in buffer */
 	uint64_t recorded; /* records in the file */
 	uint64_t lost;     /* records that could not be written */
+	uint64_t noticed;  /* records dropped and lost when rows were last told so */
 	off_t good;        /* the file is well-formed up to here */
 	off_t before;      /* … without the last batch, … */
 	uint64_t last;     /* … which has so many records */

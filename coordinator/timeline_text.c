@@ -3,7 +3,6 @@
 #include "coordinator/timeline_text.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "collectives/status.h"
@@ -137,56 +136,26 @@ static char *close_event(char *at)
 	return put(at, "}\n");
 }
 
-/* ---- rows ---- */
-
-/* Unnamed operations share rows; those in flight at once, and the tensors of a group, do not. */
-static void row_key(const struct ronde_timeline_record *r, struct ronde_key *key)
+/* Behind something else. */
+static char *put_set(char *at, uint32_t set)
 {
-	char text[RONDE_MAX_NAME + 1];
-	enum ronde_kind kind = (enum ronde_kind)r->key.kind;
-	struct ronde_key_head head = r->key;
-	uint64_t operation = (head.ordinal >> RONDE_MEMBER_BITS) % RONDE_TIMELINE_UNNAMED_ROWS;
-	head.ordinal = ronde_ordinal(operation, (uint32_t)head.ordinal & RONDE_MOST_MEMBERS);
-	if (head.named) {
-		ronde_key_set(key, kind, head.set, ronde_timeline_name(r), head.name_bytes, 0);
-	} else if (!r->members) {
-		ronde_key_set(key, kind, head.set, NULL, 0, head.ordinal);
-	} else {
-		ronde_key_head_text(&head, NULL, r->members, text, sizeof text);
-		ronde_key_set(key, kind, head.set, text, strlen(text), 0);
-	}
-}
-
-static struct ronde_timeline_row *find_row(struct ronde_timeline_text *t,
-					   const struct ronde_timeline_record *r)
-{
-	struct ronde_key key;
-	struct ronde_timeline_row *row;
-	row_key(r, &key);
-	size_t bytes = ronde_key_bytes(&key);
-	HASH_FIND(hh, t->rows, &key, bytes, row);
-	if (row || HASH_COUNT(t->rows) >= RONDE_TIMELINE_ROWS)
-		return row;
-	row = calloc(1, offsetof(struct ronde_timeline_row, key) + bytes + 1);
-	if (!row)
-		return NULL;
-	memcpy(&row->key, &key, bytes);
-	row->number = HASH_COUNT(t->rows) + 1;
-	HASH_ADD_KEYPTR(hh, t->rows, &row->key, bytes, row);
-	return row;
+	if (set == 0)
+		return at;
+	return put_number(put(at, ",\"process_set\":"), set);
 }
 
 static void name_row(struct ronde_timeline_text *t, struct ronde_timeline_row *row)
 {
 	char text[RONDE_MAX_NAME + 1];
 	char *at = put_place(t, put(open_event(t->at), "thread_name"), "M", row->number);
-	ronde_key_text(&row->key, text, sizeof text);
+	if (row->shared)
+		snprintf(text, sizeof text, "unnamed %u", row->shared);
+	else
+		ronde_key_head_text(&row->key, row->name, 0, text, sizeof text);
 	at = put(at, ",\"args\":{\"name\":");
 	at = ronde_timeline_quote(at, text, strlen(text));
-	if (row->key.head.set) {
-		at = put(at, ",\"process_set\":");
-		at = put_number(at, row->key.head.set);
-	}
+	if (!row->shared)
+		at = put_set(at, row->key.set);
 	at = put(at, "}");
 	t->at = close_event(at);
 	row->named = t->batch;
@@ -212,7 +181,7 @@ static char *put_common(char *at, const struct ronde_timeline_record *r,
 			at = put_number(at, (r->key.ordinal & RONDE_MOST_MEMBERS) + 1);
 			*at++ = ',';
 		}
-	} else if (!row) {
+	} else if (row->shared) {
 		at = put(at, "\"tensor\":");
 		at = ronde_timeline_quote(at, ronde_timeline_name(r), r->key.name_bytes);
 		*at++ = ',';
@@ -220,24 +189,24 @@ static char *put_common(char *at, const struct ronde_timeline_record *r,
 	at = put(at, "\"status\":\"");
 	bool pending = r->entry == RONDE_TIMELINE_NO_ENTRY && r->status == RONDE_OK;
 	at = put(at, pending ? "pending" : ronde_status_name(r->status));
-	return put(at, "\"");
+	at = put(at, "\"");
+	return row->shared ? put_set(at, r->key.set) : at;
 }
 
 static void put_negotiated(struct ronde_timeline_text *t, const struct ronde_timeline_record *r,
-			   struct ronde_timeline_row *row)
+			   const struct ronde_timeline_row *row)
 {
 	const struct ronde_timeline_ready *ready = ronde_timeline_readies(r);
 	const struct ronde_timeline_ready *last = NULL;
-	uint32_t number = row ? row->number : 0;
 	/* A rank that is done with the previous operation may be ready for the next while this one
 	 * is not: the span begins behind it, the instant is where it is. */
-	uint64_t begin = row && row->end > r->begin ? row->end : r->begin;
+	uint64_t begin = row->end > r->begin ? row->end : r->begin;
 	uint64_t end = r->end > begin ? r->end : begin;
 	for (uint32_t i = 0; i < r->nready; i++)
 		if (!last || ready[i].at > last->at)
 			last = &ready[i];
 	char *at = put_kind(open_event(t->at), "NEGOTIATE_", r->key.kind);
-	at = put_span(t, at, number, begin, end);
+	at = put_span(t, at, row->number, begin, end);
 	at = put_common(at, r, row);
 	if (r->nready > 1) {
 		at = put(at, ",\"last\":");
@@ -246,11 +215,9 @@ static void put_negotiated(struct ronde_timeline_text *t, const struct ronde_tim
 	t->at = close_event(put(at, "}"));
 	for (uint32_t i = 0; i < r->nready; i++) {
 		at = put_number(open_event(t->at), (uint64_t)ready[i].rank);
-		at = put_at(t, put_place(t, at, "i", number), ready[i].at);
+		at = put_at(t, put_place(t, at, "i", row->number), ready[i].at);
 		t->at = close_event(put(at, ",\"s\":\"t\""));
 	}
-	if (row)
-		row->end = end;
 }
 
 static const char *const phase_names[RONDE_PHASE_COUNT] = {
@@ -260,13 +227,12 @@ static const char *const phase_totals[RONDE_PHASE_COUNT] = {
 	"other_us", "pack_us", "reduce_us", "unpack_us", "copy_us", "wait_us", NULL};
 
 static void put_executed(struct ronde_timeline_text *t, const struct ronde_timeline_record *r,
-			 struct ronde_timeline_row *row)
+			 const struct ronde_timeline_row *row)
 {
 	static const char *const paths[] = {"carried", "zero-copy", "staged"};
 	const struct ronde_phase_span *spans = ronde_timeline_spans(r);
-	uint32_t number = row ? row->number : 0;
 	char *at = put_kind(open_event(t->at), "", r->key.kind);
-	at = put_common(put_span(t, at, number, r->begin, r->end), r, row);
+	at = put_common(put_span(t, at, row->number, r->begin, r->end), r, row);
 	at = put(at, ",\"path\":\"");
 	at = put(at, r->path < sizeof paths / sizeof *paths ? paths[r->path] : "?");
 	at = put(at, "\",\"bytes\":");
@@ -286,38 +252,40 @@ static void put_executed(struct ronde_timeline_text *t, const struct ronde_timel
 	t->at = close_event(put(at, "}"));
 	for (int i = 0; i < r->nspans; i++) {
 		at = put(open_event(t->at), phase_names[spans[i].phase]);
-		at = put_span(t, at, number, spans[i].begin, spans[i].end);
+		at = put_span(t, at, row->number, spans[i].begin, spans[i].end);
 		if (spans[i].member >= 0) {
 			at = put(at, ",\"args\":{\"rank\":");
 			at = put(put_number(at, (uint64_t)spans[i].member), "}");
 		}
 		t->at = close_event(at);
 	}
-	if (row)
-		row->end = r->end;
 }
 
 size_t ronde_timeline_text_bytes(const struct ronde_timeline_record *r)
 {
-	/* An event without names is at most 400 bytes; a name stands in two of them. */
-	return 3 * 400 + ((size_t)r->nready + r->nspans) * 200 + 2 * (6 * (RONDE_MAX_NAME + 1) + 2);
+	/* A row's name and the tensor's span, and in both of them the tensor's name. */
+	return 1200 + ((size_t)r->nready + r->nspans) * 200 + 2 * (6 * (RONDE_MAX_NAME + 1) + 2);
 }
 
-void ronde_timeline_text_record(struct ronde_timeline_text *t,
+bool ronde_timeline_text_record(struct ronde_timeline_text *t,
 				const struct ronde_timeline_record *r)
 {
 	if (r->type == RONDE_TIMELINE_CYCLE) {
 		char *at = put_place(t, put(open_event(t->at), "CYCLE_START"), "i", 0);
 		t->at = close_event(put(put_at(t, at, r->begin), ",\"s\":\"t\""));
-		return;
+		return true;
 	}
-	struct ronde_timeline_row *row = find_row(t, r);
-	if (row && !row->named)
+	struct ronde_timeline_row *row = ronde_timeline_rows_enter(&t->rows, r);
+	if (!row)
+		return false;
+	if (!row->named)
 		name_row(t, row);
 	if (r->type == RONDE_TIMELINE_NEGOTIATED)
 		put_negotiated(t, r, row);
 	else
 		put_executed(t, r, row);
+	ronde_timeline_rows_leave(&t->rows, row, r, t->rank);
+	return true;
 }
 
 /* ---- the frame ---- */
@@ -351,22 +319,4 @@ void ronde_timeline_text_tail(struct ronde_timeline_text *t, uint64_t now, uint6
 	at = put(put_number(at, recorded), ",\"dropped\":");
 	at = put(put_number(at, dropped), "}");
 	t->at = put(close_event(at), "]\n");
-}
-
-void ronde_timeline_text_lost(struct ronde_timeline_text *t)
-{
-	struct ronde_timeline_row *row, *next;
-	HASH_ITER (hh, t->rows, row, next) {
-		if (row->named == t->batch)
-			row->named = 0;
-	}
-}
-
-void ronde_timeline_text_finish(struct ronde_timeline_text *t)
-{
-	struct ronde_timeline_row *row, *next;
-	HASH_ITER (hh, t->rows, row, next) {
-		HASH_DEL(t->rows, row);
-		free(row);
-	}
 }

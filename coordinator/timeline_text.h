@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A timeline's file: an array of events in the Trace Event Format of Chrome, which Perfetto and
- * chrome://tracing read. Process: the rank. Row (thread) 0: the engine; then one row a tensor,
- * named when it is first seen.
+ * chrome://tracing read. Process: the rank. Rows (threads) are in timeline_rows.h, each
+ * named when it is first used.
  *
  *   [
  *   {"name":"process_name","ph":"M","pid":0,"tid":0,"args":{"name":"rank 0 on node1",…}}
@@ -17,29 +17,14 @@
 #ifndef RONDE_TIMELINE_TEXT_H
 #define RONDE_TIMELINE_TEXT_H
 
-#include "coordinator/hash.h"
-
-#include "coordinator/timeline_record.h"
-
-struct ronde_timeline_row {
-	UT_hash_handle hh;
-	uint32_t number;
-	uint64_t named;       /* the batch that brought its name; 0: none did */
-	uint64_t end;         /* of its last span */
-	struct ronde_key key; /* only ronde_key_bytes() of it are allocated */
-};
-
-/* Tensors with a row of their own; all others share the engine's. */
-#define RONDE_TIMELINE_ROWS 65536
-/* Unnamed tensors share that many rows an operation and process set, by their number. */
-#define RONDE_TIMELINE_UNNAMED_ROWS 64
+#include "coordinator/timeline_rows.h"
 
 struct ronde_timeline_text {
 	char *at, *end;
 	int rank;
 	uint64_t start; /* times count from here */
 	uint64_t batch; /* counts from 1: what is written to the file at once */
-	struct ronde_timeline_row *rows;
+	struct ronde_timeline_rows rows;
 };
 
 /* What the file's first event says. */
@@ -60,14 +45,11 @@ size_t ronde_timeline_text_bytes(const struct ronde_timeline_record *record);
 /* Each writes to text->at, where the caller has made room, and moves it. */
 void ronde_timeline_text_head(struct ronde_timeline_text *text,
 			      const struct ronde_timeline_head *head);
-void ronde_timeline_text_record(struct ronde_timeline_text *text,
+/* False: no memory for the record's row; nothing is written. */
+bool ronde_timeline_text_record(struct ronde_timeline_text *text,
 				const struct ronde_timeline_record *record);
 void ronde_timeline_text_tail(struct ronde_timeline_text *text, uint64_t at, uint64_t recorded,
 			      uint64_t dropped);
-
-/* The last batch is lost: rows it named have to be named again. */
-void ronde_timeline_text_lost(struct ronde_timeline_text *text);
-void ronde_timeline_text_finish(struct ronde_timeline_text *text);
 
 /* Writes a JSON string with its quotes; what is not UTF-8 becomes U+FFFD. At most 6 × bytes + 2. */
 char *ronde_timeline_quote(char *at, const char *bytes, size_t count);

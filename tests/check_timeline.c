@@ -27,11 +27,11 @@ static const char *in_folder(char *path, const char *name)
 	return path;
 }
 
-/* Runs the tool; its output's first bytes are text. Returns its exit status. */
-static int run_tool(const char *arguments, char *text, size_t bytes)
+/* Runs a command in the folder; its output's first bytes are text. Returns its exit status. */
+static int run_shell(const char *what, char *text, size_t bytes)
 {
 	char command[PATH_MAX * 2];
-	snprintf(command, sizeof command, "cd %s && python3 %s %s 2>&1", folder, tool, arguments);
+	snprintf(command, sizeof command, "cd %s && { %s; } 2>&1", folder, what);
 	FILE *output = popen(command, "r");
 	ck_assert_ptr_nonnull(output);
 	size_t n = fread(text, 1, bytes - 1, output);
@@ -40,12 +40,47 @@ static int run_tool(const char *arguments, char *text, size_t bytes)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+/* The same for the tool. */
+static int run_tool(const char *arguments, char *text, size_t bytes)
+{
+	char command[PATH_MAX];
+	snprintf(command, sizeof command, "python3 %s %s", tool, arguments);
+	return run_shell(command, text, bytes);
+}
+
 static void expect_tool(const char *arguments, int status, const char *text)
 {
 	char said[20000];
 	int got = run_tool(arguments, said, sizeof said);
 	if (got != status || !strstr(said, text))
 		ck_abort_msg("ronde-timeline %s: status %d, said\n%s", arguments, got, said);
+}
+
+/* What Python says of a file's events, which it has as s; or of the files' summary. */
+static void expect_python(const char *source, const char *program, const char *text)
+{
+	char command[PATH_MAX], said[2000];
+	snprintf(command, sizeof command,
+		 "%s | python3 -c 'import json, sys; s = json.load(sys.stdin)\n%s'", source,
+		 program);
+	run_shell(command, said, sizeof said);
+	ck_assert_str_eq(said, text);
+}
+
+static void expect_summary(const char *files, const char *program, const char *text)
+{
+	char source[PATH_MAX];
+	snprintf(source, sizeof source, "python3 %s summary --json %s", tool, files);
+	expect_python(source, program, text);
+}
+
+/* The number of rows of a file, the engine's not counted. */
+static void expect_rows(const char *file, int rows)
+{
+	char source[100], text[20];
+	snprintf(source, sizeof source, "cat %s", file);
+	snprintf(text, sizeof text, "%d\n", rows);
+	expect_python(source, "print(max(e[\"tid\"] for e in s))", text);
 }
 
 static char *read_all(const char *path)
@@ -135,6 +170,31 @@ START_TEST(events)
 		  "\"bytes\":0,\"tensors\":0}}\n");
 	expect_in("events.json", "\"args\":{\"recorded\":1,\"dropped\":0}}\n]\n");
 	expect_tool("check events.json", 0, "1 timeline(s), 1 operations: all is well");
+}
+END_TEST
+
+/* More names than rows: those in front have one each, the others share, 40 at a time. */
+START_TEST(many_names)
+{
+	enum { SHARED = 40, TENSORS = RONDE_TIMELINE_ROWS + 3 * SHARED };
+	char path[PATH_MAX], name[32];
+	struct ronde_recording *rec;
+	struct ronde_timeline_head head = plain_head();
+	must(ronde_recording_start(&rec, in_folder(path, "names.json"), &head, 1 << 26, false,
+				   NULL),
+	     "start");
+	for (uint64_t i = 0; i < TENSORS; i++) {
+		uint64_t third = i < RONDE_TIMELINE_ROWS ? 0 : (i - RONDE_TIMELINE_ROWS) / SHARED;
+		snprintf(name, sizeof name, "t%d", (int)i);
+		ck_assert(put_record(rec, name, 1000000 * third, 1000000 * third + 900000 + i));
+	}
+	ronde_recording_destroy(rec);
+	expect_tool("check names.json", 0, ": all is well");
+	expect_python("cat names.json",
+		      "print(sorted(e[\"args\"][\"tensor\"] for e in s if \"tensor\" in "
+		      "e.get(\"args\", ())) == [\"t%d\" % i for i in range(16384, 16384 + 120)])",
+		      "True\n");
+	expect_rows("names.json", RONDE_TIMELINE_ROWS + SHARED);
 }
 END_TEST
 
@@ -268,16 +328,26 @@ START_TEST(ranks_agree)
 	/* From the leader's file alone, and from all: rank 2 is the last, by nearly 20 ms. */
 	const char *const files[] = {"ranks.0.json", "ranks.2.json ranks.0.json ranks.1.json"};
 	for (int i = 0; i < 2; i++) {
-		char command[PATH_MAX * 2], text[1000];
-		snprintf(command, sizeof command,
-			 "summary --json %s | python3 -c 'import json, sys; s = "
-			 "json.load(sys.stdin);"
-			 " t = [x for x in s[\"tensors\"] if x[\"tensor\"] in (\"b\", \"c\")];"
-			 " print([(x[\"last\"], x[\"late_us\"] > 4 * 10000) for x in t])'",
-			 files[i]);
-		run_tool(command, text, sizeof text);
-		ck_assert_str_eq(text, "[({'2': 4}, True), ({'2': 4}, True)]\n");
+		expect_summary(
+			files[i],
+			"t = [x for x in s[\"tensors\"] if x[\"tensor\"] in (\"b\", \"c\")]\n"
+			"print([(x[\"last\"], x[\"late_us\"] > 4 * 10000) for x in t],"
+			" [t[0][p + \"_us\"] > 0 for p in (\"pack\", \"reduce\", \"unpack\")])",
+			"[({'2': 4}, True), ({'2': 4}, True)] [True, True, True]\n");
+		/* The step's tensors are late at once: together no longer than the step. */
+		expect_summary(
+			files[i],
+			"print({(x[\"rank\"], x[\"step\"]) for x in s[\"steps\"]} == {(r, n) "
+			"for r in s[\"ranks\"] for n in range(1, 5)},"
+			" [x for x in s[\"steps\"] if x[\"tensors\"] != 3"
+			" or x[\"last\"] != {\"2\": 3} or x[\"late_us\"] < 10000"
+			" or not 0 < x[\"negotiate_us\"]"
+			" or x[\"rank\"] == 0 and x[\"negotiate_us\"] < x[\"late_us\"]"
+			" or x[\"late_us\"] > max(t[\"late_us\"] for t in s[\"tensors\"])])",
+			"True []\n");
 	}
+	/* The table has them too. */
+	expect_tool("summary ranks.0.json", 0, "  2 (3×)\n");
 	expect_in("ranks.0.json", "{\"name\":\"CYCLE_START\",\"ph\":\"i\"");
 	expect_in("ranks.1.json", "\"path\":\"zero-copy\"");
 	expect_in("ranks.1.json", "\"path\":\"staged\"");
@@ -357,7 +427,7 @@ START_TEST(pending)
 }
 END_TEST
 
-/* Unnamed operations in flight at once, one of them a group, have rows and numbers of their own. */
+/* Unnamed operations in flight at once, one of them a group, have numbers of their own. */
 static void unnamed_group(struct rank *r)
 {
 	float x[6] = {0};
@@ -392,15 +462,57 @@ START_TEST(groups)
 	for (int rank = 0; rank < 2; rank++) {
 		char name[40];
 		snprintf(name, sizeof name, "groups.%d.json", rank);
-		expect_in(name, "\"args\":{\"name\":\"allreduce.noname.0\"}");
-		expect_in(name, "\"args\":{\"name\":\"allreduce.noname.1\"}");
-		expect_in(name, "\"args\":{\"name\":\"allreduce.noname.2_1of2\"}");
-		expect_in(name, "\"args\":{\"name\":\"allreduce.noname.2_2of2\"}");
+		expect_in(name, "\"number\":0,\"status\"");
+		expect_in(name, "\"number\":1,\"status\"");
+		expect_in(name, "\"number\":2,\"member\":1,");
 		expect_in(name, "\"args\":{\"name\":\"g_2of2\"}");
-		expect_in(name, ",\"number\":2,\"member\":2,");
+		expect_in(name, "\"number\":2,\"member\":2,");
 	}
 	expect_tool("check groups.0.json groups.1.json", 0, ": all is well");
 	expect_tool("merge -o merged.json groups.0.json groups.1.json", 0, "events of 2 rank(s)");
+}
+END_TEST
+
+#define IN_FLIGHT 200
+
+/* All of them wait for rank 1, so they are negotiated, and some executed, at the same time. */
+static void unnamed_work(struct rank *r)
+{
+	static _Atomic int submitted;
+	ronde_handle handles[IN_FLIGHT];
+	float *memory = calloc(IN_FLIGHT, 300 * sizeof *memory);
+	open_timeline(r, "unnamed.json");
+	must(barrier(r), "all record");
+	for (int round = 0; round < 3; round++) {
+		while (r->rank == 1 && atomic_load(&submitted) <= round)
+			usleep(100);
+		for (int i = 0; i < IN_FLIGHT; i++) {
+			float *x = memory + (size_t)i * 300;
+			must(submit_allreduce(r, NULL, x, x, i % 3 ? 300 : 1, RONDE_FLOAT32,
+					      RONDE_SUM, &handles[i]),
+			     "submit");
+		}
+		if (r->rank == 0)
+			atomic_fetch_add(&submitted, 1);
+		for (int i = 0; i < IN_FLIGHT; i++)
+			must(wait_for(r, handles[i]), "wait");
+	}
+	must(barrier(r), "nobody stops before");
+	ronde_timeline_close(r->context);
+	free(memory);
+}
+
+/* Spans of a row never overlap, and no more rows are used than that takes. */
+START_TEST(unnamed)
+{
+	run_ranks(2, NULL, unnamed_work, NULL);
+	expect_tool("check unnamed.0.json unnamed.1.json", 0, ": all is well");
+	expect_in("unnamed.0.json", "\"args\":{\"name\":\"unnamed 200\"}");
+	expect_rows("unnamed.0.json", IN_FLIGHT);
+	expect_summary("unnamed.0.json unnamed.1.json",
+		       "print([(x[\"tensor\"], x[\"count\"]) for x in s[\"tensors\"]"
+		       " if x[\"operation\"] == \"ALLREDUCE\"])",
+		       "[('allreduce.noname', 1200)]\n");
 }
 END_TEST
 
@@ -452,7 +564,8 @@ static void write_file(const char *name, const char *text)
 	",{\"name\":\"ALLREDUCE\",\"ph\":\"X\",\"pid\":0,\"tid\":1,\"ts\":" ts ",\"dur\":" dur     \
 	",\"args\":{\"entry\":5,\"status\":\"RONDE_OK\",\"path\":\"staged\",\"bytes\":1}}\n"
 #define TAIL                                                                                       \
-	",{\"name\":\"TIMELINE_END\",\"ph\":\"i\",\"pid\":0,\"tid\":0,\"ts\":9,\"args\":{"         \
+	",{\"name\":\"TIMELINE_END\",\"ph\":\"i\",\"pid\":0,\"tid\":0,\"ts\":9,\"s\":\"p\","       \
+	"\"args\":{"                                                                               \
 	"\"recorded\":1,\"dropped\":0}}\n]\n"
 
 START_TEST(tool_refuses)
@@ -464,6 +577,10 @@ START_TEST(tool_refuses)
 	write_file("zero.json", HEAD("0", "aa") TAIL);
 	write_file("zero2.json", HEAD("0", "aa") TAIL);
 	write_file("one.json", HEAD("1", "bb") TAIL);
+	write_file("kind.json",
+		   HEAD("1", "aa") ",{\"name\":\"x\",\"ph\":\"Q\",\"pid\":0,\"tid\":0}\n" TAIL);
+	write_file("time.json",
+		   HEAD("1", "aa") ",{\"name\":\"x\",\"ph\":\"i\",\"pid\":0,\"tid\":0}\n" TAIL);
 	write_file("cut.json", HEAD("1", "aa") OPERATION("1", "2") ",{\"name\":\"ALLR");
 	write_file("nested.json", HEAD("1", "aa") OPERATION("1", "5") OPERATION("3", "9") TAIL);
 	expect_tool("check no.json", 2, "ronde-timeline: no.json: No such file or directory\n");
@@ -486,6 +603,9 @@ START_TEST(tool_refuses)
 		    "ronde-timeline: zero.json and one.json are of different runs (aa, bb)\n");
 	expect_tool("check cut.json", 1,
 		    "cut.json: is cut: its end is missing; the rest is used\n");
+	expect_tool("check kind.json", 1, "kind.json: event 1, \"x\": its kind (ph) is \"Q\"\n");
+	expect_tool("check time.json", 1,
+		    "time.json: event 1, \"x\": its ts is not a time from 0 on\n");
 	expect_tool("check nested.json", 1,
 		    "nested.json: \"?\": ALLREDUCE at 3.000 µs reaches out of ALLREDUCE\n");
 	expect_tool("merge -o /nowhere/m zero.json", 2,
@@ -513,6 +633,7 @@ static Suite *timeline_suite(void)
 	tcase_set_timeout(file, 60);
 	tcase_add_test(file, quoting);
 	tcase_add_test(file, events);
+	tcase_add_test(file, many_names);
 	tcase_add_test(file, full_disk);
 	tcase_add_test(file, no_room_at_all);
 	tcase_add_test(file, full_queue);
@@ -521,6 +642,7 @@ static Suite *timeline_suite(void)
 	tcase_add_test(ranks, start_and_stop_under_load);
 	tcase_add_test(ranks, pending);
 	tcase_add_test(ranks, groups);
+	tcase_add_test(ranks, unnamed);
 	tcase_add_test(ranks, errors);
 	tcase_set_timeout(tools, 60);
 	tcase_add_test(tools, tool_refuses);
