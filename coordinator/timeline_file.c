@@ -78,9 +78,16 @@ static void take_back(struct ronde_recording *rec, off_t to)
 		lseek(rec->fd, to, SEEK_SET);
 }
 
-static struct ronde_log *log_of(struct ronde_recording *rec)
+/* The log, which stays until let_go_log(); NULL once nobody waits for the thread. */
+static struct ronde_log *hold_log(struct ronde_recording *rec)
 {
-	return atomic_load_explicit(&rec->log, memory_order_acquire);
+	pthread_mutex_lock(&rec->log_lock);
+	return rec->log;
+}
+
+static void let_go_log(struct ronde_recording *rec)
+{
+	pthread_mutex_unlock(&rec->log_lock);
 }
 
 static void begin_batch(struct ronde_recording *rec)
@@ -95,9 +102,11 @@ static void cannot_write(struct ronde_recording *rec)
 	if (rec->error)
 		return;
 	rec->error = errno;
-	ronde_log(log_of(rec), WARN,
+	struct ronde_log *log = hold_log(rec);
+	ronde_log(log, WARN,
 		  "cannot write to the timeline \"%s\": %s; what does not fit into it is dropped",
-		  rec->path, strerror(errno));
+		  rec->path, strerror(rec->error));
+	let_go_log(rec);
 }
 
 static void flush(struct ronde_recording *rec)
@@ -183,13 +192,15 @@ static void close_file(struct ronde_recording *rec)
 	if (close(rec->fd) && errno != EINTR)
 		cannot_write(rec);
 	uint64_t dropped = all_dropped(rec);
+	struct ronde_log *log = hold_log(rec);
 	if (dropped)
-		ronde_log(log_of(rec), WARN, "the timeline \"%s\" lacks %llu of %llu events: %s",
-			  rec->path, (unsigned long long)dropped,
+		ronde_log(log, WARN, "the timeline \"%s\" lacks %llu of %llu events: %s", rec->path,
+			  (unsigned long long)dropped,
 			  (unsigned long long)(dropped + rec->recorded),
 			  rec->error ? strerror(rec->error)
 				     : "they came faster than they could be written; "
 				       "RONDE_TIMELINE_BUFFER_BYTES sets how many can wait");
+	let_go_log(rec);
 }
 
 /* False: not posted for so long. */
@@ -266,6 +277,7 @@ static void free_recording(struct ronde_recording *rec)
 	ronde_timeline_rows_finish(&rec->text.rows);
 	sem_destroy(&rec->wake);
 	sem_destroy(&rec->closed);
+	pthread_mutex_destroy(&rec->log_lock);
 	free(rec->queue);
 	free(rec->buffer);
 	free(rec);
@@ -279,7 +291,8 @@ int ronde_recording_start(struct ronde_recording **recording, const char *path,
 	if (!rec)
 		return ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for a timeline");
 	strncpy(rec->path, path, sizeof rec->path - 1);
-	atomic_store_explicit(&rec->log, log, memory_order_relaxed);
+	rec->log = log;
+	pthread_mutex_init(&rec->log_lock, NULL);
 	rec->start = head->start;
 	rec->mark_cycles = mark_cycles;
 	sem_init(&rec->wake, 0, 0);
@@ -320,7 +333,10 @@ void ronde_recording_destroy(struct ronde_recording *rec)
 		return;
 	}
 	/* The thread keeps it all; it cannot be ended while the kernel waits for the disk. */
-	ronde_log(atomic_exchange_explicit(&rec->log, NULL, memory_order_acq_rel), WARN,
+	struct ronde_log *log = hold_log(rec);
+	rec->log = NULL;
+	let_go_log(rec);
+	ronde_log(log, WARN,
 		  "the timeline \"%s\" is not closed after %g s: its disk does not answer",
 		  rec->path, CLOSE_SECONDS);
 	pthread_detach(rec->thread);

@@ -25,7 +25,6 @@ struct ronde_recording {
 	char path[PATH_MAX];
 	uint64_t start; /* nanoseconds */
 	bool mark_cycles;
-	_Atomic(struct ronde_log *) log; /* NULL once nobody waits for the thread */
 
 	/* The producer's: under its lock. */
 	struct ronde_ring_producer producer;
@@ -37,6 +36,8 @@ struct ronde_recording {
 	sem_t wake;
 	sem_t closed;        /* posted when the file is */
 	_Atomic bool called; /* `wake` was posted since the thread last looked */
+	pthread_mutex_t log_lock;
+	struct ronde_log *log; /* NULL once nobody waits for the thread */
 
 	/* The thread's. */
 	pthread_t thread;

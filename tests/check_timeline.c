@@ -17,90 +17,7 @@
 
 #include "coordinator/timeline_file.h"
 #include "tests/ranks.h"
-
-static const char *tool;
-static char folder[] = "/tmp/ronde-timeline-XXXXXX";
-
-static const char *in_folder(char *path, const char *name)
-{
-	snprintf(path, PATH_MAX, "%s/%s", folder, name);
-	return path;
-}
-
-/* Runs a command in the folder; its output's first bytes are text. Returns its exit status. */
-static int run_shell(const char *what, char *text, size_t bytes)
-{
-	char command[PATH_MAX * 2];
-	snprintf(command, sizeof command, "cd %s && { %s; } 2>&1", folder, what);
-	FILE *output = popen(command, "r");
-	ck_assert_ptr_nonnull(output);
-	size_t n = fread(text, 1, bytes - 1, output);
-	text[n] = '\0';
-	int status = pclose(output);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-/* The same for the tool. */
-static int run_tool(const char *arguments, char *text, size_t bytes)
-{
-	char command[PATH_MAX];
-	snprintf(command, sizeof command, "python3 %s %s", tool, arguments);
-	return run_shell(command, text, bytes);
-}
-
-static void expect_tool(const char *arguments, int status, const char *text)
-{
-	char said[20000];
-	int got = run_tool(arguments, said, sizeof said);
-	if (got != status || !strstr(said, text))
-		ck_abort_msg("ronde-timeline %s: status %d, said\n%s", arguments, got, said);
-}
-
-/* What Python says of a file's events, which it has as s; or of the files' summary. */
-static void expect_python(const char *source, const char *program, const char *text)
-{
-	char command[PATH_MAX], said[2000];
-	snprintf(command, sizeof command,
-		 "%s | python3 -c 'import json, sys; s = json.load(sys.stdin)\n%s'", source,
-		 program);
-	run_shell(command, said, sizeof said);
-	ck_assert_str_eq(said, text);
-}
-
-static void expect_summary(const char *files, const char *program, const char *text)
-{
-	char source[PATH_MAX];
-	snprintf(source, sizeof source, "python3 %s summary --json %s", tool, files);
-	expect_python(source, program, text);
-}
-
-/* The number of rows of a file, the engine's not counted. */
-static void expect_rows(const char *file, int rows)
-{
-	char source[100], text[20];
-	snprintf(source, sizeof source, "cat %s", file);
-	snprintf(text, sizeof text, "%d\n", rows);
-	expect_python(source, "print(max(e[\"tid\"] for e in s))", text);
-}
-
-static char *read_all(const char *path)
-{
-	FILE *file = fopen(path, "re");
-	ck_assert_msg(file != NULL, "%s: %s", path, strerror(errno));
-	char *text = calloc(1, 1 << 22);
-	size_t n = fread(text, 1, (1 << 22) - 1, file);
-	text[n] = '\0';
-	fclose(file);
-	return text;
-}
-
-static void expect_in(const char *name, const char *what)
-{
-	char path[PATH_MAX];
-	char *text = read_all(in_folder(path, name));
-	ck_assert_msg(strstr(text, what) != NULL, "%s lacks %s:\n%.2000s", path, what, text);
-	free(text);
-}
+#include "tests/timeline_tool.h"
 
 /* ---- names ---- */
 
@@ -655,18 +572,5 @@ static Suite *timeline_suite(void)
 
 int main(int argc, char **argv)
 {
-	char command[64];
-	if (argc != 2 || !mkdtemp(folder)) {
-		fprintf(stderr, "usage: check_timeline RONDE-TIMELINE\n");
-		return 2;
-	}
-	tool = argv[1];
-	SRunner *runner = srunner_create(timeline_suite());
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	snprintf(command, sizeof command, "rm -rf %s", folder);
-	if (system(command))
-		perror(folder);
-	return failed != 0;
+	return timeline_tool_main(argc, argv, timeline_suite);
 }
