@@ -13,7 +13,7 @@
 #include "tests/fork_ranks.h"
 #include "tests/timeline_tool.h"
 
-#define LARGE 30000
+#define LARGE 5000
 
 /* One carried and one staged operation; sums are as they should be. */
 static void work(int steps)

@@ -85,6 +85,7 @@ works 2 "# wrong elements: 0;" allreduce -d bool -o max -b 40K -e 40K -n 3
 works 2 "# wrong elements: 0;" barrier -n 3
 works 2 "back-to-back" allreduce -b 32 -e 32 --latency -n 10
 works 2 "tensors left in" step --model lenet5 -n 3
+works 2 "timeline, ordinary: off" step --model lenet5 --timeline "$folder/step.%r.json" -n 3
 works 2 "ordinary: one by one" step --model lenet5 --group -n 3
 # What overlap prints depends on who gets a core when; here it has to end, and to say it all.
 ranks 2 overlap -e 1M || true
