@@ -87,6 +87,11 @@ def goals(folder):
     for memory, limit in (("heap", 1.3), ("ordinary", 2)):
         value = step.ratio(("ronde", {"memory": memory}), copies)
         add(f"ResNet-50's gradients, {memory}: time ÷ memcpy", value, limit, True)
+    for memory in ("heap", "ordinary"):
+        own = {"memory": memory}
+        value = step.ratio(("timeline-on", own), ("timeline-off", own))
+        more = None if value is None else (value - 1) * 100
+        add(f"the same, {memory}, both ranks recording a timeline: more time", more, 2, True, "%")
     value = crowded.figure("ronde", placement="back-to-back", **small)
     add("8 floats, 4 ranks on 2 cores: median", value, 20, True, "µs")
     large = dict(bytes=16 * MIB, placement="out-of-place", memory="ordinary")

@@ -52,7 +52,8 @@ done
 setup_install build data perf
 setup_say "building in $build"
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+traces=$(mktemp -d)
+trap 'rm -rf "$log" "$traces"' EXIT
 setup_build "$build" --buildtype=release -Dexamples=enabled -Dtests=disabled >"$log" 2>&1 || {
 	tail -n 40 "$log" >&2
 	setup_die "the build failed; its last lines are above"
@@ -138,7 +139,8 @@ for ((run = 1; run <= repeat; run++)); do
 			--csv "$output/latency.csv"
 	fi
 	if part step; then
-		ranks 2 "$perf" step --compare "${quick[@]}" --csv "$output/step.csv"
+		ranks 2 "$perf" step --compare --timeline "$traces/step.%r.json" "${quick[@]}" \
+			--csv "$output/step.csv"
 	fi
 	if part idle; then
 		ranks 2 "$perf" idle --csv "$output/idle.csv"

@@ -12,6 +12,10 @@
 
 #include <string.h>
 
+/* A turn with a timeline, or without: so long that the times when the timeline's thread writes, ten
+ * a second, fall into it. */
+#define TIMELINE_STEPS 16
+
 struct model {
 	const struct perf_run *run;
 	struct perf_data data;
@@ -88,6 +92,12 @@ static void average(void *arg)
 	note_submitting(gradients, begin);
 	for (size_t i = 0; i < model->count; i++)
 		perf_check(world, ronde_wait(gradients->handles[i]), gradients->names[i]);
+}
+
+static void average_steps(void *arg)
+{
+	for (int i = 0; i < TIMELINE_STEPS; i++)
+		average(arg);
 }
 
 static void average_group(void *arg)
@@ -191,10 +201,9 @@ static uint64_t entries_of_a_step(struct gradients *gradients)
 	return after.entries - before.entries;
 }
 
-static void print_line(const struct model *model, const struct perf_contestant *contestant,
-		       const struct perf_figures *figures, double memcpy_seconds, size_t wrong)
+static void add_to_csv(const struct model *model, const struct perf_contestant *contestant,
+		       const struct perf_figures *figures, size_t wrong)
 {
-	size_t bytes = (size_t)model->elements * sizeof(float);
 	const struct gradients *gradients = contestant->arg;
 	struct perf_result result = {
 		.contestant = contestant->name,
@@ -202,7 +211,7 @@ static void print_line(const struct model *model, const struct perf_contestant *
 		.placement = "in-place",
 		.type = "float32",
 		.reduction = "average",
-		.bytes = bytes,
+		.bytes = (size_t)model->elements * sizeof(float),
 		.count = model->elements,
 		.figures = *figures,
 		.bus_factor = 1,
@@ -210,37 +219,70 @@ static void print_line(const struct model *model, const struct perf_contestant *
 	};
 
 	perf_report_csv(model->run, &result);
-	if (model->run->world->rank == 0)
-		printf("%10s %9s %10.2f %10.2f %8.2f %9.2f %8zu\n", contestant->name, result.memory,
-		       figures->median * 1e3, figures->min * 1e3,
-		       perf_bandwidth(bytes, figures->median), figures->median / memcpy_seconds,
-		       wrong);
 }
 
-/* What recording costs. */
-static void measure_timeline(const struct model *model, struct gradients *heap,
-			     struct gradients *ordinary)
+static void print_line(const struct model *model, const struct perf_contestant *contestant,
+		       const struct perf_figures *figures, double memcpy_seconds, size_t wrong)
+{
+	size_t bytes = (size_t)model->elements * sizeof(float);
+	const struct gradients *gradients = contestant->arg;
+
+	add_to_csv(model, contestant, figures, wrong);
+	if (model->run->world->rank == 0)
+		printf("%10s %9s %10.2f %10.2f %8.2f %9.2f %8zu\n", contestant->name,
+		       perf_memory_name(gradients->memory), figures->median * 1e3,
+		       figures->min * 1e3, perf_bandwidth(bytes, figures->median),
+		       figures->median / memcpy_seconds, wrong);
+}
+
+static struct perf_figures of_a_step(const struct perf_figures *turn)
+{
+	return (struct perf_figures){
+		.median = turn->median / TIMELINE_STEPS,
+		.p99 = turn->p99 / TIMELINE_STEPS,
+		.min = turn->min / TIMELINE_STEPS,
+		.max = turn->max / TIMELINE_STEPS,
+		.mean = turn->mean / TIMELINE_STEPS,
+	};
+}
+
+/* What recording costs. Returns wrong elements of a step that is recorded. */
+static size_t measure_timeline(const struct model *model, struct gradients *heap,
+			       struct gradients *ordinary)
 {
 	const struct perf_run *run = model->run;
-	struct perf_rounds rounds = {run->options->warmup, 60, 1};
+	struct perf_rounds rounds = {run->options->warmup, 15, 1};
 	struct perf_contestant list[4] = {
-		{"off", fill_unrecorded, average, heap},
-		{"on", fill_recorded, average, heap},
-		{"off", fill_unrecorded, average, ordinary},
-		{"on", fill_recorded, average, ordinary},
+		{"timeline-off", fill_unrecorded, average_steps, heap},
+		{"timeline-on", fill_recorded, average_steps, heap},
+		{"timeline-off", fill_unrecorded, average_steps, ordinary},
+		{"timeline-on", fill_recorded, average_steps, ordinary},
 	};
 	struct perf_measurement measurement;
+	size_t all_wrong = 0;
 
 	if (run->options->rounds)
 		rounds.rounds = run->options->rounds;
 	perf_measure(run->world, list, 4, &rounds, &measurement);
-	perf_check(run->world, ronde_timeline_stop(), "timeline");
-	for (int i = 0; i < 4 && run->world->rank == 0; i += 2)
-		printf("# timeline, %s: off %.2f ms, on %.2f ms: %.3f × (fastest rounds: %.3f ×)\n",
-		       i ? "ordinary" : "heap", measurement.figures[i].median * 1e3,
-		       measurement.figures[i + 1].median * 1e3,
-		       measurement.figures[i + 1].median / measurement.figures[i].median,
-		       measurement.figures[i + 1].min / measurement.figures[i].min);
+	for (int i = 0; i < 4; i += 2) {
+		struct perf_figures off = of_a_step(&measurement.figures[i]);
+		struct perf_figures on = of_a_step(&measurement.figures[i + 1]);
+		struct gradients *gradients = list[i].arg;
+
+		fill_recorded(gradients, 0);
+		size_t wrong = check(gradients);
+
+		perf_check(run->world, ronde_timeline_stop(), "timeline");
+		all_wrong += wrong;
+		add_to_csv(model, &list[i], &off, 0);
+		add_to_csv(model, &list[i + 1], &on, wrong);
+		if (run->world->rank == 0)
+			printf("# timeline, %s: off %.2f ms, on %.2f ms a step: %.3f × (fastest "
+			       "turns: %.3f ×)\n",
+			       perf_memory_name(gradients->memory), off.median * 1e3,
+			       on.median * 1e3, on.median / off.median, on.min / off.min);
+	}
+	return all_wrong;
 }
 
 /* One by one and as a group, the same gradients. */
@@ -326,7 +368,7 @@ size_t perf_step(struct perf_run *run)
 	ordinary.copy_to = copies.data;
 	wrong = measure(&model, &heap, &ordinary);
 	if (run->options->timeline)
-		measure_timeline(&model, &heap, &ordinary);
+		wrong += measure_timeline(&model, &heap, &ordinary);
 	if (run->options->group) {
 		measure_group(&model, &heap);
 		measure_group(&model, &ordinary);
