@@ -205,6 +205,10 @@ static void train(int rank, int size, const void *arg)
 	require(counters.steps == STEPS && counters.tensors == STEPS * PARAMETERS,
 		"%llu steps, %llu tensors", (unsigned long long)counters.steps,
 		(unsigned long long)counters.tensors);
+	require(counters.bytes == bytes_travelled(v), "%llu bytes",
+		(unsigned long long)counters.bytes);
+	require(counters.wait_seconds > 0 && counters.wait_seconds < seconds_since(start),
+		"%g s waiting", counters.wait_seconds);
 	ronde_distributed_optimizer_destroy(o);
 	for (int p = 0; p < PARAMETERS; p++) {
 		free(t.list[p].data);

@@ -24,7 +24,7 @@
 #define RANKS_LAST DISAGREEMENT_RANKS
 
 /* Of each number of ranks and each cache. */
-#define USUAL 25
+#define USUAL 100
 #define LONG 175
 
 static const char *const caches[] = {"1024", "1", "0"};

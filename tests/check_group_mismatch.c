@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Random groups that two parties of ranks disagree about: a member's type or shape, the reduction,
- * how many tensors there are, whether it is a group at all. All ranks get the one text, nothing of
- * the group is written, what else is in flight goes on, and the same group works as soon as all
- * agree. check_groups.c has some by hand, with every setting.
+ * how many tensors there are, whether it is a group at all. The parties are all ranks, or those of
+ * a process set, or those left when one has joined. All of them get the one text, nothing of the
+ * group is written, what else is in flight goes on, and the same group works as soon as all agree.
+ * check_groups.c has some by hand, with every setting.
  */
 #include <check.h>
 #include <stdio.h>
@@ -12,15 +13,18 @@
 
 #include "collectives/bootstrap/wait.h"
 #include "collectives/status.h"
-#include "tests/ranks.h"
-#include "tests/schedules/values.h"
+#include "tests/schedules/port.h"
 #include "tests/seed.h"
 #include "tests/sizes.h"
 
 #define MOST_RANKS 5
 #define MOST_MEMBERS 7
-#define USUAL 60 /* disagreements of a world */
+#define USUAL 100 /* disagreements of a world */
 #define ELEMENTS 900
+#define MOST_ELEMENTS (ELEMENTS + MOST_RANKS)
+/* Sets number 1 and 2 of three ranks or more: all but that rank. Number 0 are all. */
+#define SETS 3
+static const int left_out[SETS] = {-1, 1, 0};
 
 enum fault { TYPE, SHAPE, SCALE, REDUCTION, NUMBER, ALONE, FAULTS };
 
@@ -28,7 +32,9 @@ enum fault { TYPE, SHAPE, SCALE, REDUCTION, NUMBER, ALONE, FAULTS };
 struct disagreement {
 	enum fault fault;
 	enum ronde_kind kind;
-	bool named, odd[MOST_RANKS]; /* who is of the other party */
+	int set, joins; /* joins: this rank has joined meanwhile; -1: none has */
+	bool named;
+	bool active[MOST_RANKS], odd[MOST_RANKS]; /* who submits it, who is of the other party */
 	uint32_t members, other_number, at;
 	int64_t elements[MOST_MEMBERS + 1];
 	char text[RONDE_ERROR_BYTES];
@@ -43,7 +49,7 @@ static void who_text(const struct disagreement *d, int size, bool odd, char *tex
 {
 	bool who[MOST_RANKS];
 	for (int r = 0; r < size; r++)
-		who[r] = d->odd[r] == odd;
+		who[r] = d->active[r] && d->odd[r] == odd;
 	ronde_ranks_text(text, bytes, who, size);
 }
 
@@ -51,12 +57,13 @@ static void who_text(const struct disagreement *d, int size, bool odd, char *tex
 static void said_text(const struct disagreement *d, bool odd, char *text, size_t bytes)
 {
 	long long n = (long long)d->elements[d->at];
+	bool gathers = d->kind == RONDE_KIND_ALLGATHER;
 	switch (d->fault) {
 	case TYPE:
-		snprintf(text, bytes, "%s[%lld]", odd ? "int32" : "float32", n);
-		break;
 	case SHAPE:
-		snprintf(text, bytes, "float32[%lld]", odd ? n + 1 : n);
+		n = gathers ? 1 : n; /* columns, of rows that are each rank's own */
+		snprintf(text, bytes, "%s[%s%lld]", odd && d->fault == TYPE ? "int32" : "float32",
+			 gathers ? "*," : "", odd && d->fault == SHAPE ? n + 1 : n);
 		break;
 	case SCALE:
 		snprintf(text, bytes, "prescale %s and postscale 1", odd ? "2" : "1");
@@ -76,46 +83,119 @@ static void said_text(const struct disagreement *d, bool odd, char *text, size_t
 	}
 }
 
-static void make(struct disagreement *d, uint64_t *state, int size, int turn, uint64_t *ordinals)
+/* Who submits, and as which party; both have somebody. */
+static void choose_ranks(struct disagreement *d, uint64_t *state, int size)
 {
-	char name[100], suffix[RONDE_MEMBER_SUFFIX], who[2][80], what[2][80];
-	memset(d, 0, sizeof *d);
-	d->fault = (enum fault)below(state, FAULTS);
-	d->kind = once_in(state, 2) ? RONDE_KIND_ALLREDUCE : RONDE_KIND_REDUCESCATTER;
+	int list[MOST_RANKS], n = 0;
+	bool has_sets = size > 2;
+	d->set = has_sets ? (int)below(state, SETS) : 0;
+	d->joins = has_sets && once_in(state, 4) ? (int)below(state, (uint64_t)size) : -1;
+	if (size == 3 && d->set && d->joins != left_out[d->set])
+		d->joins = -1; /* or there is only one left */
+	for (int r = 0; r < size; r++) {
+		d->active[r] = r != left_out[d->set] && r != d->joins;
+		d->odd[r] = once_in(state, 2);
+		if (d->active[r])
+			list[n++] = r;
+	}
+	int one = (int)below(state, (uint64_t)n);
+	d->odd[list[one]] = !d->odd[list[(one + 1) % n]];
+}
+
+static void choose_fault(struct disagreement *d, uint64_t *state)
+{
+	static const enum ronde_kind kinds[] = {RONDE_KIND_ALLREDUCE, RONDE_KIND_REDUCESCATTER,
+						RONDE_KIND_ALLGATHER};
+	static const enum fault of_gathered[] = {TYPE, SHAPE, NUMBER, ALONE};
+	d->kind = kinds[below(state, 3)];
+	d->fault = d->kind == RONDE_KIND_ALLGATHER ? of_gathered[below(state, 4)]
+						   : (enum fault)below(state, FAULTS);
 	/* Single tensors with the names of members are in check_groups.c. */
 	d->named = d->fault != ALONE && once_in(state, 2);
-	for (int r = 0; r < size; r++)
-		d->odd[r] = once_in(state, 2);
-	int one = (int)below(state, (uint64_t)size);
-	d->odd[one] = !d->odd[(one + 1) % size]; /* there are two parties */
 	d->members = 1 + (uint32_t)below(state, MOST_MEMBERS);
 	d->other_number = d->members % MOST_MEMBERS + 1;
 	d->at = d->fault < REDUCTION ? (uint32_t)below(state, d->members) : 0;
 	for (int i = 0; i <= MOST_MEMBERS; i++)
 		d->elements[i] = (int64_t)below(state, once_in(state, 3) ? ELEMENTS : 6);
+}
+
+/* ordinals: of the unnamed groups so far, by set. */
+static void make(struct disagreement *d, uint64_t *state, int size, int turn,
+		 uint64_t (*ordinals)[RONDE_KIND_COUNT])
+{
+	char name[100], suffix[RONDE_MEMBER_SUFFIX], who[2][80], what[2][80];
+	int first = 0;
+	memset(d, 0, sizeof *d);
+	choose_ranks(d, state, size);
+	choose_fault(d, state);
+	uint64_t *ordinal = &ordinals[d->set][d->kind];
 	if (d->named)
 		snprintf(name, sizeof name, "g%d", turn % 3);
 	else
 		snprintf(name, sizeof name, "%s.noname.%llu", ronde_kind_name(d->kind),
-			 (unsigned long long)ordinals[d->kind]);
+			 (unsigned long long)*ordinal);
 	if (!d->named) /* wrong once, and then right */
-		ordinals[d->kind] += 2;
+		*ordinal += 2;
+	if (d->joins >= 0) /* a join counts from the start */
+		memset(ordinals, 0, SETS * sizeof *ordinals);
 	ronde_member_suffix(suffix, d->at, d->members);
 	bool of_group = d->fault == NUMBER || d->fault == ALONE;
 	for (int odd = 0; odd < 2; odd++) {
 		who_text(d, size, odd, who[odd], sizeof who[odd]);
 		said_text(d, odd, what[odd], sizeof what[odd]);
 	}
-	bool first = d->odd[0];
+	while (!d->active[first])
+		first++;
+	bool a = d->odd[first];
 	snprintf(d->text, sizeof d->text,
 		 "%s \"%s%s\": %s submitted %s, %s submitted %s; all ranks must give the same to "
 		 "one %s",
-		 of_group ? "group" : "tensor", name, of_group ? "" : suffix, who[first],
-		 what[first], who[!first], what[!first], ronde_kind_name(d->kind));
+		 of_group ? "group" : "tensor", name, of_group ? "" : suffix, who[a], what[a],
+		 who[!a], what[!a], ronde_kind_name(d->kind));
 }
 
-static float in[MOST_RANKS][MOST_MEMBERS][ELEMENTS + 1],
-	out[MOST_RANKS][MOST_MEMBERS][ELEMENTS + 1];
+/* ---- one rank's part ---- */
+
+static float in[MOST_RANKS][MOST_MEMBERS][MOST_ELEMENTS],
+	out[MOST_RANKS][MOST_MEMBERS][MOST_ELEMENTS];
+static ronde_gathered gathered[MOST_RANKS][MOST_MEMBERS];
+
+static float value(int rank, int member)
+{
+	return (float)(10 * rank + member + 1);
+}
+
+/* Rows of an allgather differ between ranks. */
+static int64_t rows_of(const struct disagreement *d, int rank, uint32_t member)
+{
+	return d->elements[member] + (d->kind == RONDE_KIND_ALLGATHER ? rank : 0);
+}
+
+/* A member as this rank submits it; odd: as the party that gives something else. */
+static struct ronde_submission submission(const struct rank *r, const struct disagreement *d,
+					  uint32_t i, bool odd)
+{
+	bool here = odd && i == d->at, gathers = d->kind == RONDE_KIND_ALLGATHER;
+	bool reshaped = here && d->fault == SHAPE;
+	int64_t rows = rows_of(d, r->rank, i), columns = gathers && reshaped ? 2 : 1;
+	rows = gathers ? rows / columns : rows + reshaped;
+	struct ronde_submission s = {
+		.input = in[r->rank][i],
+		.output = gathers ? NULL : out[r->rank][i],
+		.gathered = gathers ? &gathered[r->rank][i] : NULL,
+		.count = (uint64_t)(rows * columns),
+		.rows = rows,
+		.desc = {.kind = (uint8_t)d->kind,
+			 .set = (uint32_t)d->set,
+			 .dtype = here && d->fault == TYPE ? RONDE_INT32 : RONDE_FLOAT32,
+			 .ndim = gathers ? 2 : 1,
+			 .prescale = here && d->fault == SCALE ? 2 : 1,
+			 .postscale = 1,
+			 .dims = {gathers ? 0 : rows, columns}}};
+	if (!gathers)
+		s.desc.reduction = odd && d->fault == REDUCTION ? RONDE_MAX : RONDE_SUM;
+	return s;
+}
 
 /* What this rank submits: as the party it is of, or as all. */
 static int submit(struct rank *r, const struct disagreement *d, int turn, bool odd,
@@ -124,22 +204,8 @@ static int submit(struct rank *r, const struct disagreement *d, int turn, bool o
 	struct ronde_submission all[MOST_MEMBERS];
 	char name[10];
 	uint32_t n = odd && d->fault == NUMBER ? d->other_number : d->members;
-	for (uint32_t i = 0; i < n; i++) {
-		bool here = odd && i == d->at;
-		int64_t count = d->elements[i] + (here && d->fault == SHAPE);
-		all[i] = (struct ronde_submission){
-			.input = in[r->rank][i],
-			.output = out[r->rank][i],
-			.count = (uint64_t)count,
-			.rows = count,
-			.desc = {.kind = (uint8_t)d->kind,
-				 .dtype = here && d->fault == TYPE ? RONDE_INT32 : RONDE_FLOAT32,
-				 .reduction = odd && d->fault == REDUCTION ? RONDE_MAX : RONDE_SUM,
-				 .ndim = 1,
-				 .prescale = here && d->fault == SCALE ? 2 : 1,
-				 .postscale = 1,
-				 .dims = {count}}};
-	}
+	for (uint32_t i = 0; i < n; i++)
+		all[i] = submission(r, d, i, odd);
 	if (odd && d->fault == ALONE)
 		return ronde_submit(r->context, &all[0], handle);
 	snprintf(name, sizeof name, "g%d", turn % 3);
@@ -149,56 +215,104 @@ static int submit(struct rank *r, const struct disagreement *d, int turn, bool o
 static int touched(const struct rank *r)
 {
 	int wrong = 0;
-	for (int i = 0; i < MOST_MEMBERS; i++)
-		for (int k = 0; k <= ELEMENTS; k++)
+	for (int i = 0; i < MOST_MEMBERS; i++) {
+		wrong += gathered[r->rank][i].data != NULL;
+		for (int k = 0; k < MOST_ELEMENTS; k++)
 			wrong += out[r->rank][i][k] != -1;
+	}
 	return wrong;
 }
 
 static void clear(const struct rank *r)
 {
 	for (int i = 0; i < MOST_MEMBERS; i++)
-		for (int k = 0; k <= ELEMENTS; k++) {
-			in[r->rank][i][k] = (float)(i + 1);
+		for (int k = 0; k < MOST_ELEMENTS; k++) {
+			in[r->rank][i][k] = value(r->rank, i);
 			out[r->rank][i][k] = -1;
 		}
 }
 
-static int wrong_sums(const struct rank *r, const struct disagreement *d)
+/* Of a reduction, and of what is beside it. */
+static int wrong_sums(const struct rank *r, const struct disagreement *d, uint32_t i)
 {
-	int wrong = 0;
-	for (uint32_t i = 0; i < d->members; i++) {
-		int64_t n = d->elements[i];
-		if (d->kind == RONDE_KIND_REDUCESCATTER)
-			n = n / r->size + (r->rank < n % r->size);
-		for (int64_t k = 0; k <= ELEMENTS; k++)
-			wrong += out[r->rank][i][k] !=
-				 (k < n ? (float)(r->size * (int)(i + 1)) : -1.0F);
-	}
+	int wrong = 0, members = r->size - (d->set > 0);
+	int member = r->rank - (d->set > 0 && r->rank > left_out[d->set]);
+	int64_t n = d->elements[i];
+	float sum = 0;
+	if (d->kind == RONDE_KIND_REDUCESCATTER)
+		n = n / members + (member < n % members);
+	for (int from = 0; from < r->size; from++)
+		sum += d->active[from] ? value(from, (int)i) : 0;
+	for (int64_t k = 0; k < MOST_ELEMENTS; k++)
+		wrong += out[r->rank][i][k] != (k < n ? sum : -1.0F);
 	return wrong;
+}
+
+/* Of an allgather, whose memory is ours now. */
+static int wrong_rows(const struct rank *r, const struct disagreement *d, uint32_t i)
+{
+	ronde_gathered *g = &gathered[r->rank][i];
+	const float *x = g->data;
+	int wrong = 0;
+	int64_t rows = 0;
+	for (int from = 0; from < r->size; from++)
+		for (int64_t k = 0; d->active[from] && k < rows_of(d, from, i); k++, rows++)
+			wrong += rows >= g->rows || x[rows] != value(from, (int)i);
+	wrong += rows != g->rows;
+	free(g->data);
+	*g = (ronde_gathered){0};
+	return wrong;
+}
+
+static void disagree(struct rank *r, const struct disagreement *d, int turn)
+{
+	ronde_handle group;
+	int wrong = 0;
+	must(submit(r, d, turn, d->odd[r->rank], &group), "submit");
+	must_fail(r, wait_for(r, group), RONDE_ERR_MISMATCH, d->text);
+	ck_assert_int_eq(touched(r), 0);
+	must(submit(r, d, turn, false, &group), "submit");
+	must(wait_for(r, group), "agreeing");
+	for (uint32_t i = 0; i < d->members; i++)
+		wrong +=
+			d->kind == RONDE_KIND_ALLGATHER ? wrong_rows(r, d, i) : wrong_sums(r, d, i);
+	ck_assert_int_eq(wrong, 0);
+}
+
+static void make_sets(struct rank *r)
+{
+	for (int s = 1; s < SETS && r->size > 2; s++) {
+		int ranks[MOST_RANKS], number = 0;
+		size_t n = 0;
+		for (int i = 0; i < r->size; i++)
+			if (i != left_out[s])
+				ranks[n++] = i;
+		must(port_context.add_set(r, ranks, n, &number), "add a set");
+		ck_assert_int_eq(number, s);
+	}
 }
 
 static void world_body(struct rank *r)
 {
 	const struct world *w = r->arg;
-	uint64_t state = w->seed, ordinals[RONDE_KIND_COUNT] = {0};
+	uint64_t state = w->seed, ordinals[SETS][RONDE_KIND_COUNT] = {0};
+	make_sets(r);
 	for (int turn = 0; turn < w->turns; turn++) {
 		struct disagreement d;
-		ronde_handle group, single;
+		ronde_handle single;
 		float x = 1;
+		int last;
 		make(&d, &state, r->size, turn, ordinals);
 		clear(r);
 		must(submit_allreduce(r, "x", &x, &x, 1, RONDE_FLOAT32, RONDE_SUM, &single), "x");
-		must(submit(r, &d, turn, d.odd[r->rank], &group), "submit");
-		ck_assert_int_eq(wait_for(r, group), RONDE_ERR_MISMATCH);
-		ck_assert_str_eq(ronde_error_message(), d.text);
+		if (d.active[r->rank])
+			disagree(r, &d, turn);
+		if (d.joins >= 0)
+			must(port_context.join(r, &last), "join");
 		must(wait_for(r, single), "x");
 		ck_assert(x == (float)r->size);
-		ck_assert_int_eq(touched(r), 0);
-		must(submit(r, &d, turn, false, &group), "submit");
-		must(wait_for(r, group), "agreeing");
-		ck_assert_int_eq(wrong_sums(r, &d), 0);
 	}
+	must(barrier(r), "barrier"); /* others may have a group of their own set left */
 }
 
 START_TEST(disagreements)
@@ -210,6 +324,8 @@ START_TEST(disagreements)
 	struct world w = {test_seed() + (uint64_t)_i, test_turns(USUAL)};
 	for (size_t s = 0; s < sizeof settings / sizeof *settings; s++)
 		run_ranks(_i, settings[s], world_body, &w);
+	printf("%d ranks: %d disagreements about groups\n", _i,
+	       w.turns * (int)(sizeof settings / sizeof *settings));
 }
 END_TEST
 

@@ -13,6 +13,7 @@
 #include "collectives/status.h"
 #include "coordinator/take.h"
 #include "tests/ranks.h"
+#include "tests/rounding.h"
 #include "tests/schedules/values.h"
 #include "tests/sizes.h"
 
@@ -42,13 +43,11 @@ static void put(struct rank *r, bool heap, void *memory)
 		free(memory);
 }
 
-/* The i-th tensor: empty, riding or large, in heap or ordinary memory, of any type. */
-static void make(struct rank *r, struct tensor *t, enum ronde_kind kind, int i)
+/* The i-th tensor: empty, riding or large, in heap or ordinary memory. */
+static void make_as(struct rank *r, struct tensor *t, enum ronde_kind kind, int i,
+		    ronde_dtype dtype, ronde_reduction reduction)
 {
 	static const int64_t rows[] = {3, 0, 1, 1000, 17, 5000, 2, 64};
-	static const ronde_dtype types[] = {RONDE_FLOAT32, RONDE_FLOAT32, RONDE_INT32,
-					    RONDE_FLOAT64, RONDE_BFLOAT16};
-	ronde_dtype dtype = types[(i / 8 + i) % 5];
 	int64_t n = rows[i % 8] + (i / 8) % 3, columns = i % 4 == 3 ? 3 : 1;
 	unsigned char period[PERIOD * 8];
 	uint64_t state = (uint64_t)(r->rank * 1000 + i);
@@ -68,7 +67,7 @@ static void make(struct rank *r, struct tensor *t, enum ronde_kind kind, int i)
 		.rows = n,
 		.desc = {.kind = (uint8_t)kind,
 			 .dtype = (uint8_t)dtype,
-			 .reduction = kind == RONDE_KIND_ALLGATHER ? 0 : RONDE_SUM,
+			 .reduction = kind == RONDE_KIND_ALLGATHER ? 0 : (uint8_t)reduction,
 			 .ndim = 2,
 			 .prescale = 1,
 			 .postscale = 1,
@@ -77,6 +76,18 @@ static void make(struct rank *r, struct tensor *t, enum ronde_kind kind, int i)
 		t->submission.output = NULL;
 		t->submission.gathered = &t->gathered;
 	}
+}
+
+/* Of any type and reduction; so many tensors behind each other have all there are. */
+#define COMBINATIONS (RONDE_DTYPE_COUNT * RONDE_REDUCTION_COUNT)
+static void make(struct rank *r, struct tensor *t, enum ronde_kind kind, int i)
+{
+	ronde_dtype dtype = (ronde_dtype)(i % RONDE_DTYPE_COUNT);
+	ronde_reduction reduction =
+		(ronde_reduction)((i / RONDE_DTYPE_COUNT + i) % RONDE_REDUCTION_COUNT);
+	if (reduction == RONDE_ADASUM && (kind != RONDE_KIND_ALLREDUCE || !is_real(dtype)))
+		reduction = RONDE_SUM;
+	make_as(r, t, kind, i, dtype, reduction);
 }
 
 static void drop(struct rank *r, struct tensor *t)
@@ -150,9 +161,13 @@ static int wrong(struct rank *r, struct tensor *t, int n)
 	return bad;
 }
 
+static const enum ronde_kind kinds[] = {RONDE_KIND_ALLREDUCE, RONDE_KIND_REDUCESCATTER,
+					RONDE_KIND_ALLGATHER};
+#define KINDS 3
+
 struct job {
 	enum ronde_kind kind;
-	int n;
+	int n, first; /* the first tensor's number */
 };
 
 /* Named and unnamed, the second and third time by slots, several groups in flight, and singles
@@ -163,8 +178,8 @@ static void results_body(struct rank *r)
 	int n = job->n, bad = 0;
 	struct tensor *a = calloc((size_t)n, sizeof *a), *b = calloc((size_t)n, sizeof *b), single;
 	for (int i = 0; i < n; i++) {
-		make(r, &a[i], job->kind, i);
-		make(r, &b[i], job->kind, i + 3);
+		make(r, &a[i], job->kind, job->first + i);
+		make(r, &b[i], job->kind, job->first + i + 3);
 		expect_single(r, &a[i]);
 		expect_single(r, &b[i]);
 	}
@@ -202,11 +217,10 @@ static const char *const settings[][7] = {
 
 START_TEST(results)
 {
-	static const enum ronde_kind kinds[] = {RONDE_KIND_ALLREDUCE, RONDE_KIND_REDUCESCATTER,
-						RONDE_KIND_ALLGATHER};
 	int number = _i * test_stride(), world = worlds[number / SETTINGS];
-	for (int k = 0; k < 3; k++) {
-		struct job job = {kinds[k], k == 2 ? 9 : 30};
+	for (int k = 0; k < KINDS; k++) {
+		int n = kinds[k] == RONDE_KIND_ALLGATHER ? 9 : 30;
+		struct job job = {kinds[k], n, number * n % COMBINATIONS};
 		run_ranks(world, settings[number % SETTINGS], results_body, &job);
 	}
 }
@@ -216,7 +230,7 @@ END_TEST
 START_TEST(sizes)
 {
 	static const int counts[] = {1, 2, 161, MOST};
-	struct job job = {RONDE_KIND_ALLREDUCE, counts[_i]};
+	struct job job = {RONDE_KIND_ALLREDUCE, counts[_i], 0};
 	run_ranks(3, NULL, results_body, &job);
 	run_ranks(2, settings[4], results_body, &job);
 	if (counts[_i] < MOST || test_is_long())
@@ -244,16 +258,26 @@ static void submit_member(struct rank *r, struct tensor *t, const char *name, ui
 	ronde_submit_announce(r->context, request, false);
 }
 
+struct lateness {
+	enum ronde_kind kind;
+	bool named;
+};
+
 /* The last rank is late with the last tensor: single ones go by, of the group none has started. */
 static void late_body(struct rank *r)
 {
 	static const char *const names[] = {"g_1of5", "g_2of5", "g_3of5", "g_4of5", "g_5of5"};
-	bool named = *(bool *)r->arg, late = r->rank == r->size - 1;
+	const struct lateness *how = r->arg;
+	bool named = how->named, late = r->rank == r->size - 1;
 	struct tensor t[FIVE], single;
 	ronde_handle h[FIVE] = {0};
 	int touched = 0, done = 0;
-	for (int i = 0; i < FIVE; i++)
-		make(r, &t[i], RONDE_KIND_ALLREDUCE, i + 2);
+	for (int i = 0; i < FIVE; i++) {
+		make(r, &t[i], how->kind, i + 2);
+		t[i].submission.name = "alone"; /* or it would count as unnamed */
+		expect_single(r, &t[i]);
+		t[i].submission.name = NULL;
+	}
 	make(r, &single, RONDE_KIND_ALLREDUCE, 3);
 	single.submission.name = "single";
 	if (!late)
@@ -266,9 +290,11 @@ static void late_body(struct rank *r)
 		must(wait_for(r, one), "single");
 		must(barrier(r), "barrier");
 	}
-	for (int i = 0; i < FIVE; i++)
+	for (int i = 0; i < FIVE; i++) {
+		touched += t[i].gathered.data != NULL;
 		for (size_t k = 0; k < t[i].bytes; k++)
 			touched += t[i].out[k] != 0xee;
+	}
 	for (int i = 0; i < (late ? FIVE - 1 : 1); i++) {
 		enum ronde_request_state state;
 		ck_assert(ronde_request_find(&r->context->submissions.pool, h[i], &state) != NULL);
@@ -281,6 +307,7 @@ static void late_body(struct rank *r)
 			      &h[FIVE - 1]);
 	for (int i = 0; i < (late ? FIVE : 1); i++)
 		must(wait_for(r, h[i]), "group");
+	ck_assert_int_eq(wrong(r, t, FIVE), 0);
 	for (int i = 0; i < FIVE; i++)
 		drop(r, &t[i]);
 	drop(r, &single);
@@ -288,10 +315,10 @@ static void late_body(struct rank *r)
 
 START_TEST(late)
 {
-	for (int named = 0; named < 2; named++) {
-		bool arg = named;
-		run_ranks(worlds[_i], NULL, late_body, &arg);
-		run_ranks(worlds[_i], settings[1], late_body, &arg);
+	for (int i = 0; i < 2 * KINDS; i++) {
+		struct lateness how = {kinds[i / 2], i % 2};
+		run_ranks(worlds[_i], NULL, late_body, &how);
+		run_ranks(worlds[_i], settings[1], late_body, &how);
 	}
 }
 END_TEST
@@ -358,9 +385,8 @@ static void fault_body(struct rank *r)
 	struct tensor t[5];
 	int bad = 0;
 	for (int i = 0; i < 5; i++) {
-		make(r, &t[i], RONDE_KIND_ALLREDUCE, i == 1 ? 2 : i * 8);
-		if (i == 1)
-			t[i].submission.desc.dtype = RONDE_FLOAT32;
+		make_as(r, &t[i], RONDE_KIND_ALLREDUCE, i == 1 ? 2 : i * 8, RONDE_FLOAT32,
+			RONDE_SUM);
 		t[i].submission.name = NULL;
 	}
 	/* Different ones, then as it should be: in full and by slots; and the same again. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collectives/bootstrap/wait.h"
 #include "collectives/status.h"
 #include "coordinator/control.h"
 #include "tests/ranks.h"
@@ -280,20 +281,40 @@ static void play_remove(struct player *p)
 	p->masks[k] = p->masks[p->nsets];
 }
 
-/* The others add something else, or remove. */
+/* "0-1, 3" */
+static void list_ranks(unsigned mask, char *text, size_t bytes)
+{
+	bool who[MOST_RANKS];
+	for (int i = 0; i < MOST_RANKS; i++)
+		who[i] = has(mask, i);
+	ronde_ranks_text(text, bytes, who, MOST_RANKS);
+	char *list = strchr(text, ' ') + 1;
+	memmove(text, list, strlen(list) + 1);
+}
+
+#define SAME_ORDER ". All ranks must make the same changes in the same order"
+
+/* One removes a set; the others add one, or remove another. */
 static void play_mismatch(struct player *p)
 {
 	struct rank *r = p->rank;
-	bool odd = draw(&p->common, r->size) == r->rank;
-	int sort = draw(&p->common, 3), set;
+	int odd = draw(&p->common, r->size), sort = draw(&p->common, 3), set;
+	int removed = 1 + draw(&p->common, 3);
 	unsigned mask = 1 + (unsigned)draw(&p->common, (1 << r->size) - 1);
+	char others[80], ranks[80], what[2][200], text[500];
 	if (r->size == 1)
 		return;
-	int status = odd    ? take_away(r, 1 + draw(&p->own, 3))
-		     : sort ? add_mask(r, mask, &set)
-			    : take_away(r, 77);
-	if (status != RONDE_ERR_MISMATCH)
-		must(status ? status : RONDE_ERR_INTERNAL, "mismatch");
+	list_ranks(((1u << r->size) - 1) & ~(1u << odd), others, sizeof others);
+	list_ranks(mask, ranks, sizeof ranks);
+	snprintf(what[odd > 0], sizeof *what, "rank %d removes process set %d", odd, removed);
+	snprintf(what[odd == 0], sizeof *what, "rank%s %s %s%s", r->size > 2 ? "s" : "", others,
+		 sort ? "adds a process set of ranks " : "removes process set ",
+		 sort ? ranks : "77");
+	snprintf(text, sizeof text, "process sets: %s; %s" SAME_ORDER, what[0], what[1]);
+	int status = r->rank == odd ? take_away(r, removed)
+		     : sort         ? add_mask(r, mask, &set)
+				    : take_away(r, 77);
+	must_fail(r, status, RONDE_ERR_MISMATCH, text);
 }
 
 static void play(struct rank *r)
@@ -378,8 +399,6 @@ static void wrong_changes(struct rank *r)
 		abort();
 	must(barrier(r), "barrier");
 }
-
-#define SAME_ORDER ". All ranks must make the same changes in the same order"
 
 static void different_changes(struct rank *r)
 {
