@@ -12,6 +12,9 @@
 !   allgather joins along the last dimension, a reducescatter shares it out, and error texts show
 !   shapes that way round.
 ! - A name of no characters means: matched by order.
+! - What comes behind `by_name` in a list of arguments can be given by its name only, as in
+!   status=code. (A number given by its place would be taken for the process set.)
+! - Numbers of columns of sparse tensors count from 1.
 !
 ! The layer below is in ronde_c.f90. To add an operation: its function in ronde_c, a procedure here
 ! that calls it for any kind, one in operations.inc that says where the tensors are, an interface.
@@ -21,6 +24,13 @@ module ronde
   use ronde_c
   implicit none
   private
+
+  ! Nobody can make one: so no argument fits the place of a dummy of this type, and what is behind it
+  ! has to be given by name.
+  type, public :: ronde_by_name
+    private
+    integer :: nothing = 0
+  end type
 
   ! An operation in flight.
   type, public :: ronde_handle
@@ -118,6 +128,38 @@ module ronde
     procedure :: clear => group_clear
   end type
 
+  ! A text of any length; see ronde_broadcast_texts().
+  type, public :: ronde_text
+    character(:), allocatable :: text
+  end type
+
+  type :: state_entry
+    character(kind=c_char), allocatable :: name(:)
+    integer(c_int) :: dtype = RONDE_FLOAT32
+    type(c_ptr) :: data = c_null_ptr
+    integer(c_int64_t) :: count = 0
+  end type
+
+  ! An optimizer's state, of which ranks may have parts only: state%put(name, array) takes a copy;
+  ! state%expect(name, mold) names an item of mold's kind that this rank has nothing of yet;
+  ! state%broadcast(root); state%get(name, array), which leaves the array not allocated if there is
+  ! nothing of that name and kind. state%clear() empties it.
+  type, public :: ronde_state
+    private
+    type(state_entry), allocatable :: items(:)
+  contains
+    procedure, private :: put_int8, put_int16, put_int32, put_int64, put_real32, put_real64, put_bool
+    procedure, private :: get_int8, get_int16, get_int32, get_int64, get_real32, get_real64, get_bool
+    procedure, private :: expect_int8, expect_int16, expect_int32, expect_int64, expect_real32, &
+      expect_real64, expect_bool
+    generic :: put => put_int8, put_int16, put_int32, put_int64, put_real32, put_real64, put_bool
+    generic :: get => get_int8, get_int16, get_int32, get_int64, get_real32, get_real64, get_bool
+    generic :: expect => expect_int8, expect_int16, expect_int32, expect_int64, expect_real32, &
+      expect_real64, expect_bool
+    procedure :: broadcast => state_broadcast
+    procedure :: clear => state_clear
+  end type
+
   interface ronde_allreduce
     module procedure allreduce_int8, allreduce_int16, allreduce_int32, allreduce_int64, &
       allreduce_real32, allreduce_real64, allreduce_bool
@@ -154,6 +196,22 @@ module ronde
       reducescatter_real64_async, reducescatter_bool_async
   end interface
 
+  interface ronde_alltoall
+    module procedure alltoall_int8, alltoall_int16, alltoall_int32, alltoall_int64, &
+      alltoall_real32, alltoall_real64, alltoall_bool
+  end interface
+
+  interface ronde_sparse_allreduce
+    module procedure sparse_allreduce_int8, sparse_allreduce_int16, sparse_allreduce_int32, &
+      sparse_allreduce_int64, sparse_allreduce_real32, sparse_allreduce_real64, &
+      sparse_allreduce_bool
+  end interface
+
+  interface ronde_sparse_add
+    module procedure sparse_add_int8, sparse_add_int16, sparse_add_int32, sparse_add_int64, &
+      sparse_add_real32, sparse_add_real64, sparse_add_bool
+  end interface
+
   interface ronde_alloc
     module procedure alloc_int8_1, alloc_int16_1, alloc_int32_1, alloc_int64_1, alloc_real32_1, &
       alloc_real64_1, alloc_bool_1
@@ -171,6 +229,12 @@ module ronde
       import :: c_ptr
       type(c_ptr), value :: memory
     end subroutine
+
+    function system_malloc(bytes) bind(c, name="malloc") result(memory)
+      import :: c_ptr, c_size_t
+      integer(c_size_t), value :: bytes
+      type(c_ptr) :: memory
+    end function
 
     function system_strlen(text) bind(c, name="strlen") result(n)
       import :: c_ptr, c_size_t
@@ -193,7 +257,7 @@ module ronde
   public :: ronde_allreduce, ronde_allreduce_async, ronde_broadcast, ronde_broadcast_async
   public :: ronde_reducescatter, ronde_reducescatter_async, ronde_share
   public :: ronde_allgather, ronde_barrier, ronde_barrier_async, ronde_broadcast_text
-  public :: ronde_join
+  public :: ronde_broadcast_texts, ronde_join, ronde_alltoall, ronde_sparse_allreduce, ronde_sparse_add
   public :: ronde_grouped_allreduce, ronde_grouped_allreduce_async
   public :: ronde_grouped_allgather, ronde_grouped_allgather_async
   public :: ronde_grouped_reducescatter, ronde_grouped_reducescatter_async
@@ -438,8 +502,9 @@ contains
     call finish(code, status)
   end subroutine
 
-  subroutine ronde_timeline_start(path, all_ranks, mark_cycles, status)
+  subroutine ronde_timeline_start(path, by_name, all_ranks, mark_cycles, status)
     character(*), intent(in) :: path
+    type(ronde_by_name), optional, intent(in) :: by_name
     logical, optional, intent(in) :: all_ranks, mark_cycles
     integer(c_int), optional, intent(out) :: status
     type(c_timeline_options), target :: options
@@ -655,13 +720,18 @@ contains
 
 #include "groups.inc"
 
+#include "rows.inc"
+
+#include "state.inc"
+
   subroutine ronde_barrier(status)
     integer(c_int), optional, intent(out) :: status
     call finish(c_barrier(), status)
   end subroutine
 
-  subroutine ronde_barrier_async(handle, process_set, status)
+  subroutine ronde_barrier_async(handle, by_name, process_set, status)
     type(ronde_handle), intent(out) :: handle
+    type(ronde_by_name), optional, intent(in) :: by_name
     integer, optional, intent(in) :: process_set
     integer(c_int), optional, intent(out) :: status
     type(c_options) :: options
@@ -672,7 +742,8 @@ contains
   end subroutine
 
   ! This rank has no more data; returns when no rank has.
-  subroutine ronde_join(last_rank, status)
+  subroutine ronde_join(last_rank, by_name, status)
+    type(ronde_by_name), optional, intent(in) :: by_name
     integer(c_int), optional, intent(out) :: last_rank, status
     call finish(c_join(last_rank), status)
   end subroutine
@@ -800,12 +871,13 @@ contains
     call box%updater%update(status)
   end function
 
-  subroutine optimizer_create(self, updater, parameters, reduction, compression, &
-      backward_passes_per_step, gradient_predivide_factor, process_set, name, status, num_groups, &
-      groups)
+  subroutine optimizer_create(self, updater, parameters, by_name, reduction, compression, &
+      backward_passes_per_step, gradient_predivide_factor, process_set, name, status, &
+      num_groups, groups)
     class(ronde_optimizer), intent(inout) :: self
     class(ronde_updater), target, intent(inout) :: updater
     class(ronde_parameters), intent(inout) :: parameters
+    type(ronde_by_name), optional, intent(in) :: by_name
     integer(c_int), optional, intent(in) :: reduction, compression
     integer, optional, intent(in) :: backward_passes_per_step, process_set
     real(c_double), optional, intent(in) :: gradient_predivide_factor

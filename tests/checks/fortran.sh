@@ -28,6 +28,25 @@ else
 	echo
 fi
 
+# And what programs call is made of it, but for a few: blocking forms and those of one call only (the
+# asynchronous and the general one are there), functions called back and names of types (programs in C).
+# Sparse gradients of the optimizer: programs in Fortran add them up themselves, or call ronde_c.
+apart=" allgather allreduce alltoall broadcast reducescatter broadcast_parameters
+	distributed_optimizer_get_counters grouped_allgather grouped_allreduce grouped_reducescatter
+	handle_on_done set_log_function dtype_name reduction_name
+	sparse_allreduce_async sparse_wait gradient_ready_sparse sparse_gradient "
+unused=
+for function in $bound; do
+	name=${function#ronde_}
+	[[ $apart =~ [[:space:]]$name[[:space:]] ]] || grep -qw "c_$name" bindings/fortran/{ronde.F90,*.inc} ||
+		unused+=" $function"
+done
+if [ -z "$unused" ]; then
+	echo "ok module"
+else
+	echo "not ok module - bindings/fortran/ronde.F90 has nothing for:$unused"
+fi
+
 # The constants: what C prints must stand in the module.
 constants=$(grep -oE '^	+RONDE_(COMPRESSION|LOG)_[A-Z0-9]+' -h bindings/c/ronde/{ronde,training}.h | tr -d '\t')
 {
@@ -87,6 +106,32 @@ if cmp -s "$folder/c" "$folder/fortran"; then
 else
 	diff "$folder/c" "$folder/fortran" || true
 	echo "not ok structs - bytes in ronde.h (<) and in $module (>) differ: add the new fields at the end of type c_…"
+fi
+
+# A status in the place of the process set does not compile; by its name it does.
+modules=$(find "$BUILD/bindings/fortran" -name ronde.mod -printf '%h' -quit)
+for how in status status=status; do
+	cat >"$folder/named.f90" <<-END
+		program named
+		use ronde
+		integer :: status, x(2)
+		x = 0
+		call ronde_broadcast("x", x, 0, $how)
+		call ronde_allreduce("x", x, RONDE_SUM, $how)
+		call ronde_join($([ $how = status ] && echo x\(1\),) $how)
+		end program
+	END
+	if gfortran -I "$modules" -fsyntax-only "$folder/named.f90" >"$folder/said" 2>&1; then
+		echo "$how" >>"$folder/compiles"
+	fi
+	cp "$folder/said" "$folder/said-$how"
+done
+if [ "$(cat "$folder/compiles" 2>/dev/null)" = status=status ] &&
+	[ "$(grep -c '^Error:' "$folder/said-status")" = 3 ]; then
+	echo "ok by-name"
+else
+	cat "$folder"/said-*
+	echo "not ok by-name - see above"
 fi
 
 [ -x "$program" ] || {

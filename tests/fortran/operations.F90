@@ -221,6 +221,27 @@ contains
     if (rank == ranks - 1) text = ""
     call ronde_broadcast_text("no text", text, ranks - 1)
     call expect(len(text) == 0, "no text")
+    call lists()
+  end subroutine
+
+  subroutine lists()
+    type(ronde_text) :: some(3)
+    integer :: status
+
+    if (rank == ranks - 1) then
+      some(1)%text = "a"//achar(0)//"b"
+      some(2)%text = repeat("long ", 10000)
+    end if
+    call ronde_broadcast_texts("texts", some, ranks - 1)
+    call expect(some(1)%text == "a"//achar(0)//"b" .and. some(2)%text == repeat("long ", 10000) .and. &
+      len(some(2)%text) == 50000 .and. some(3)%text == "" .and. len(some(3)%text) == 0, "texts")
+    call ronde_broadcast_texts("", some(:0), 0)
+    if (rank == 0) call ronde_broadcast_texts("texts", some, 0, status=status)
+    if (rank /= 0) call ronde_broadcast_texts("texts", some(:2), 0, status=status)
+    call expect(status == merge(RONDE_OK, RONDE_ERR_MISMATCH, ranks == 1) .and. &
+      len(some(2)%text) == 50000, "lists that differ")
+    call ronde_broadcast_texts("texts", some, 0, process_set=77, status=status)
+    call expect(status == RONDE_ERR_INVALID_ARGUMENT, "texts of no set")
   end subroutine
 
   subroutine optimizer()
