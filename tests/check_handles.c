@@ -39,7 +39,10 @@ static void duplicate_names(int rank, int size, const void *arg)
 	float x[2] = {1, 2}, y = 7, z = (float)rank;
 	ronde_handle first = 0, other = 0, h = 4711;
 	if (rank == 0) { /* in flight until the others have submitted it too */
+		int done = 7;
 		first = sum("dup", x, 2);
+		require_ok(ronde_test(first, &done));
+		require(done == 0, "what others have not submitted is complete: %d", done);
 		for (int i = 0; i < 3; i++)
 			require_error(ronde_allreduce_async("dup", &y, &y, 1, RONDE_FLOAT32,
 							    RONDE_SUM, NULL, &h),
