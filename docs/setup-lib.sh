@@ -6,7 +6,7 @@
 #   data   data sets and libraries that the examples train with
 #   test   everything tests/run.sh calls
 #   perf   what perf/run.sh draws and compares with
-#   cross  builds for aarch64 and runs that (tests/run.sh --all)
+#   cross  builds for aarch64 and runs that
 #   fresh  a minimal Debian in a folder (.ci/fresh.sh)
 
 # Seams for tests/checks/setup.sh.

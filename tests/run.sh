@@ -5,7 +5,7 @@
 #
 # usage: tests/run.sh [--all | --quick] [NAME...]
 #   --all    also the long runs (RONDE_TEST_LONG=1 in the tests' environment)
-#   --quick  one configuration, no clang, no sanitizers
+#   --quick  one configuration, no clang, no sanitizers, no other processor
 #   NAME     only these: configurations (gcc clang asan tsan), checks (files of tests/checks) and
 #            shell tests (launchers examples)
 # environment: RONDE_BUILD  folder of the build folders (default: build-tests)
@@ -49,7 +49,7 @@ wanted()
 	if [ ${#names[@]} -gt 0 ]; then
 		[[ " ${names[*]} " == *" $1 "* ]]
 	elif [ -n "$quick" ]; then
-		[[ " tidy clang asan tsan " != *" $1 "* ]]
+		[[ " aarch64 tidy clang asan tsan " != *" $1 "* ]]
 	fi
 }
 
@@ -82,7 +82,9 @@ built()
 	fi
 }
 
-setup_install build data test ${RONDE_TEST_LONG:+cross}
+purposes=(build data test)
+! wanted aarch64 || purposes+=(cross)
+setup_install "${purposes[@]}"
 setup_tools
 setup_mpirun
 

@@ -4,13 +4,10 @@
 # tests under qemu-user, and compares the bits of their results with this processor's.
 #
 # What the library and the tests link to (hwloc, Check) are Debian's arm64 packages, unpacked in a
-# folder: nothing of this system is changed. RONDE_CACHE keeps them.
+# folder: nothing of this system is changed. They are kept where .ci/fresh.sh keeps its downloads
+# (RONDE_CACHE).
 set -euo pipefail
 
-if [ -z "${RONDE_TEST_LONG:-}" ]; then
-	echo "takes minutes: only with --all, or RONDE_TEST_LONG=1"
-	exit 77
-fi
 for program in aarch64-linux-gnu-gcc qemu-aarch64; do
 	command -v $program >/dev/null || {
 		echo "$program is missing: install gcc-aarch64-linux-gnu, libc6-dev-arm64-cross, qemu-user"
@@ -19,7 +16,9 @@ for program in aarch64-linux-gnu-gcc qemu-aarch64; do
 done
 work=${BUILD:?}/aarch64
 root=$work/root
-mkdir -p "$work" "$root"
+debs=${RONDE_CACHE:-${XDG_CACHE_HOME:-${HOME:-/var/cache}/.cache}/ronde}/arm64
+{ mkdir -p "$debs" 2>/dev/null && [ -w "$debs" ]; } || debs=$work/debs
+mkdir -p "$work" "$root" "$debs"
 
 # An apt of its own: other lists, another status file, another architecture.
 apt()
@@ -29,15 +28,20 @@ apt()
 		-o Dir::Cache="$work/cache" "$@"
 }
 
+download_packages()
+{
+	mkdir -p "$work/lists/partial" "$work/cache/archives/partial" && : >"$work/status" &&
+		apt update &&
+		(cd "$debs" && apt download libhwloc-dev libhwloc15 libudev1 libcap2 libnuma1 check \
+			libsubunit-dev libsubunit0 uthash-dev) &&
+		touch "$debs/complete"
+}
+
 unpack_packages()
 {
-	mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$work/debs"
-	: >"$work/status"
-	apt update
-	(cd "$work/debs" && apt download libhwloc-dev libhwloc15 libudev1 libcap2 libnuma1 check \
-		libsubunit-dev libsubunit0 uthash-dev)
-	for package in "$work"/debs/*.deb; do
-		dpkg-deb -x "$package" "$root"
+	[ -e "$debs/complete" ] || download_packages || return
+	for package in "$debs"/*.deb; do
+		dpkg-deb -x "$package" "$root" || return
 	done
 	touch "$root/complete"
 }
