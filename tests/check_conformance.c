@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Conformance: every operation × type × reduction × shape × number of ranks × {riding, staged,
- * zero-copy} × {alone, fused} × {in place, out of place} × {heap, ordinary} against a serial
- * reference (conformance/operation.h), ranks as threads and a part as processes through ronde.h;
- * and the same bits in all situations that differ in how only.
+ * zero-copy} × {alone, fused, grouped} × {in place, out of place} × {heap, ordinary} against a
+ * serial reference (conformance/operation.h), ranks as threads and a part as processes through
+ * ronde.h; and the same bits in all situations that differ in how only.
  *
  * Combinations without a meaning are left out with the reason, and counted. Of the others the usual
  * run takes one in so many, another one with every seed; RONDE_TEST_LONG takes all.
@@ -111,14 +111,14 @@ static void add_scene(struct census *c, struct base *base, const struct situatio
 	c->scenes[c->nscenes++] = (struct scene){*s, base};
 }
 
-static void choose_scenes(struct census *c, enum path path, bool fused)
+static void choose_scenes(struct census *c, enum path path, enum company company)
 {
 	c->nscenes = 0;
 	for (int i = 0; i < c->nbases; i++)
 		for (int how = 0; how < 4; how++) {
 			struct situation s = c->bases[i].situation;
 			s.path = path;
-			s.fused = fused;
+			s.company = company;
 			s.in_place = how & 1;
 			s.heap = how & 2;
 			add_scene(c, &c->bases[i], &s);
@@ -171,13 +171,13 @@ static void run_processes(struct census *c, const char *const *settings)
 	c->run_by_processes += (c->nscenes + PROCESS_STRIDE - 1) / PROCESS_STRIDE;
 }
 
-static void run_scenes(struct census *c, enum path path, bool fused)
+static void run_scenes(struct census *c, enum path path, enum company company)
 {
 	const char *settings[10] = {0};
 	int n = 0;
 	for (; path_settings[path][n]; n++)
 		settings[n] = path_settings[path][n];
-	if (!fused) {
+	if (company == ALONE) {
 		settings[n] = "fusion_threshold";
 		settings[n + 1] = "0";
 	}
@@ -255,9 +255,9 @@ START_TEST(conformance)
 	pthread_barrier_init(&c.meeting, NULL, (unsigned)c.ranks);
 	add_bases(&c);
 	for (int path = 0; path < PATHS; path++)
-		for (int fused = 0; fused < 2; fused++) {
-			choose_scenes(&c, (enum path)path, fused);
-			run_scenes(&c, (enum path)path, fused);
+		for (int company = 0; company < COMPANIES; company++) {
+			choose_scenes(&c, (enum path)path, (enum company)company);
+			run_scenes(&c, (enum path)path, (enum company)company);
 		}
 	compare_all(&c);
 	print_census(&c);

@@ -85,6 +85,7 @@ const struct operation operation_allgather = {
 	.name = "allgather",
 	.kind = RONDE_KIND_ALLGATHER,
 	.typed = true,
+	.groups = true,
 	.excludes = excludes_gathered,
 	.shape = choose_rows,
 	.whole = count_gathered,
@@ -151,7 +152,7 @@ static const char *excludes_all_but_one(const struct situation *s)
 {
 	if (s->path != RIDING)
 		return "a barrier has no bytes that travel";
-	if (s->fused || s->in_place || s->heap || s->form != SCALAR)
+	if (s->company || s->in_place || s->heap || s->form != SCALAR)
 		return "a barrier has no tensor";
 	return NULL;
 }

@@ -19,6 +19,14 @@
 /* How the bytes travel. The suite sees to it by the configuration, and looks whether it was so. */
 enum path { RIDING, STAGED, ZERO_COPY, PATHS };
 
+/* With what. */
+enum company {
+	ALONE,
+	FUSED,   /* with others like it, submitted one after the other */
+	GROUPED, /* with others like it, submitted as a group */
+	COMPANIES
+};
+
 /* Shapes. */
 enum form {
 	MATRIX,
@@ -38,7 +46,7 @@ struct situation {
 	enum form form;
 	int ranks;
 	enum path path;
-	bool fused; /* with others like it; else alone */
+	enum company company;
 	bool in_place, heap;
 };
 
@@ -67,6 +75,7 @@ struct operation {
 	enum ronde_kind kind;
 	bool reduces, typed;
 	bool fuses;   /* several become one entry */
+	bool groups;  /* there are groups of it */
 	bool differs; /* each rank's result is another one */
 	/* All ranks' results are rows of that operation's, bit by bit. NULL: of none. */
 	const struct operation *rows_of;

@@ -174,9 +174,11 @@ static void judge_path(const struct stage *g, const struct situation *s, int ten
 	uint64_t by_path[PATHS] = {b->entries_carried - a->entries_carried,
 				   b->entries_staged - a->entries_staged,
 				   b->entries_zero_copy - a->entries_zero_copy};
-	bool one = s->fused && g->meeting && s->operation->fuses && s->reduction != RONDE_ADASUM;
+	/* A group is ready all at once, wherever its ranks are. */
+	bool together = s->company == GROUPED || (s->company == FUSED && g->meeting);
+	bool one = together && s->operation->fuses && s->reduction != RONDE_ADASUM;
 	uint64_t wanted = one ? 1 : (uint64_t)tensors;
-	bool any_number = s->fused && !one;
+	bool any_number = s->company != ALONE && !one;
 	if (s->operation->typed &&
 	    (by_path[s->path] != entries || (!any_number && entries != wanted)))
 		conform_failed(g->seed, s,
@@ -200,7 +202,7 @@ static void check(const struct stage *g, const struct situation *s, int status)
 static void submit_all(const struct stage *g, const struct situation *s, struct performance *p,
 		       int n)
 {
-	bool meets = s->fused && g->meeting, holds = meets && g->rank == 0;
+	bool meets = s->company == FUSED && g->meeting, holds = meets && g->rank == 0;
 	while (holds && !g->port->hold(g->to))
 		sched_yield();
 	for (int i = 0; i < n; i++) {
@@ -213,16 +215,34 @@ static void submit_all(const struct stage *g, const struct situation *s, struct 
 		g->port->let_go(g->to);
 }
 
+static void submit_group(const struct stage *g, const struct situation *s, struct performance *p,
+			 int n)
+{
+	const struct op *ops[LOT];
+	struct buffers *buffers[LOT];
+	for (int i = 0; i < n; i++) {
+		atomic_fetch_add(&p[i].tensor->entered, 1);
+		ops[i] = &p[i].op;
+		buffers[i] = &p[i].buffers;
+	}
+	check(g, s,
+	      g->port->submit_group(g->to, s->in_place ? NULL : "lot", ops, n, g->rank, buffers,
+				    &p[0].handle));
+}
+
 void perform(const struct stage *g, const struct situation *s, struct tensor *lot)
 {
 	struct performance p[LOT];
 	ronde_counters before, after;
-	int n = s->fused ? LOT : 1;
+	int n = s->company == ALONE ? 1 : LOT;
 	for (int i = 0; i < n; i++)
 		prepare(g, s, &lot[i], i, &p[i]);
 	g->port->counters(g->to, &before);
-	submit_all(g, s, p, n);
-	for (int i = 0; i < n; i++)
+	if (s->company == GROUPED)
+		submit_group(g, s, p, n);
+	else
+		submit_all(g, s, p, n);
+	for (int i = 0; i < (s->company == GROUPED ? 1 : n); i++)
 		check(g, s, g->port->wait(g->to, p[i].handle));
 	g->port->counters(g->to, &after);
 	judge_path(g, s, n, &before, &after);

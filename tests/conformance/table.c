@@ -28,6 +28,8 @@ const char *situation_excluded(const struct situation *s)
 	const char *why = o->excludes ? o->excludes(s) : NULL;
 	if (why)
 		return why;
+	if (s->company == GROUPED && !o->groups)
+		return "there are no groups of it";
 	if (s->path == ZERO_COPY && !s->heap)
 		return "ordinary memory is out of other ranks' reach: no zero-copy";
 	if (is_empty(s->form) && s->path != RIDING && !ronde_kind_has_own_rows(o->kind))
@@ -39,12 +41,13 @@ const char *situation_text(const struct situation *s)
 {
 	static const char *const forms[] = {"matrix", "vector",  "16-d",      "few rows",
 					    "0-d",    "no rows", "no columns"};
+	static const char *const companies[] = {"alone", "fused", "grouped"};
 	static const char *const paths[] = {"riding", "staged", "zero-copy"};
 	static _Thread_local char text[200];
 	snprintf(text, sizeof text, "%s %s %s %s, %d ranks, %s, %s, %s, %s", s->operation->name,
 		 ronde_dtype_name(s->dtype),
 		 s->operation->reduces ? ronde_reduction_name(s->reduction) : "", forms[s->form],
-		 s->ranks, paths[s->path], s->fused ? "fused" : "alone",
+		 s->ranks, paths[s->path], companies[s->company],
 		 s->in_place ? "in place" : "out of place", s->heap ? "heap" : "ordinary");
 	return text;
 }

@@ -19,6 +19,10 @@ struct port {
 	int (*free)(void *to, void *memory);
 	int (*submit)(void *to, const struct op *op, int member, struct buffers *buffers,
 		      ronde_handle *handle);
+	/* The operations as a group: allreduces, reducescatters or allgathers, of one set and with
+	 * the same reduction and scales. name NULL: unnamed. */
+	int (*submit_group)(void *to, const char *name, const struct op *const *ops, int n,
+			    int member, struct buffers *const *buffers, ronde_handle *handle);
 	/* The blocking form. */
 	int (*execute)(void *to, const struct op *op, int member, struct buffers *buffers);
 	int (*test)(void *to, ronde_handle handle, int *done);
@@ -36,6 +40,8 @@ struct port {
 	bool (*hold)(void *to);
 	void (*let_go)(void *to);
 };
+
+#define PORT_GROUP_MOST 16
 
 extern const struct port port_context; /* to: a struct rank */
 extern const struct port port_public;  /* to: NULL */

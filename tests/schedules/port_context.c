@@ -61,6 +61,15 @@ static int context_submit(void *to, const struct op *op, int member, struct buff
 	return ronde_submit(((struct rank *)to)->context, &s, handle);
 }
 
+static int context_submit_group(void *to, const char *name, const struct op *const *ops, int n,
+				int member, struct buffers *const *buffers, ronde_handle *handle)
+{
+	struct ronde_submission all[PORT_GROUP_MOST];
+	for (int i = 0; i < n; i++)
+		all[i] = translate(ops[i], member, buffers[i]);
+	return ronde_submit_group(((struct rank *)to)->context, name, all, (uint32_t)n, handle);
+}
+
 static int wait_if(struct ronde_context *context, int status, ronde_handle handle)
 {
 	return status ? status : ronde_submit_wait(context, handle);
@@ -143,6 +152,7 @@ static void context_let_go(void *to)
 const struct port port_context = {.alloc = context_alloc,
 				  .free = context_free,
 				  .submit = context_submit,
+				  .submit_group = context_submit_group,
 				  .execute = context_execute,
 				  .test = context_test,
 				  .wait = context_wait,

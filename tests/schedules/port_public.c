@@ -64,6 +64,38 @@ static int public_submit(void *to, const struct op *op, int member, struct buffe
 					 op->dtype, op->reduction, &options, handle);
 }
 
+static int public_submit_group(void *to, const char *name, const struct op *const *ops, int n,
+			       int member, struct buffers *const *buffers, ronde_handle *handle)
+{
+	const struct op *first = ops[0];
+	ronde_group_tensor all[PORT_GROUP_MOST];
+	int64_t shapes[PORT_GROUP_MOST][RONDE_MAX_DIMS];
+	ronde_options options = RONDE_OPTIONS_INIT;
+	(void)to;
+	options.process_set = first->set ? first->set->number : 0;
+	for (int i = 0; i < n; i++) {
+		memcpy(shapes[i], ops[i]->dims, (size_t)ops[i]->ndim * sizeof **shapes);
+		if (op_has_own_rows(ops[i]))
+			shapes[i][0] = ops[i]->rows[member];
+		all[i] = (ronde_group_tensor){.input = buffers[i]->input,
+					      .output = buffers[i]->output,
+					      .gathered = &buffers[i]->gathered,
+					      .shape = shapes[i],
+					      .ndim = ops[i]->ndim,
+					      .count = ops[i]->count,
+					      .dtype = ops[i]->dtype};
+	}
+	if (first->kind == RONDE_KIND_ALLGATHER)
+		return ronde_grouped_allgather_async(name, all, (size_t)n, &options, handle);
+	options.prescale = first->prescale;
+	options.postscale = first->postscale;
+	if (first->kind == RONDE_KIND_ALLREDUCE)
+		return ronde_grouped_allreduce_async(name, all, (size_t)n, first->reduction,
+						     &options, handle);
+	return ronde_grouped_reducescatter_async(name, all, (size_t)n, first->reduction, &options,
+						 handle);
+}
+
 /* The blocking forms take no options; what needs some waits for the other form. */
 static int public_execute(void *to, const struct op *op, int member, struct buffers *b)
 {
@@ -131,6 +163,7 @@ static int public_join(void *to, int *last_rank)
 const struct port port_public = {.alloc = public_alloc,
 				 .free = public_free,
 				 .submit = public_submit,
+				 .submit_group = public_submit_group,
 				 .execute = public_execute,
 				 .test = public_test,
 				 .wait = public_wait,
