@@ -21,13 +21,16 @@
 static const int worlds[] = {1, 2, 3, 4, 5, 8};
 #define WORLDS ((int)(sizeof worlds / sizeof *worlds))
 
-/* Primes, so that each value of everything has its turn. */
+/* Primes, so that each value of everything has its turn. SET_STRIDE: of a process set. */
 #if defined(__SANITIZE_THREAD__)
 #define STRIDE 151
+#define SET_STRIDE 601
 #elif defined(__SANITIZE_ADDRESS__)
 #define STRIDE 53
+#define SET_STRIDE 211
 #else
 #define STRIDE 7
+#define SET_STRIDE 29
 #endif
 /* Of what threads run, what processes run again; and with how many ranks, but in a long run. */
 #define PROCESS_STRIDE 7
@@ -48,7 +51,9 @@ struct scene {
 
 struct census {
 	uint64_t seed;
-	int ranks;
+	int ranks; /* that take part */
+	int world;
+	const struct op_set *set; /* of those, if they are not all */
 	long stride, exist, excluded, run, run_by_processes, compared, undecided;
 	struct {
 		const char *why;
@@ -133,25 +138,37 @@ static const char *const path_settings[PATHS][7] = {
 	{"carry_bytes", "0", "chunk_bytes", "256", NULL},
 };
 
+static void run_scenes_on(struct census *c, struct stage *g, int rank, int stride)
+{
+	const struct op everybody = {.kind = RONDE_KIND_BARRIER, .prescale = 1, .postscale = 1};
+	const struct op here = {.set = c->set};
+	struct buffers none = {0};
+	int number = 0;
+	if (c->set)
+		must(g->port->add_set(g->to, c->set->ranks, (size_t)c->set->n, &number), "add");
+	g->seed = c->seed;
+	g->set = c->set;
+	g->rank = op_member(&here, rank);
+	g->leader = op_member(&here, 0);
+	for (int i = 0; i < c->nscenes && g->rank >= 0; i += stride)
+		perform(g, &c->scenes[i].situation, c->scenes[i].base->lot);
+	/* Nobody ends the runtime while others are at it. */
+	if (c->set)
+		must(g->port->execute(g->to, &everybody, rank, &none), "barrier");
+}
+
 static void thread_body(struct rank *r)
 {
 	struct census *c = r->arg;
-	const struct stage stage = {.port = &port_context,
-				    .to = r,
-				    .rank = r->rank,
-				    .seed = c->seed,
-				    .meeting = &c->meeting};
-	for (int i = 0; i < c->nscenes; i++)
-		perform(&stage, &c->scenes[i].situation, c->scenes[i].base->lot);
+	struct stage stage = {.port = &port_context, .to = r, .meeting = &c->meeting};
+	run_scenes_on(c, &stage, r->rank, 1);
 }
 
 static void process_body(int rank, int size, const void *arg)
 {
-	const struct census *c = arg;
-	const struct stage stage = {.port = &port_public, .rank = rank, .seed = c->seed};
+	struct stage stage = {.port = &port_public};
 	(void)size;
-	for (int i = 0; i < c->nscenes; i += PROCESS_STRIDE)
-		perform(&stage, &c->scenes[i].situation, c->scenes[i].base->lot);
+	run_scenes_on((struct census *)arg, &stage, rank, PROCESS_STRIDE);
 }
 
 /* Processes take their settings from the environment. */
@@ -165,7 +182,7 @@ static void run_processes(struct census *c, const char *const *settings)
 			*at = *at >= 'a' && *at <= 'z' ? (char)(*at - 'a' + 'A') : *at;
 		setenv(names[n], settings[2 * n + 1], 1);
 	}
-	ck_assert_int_eq(fork_ranks(c->ranks, process_body, c), 0);
+	ck_assert_int_eq(fork_ranks(c->world, process_body, c), 0);
 	while (n-- > 0)
 		unsetenv(names[n]);
 	c->run_by_processes += (c->nscenes + PROCESS_STRIDE - 1) / PROCESS_STRIDE;
@@ -181,9 +198,9 @@ static void run_scenes(struct census *c, enum path path, enum company company)
 		settings[n] = "fusion_threshold";
 		settings[n + 1] = "0";
 	}
-	run_ranks(c->ranks, settings, thread_body, c);
+	run_ranks(c->world, settings, thread_body, c);
 	c->run += c->nscenes;
-	if (c->ranks <= PROCESS_RANKS || test_is_long())
+	if (c->world <= PROCESS_RANKS || test_is_long())
 		run_processes(c, settings);
 }
 
@@ -237,36 +254,68 @@ static void print_census(const struct census *c)
 		printf("%ld tensors: in their adasum is a vector of nothing but rounding errors, "
 		       "whose size decides whether all or half of another counts\n",
 		       c->undecided);
-	printf("%d ranks: %ld of %ld situations run (one in %ld, from number %llu on), %ld of them "
+	printf("%d of %d ranks: %ld of %ld situations run (one in %ld, from number %llu on), %ld "
+	       "of them "
 	       "again by processes; %ld results compared over ranks and operations\n  %ld "
 	       "combinations are none:\n",
-	       c->ranks, c->run, c->exist, c->stride,
+	       c->ranks, c->world, c->run, c->exist, c->stride,
 	       (unsigned long long)(c->seed % (uint64_t)c->stride), c->run_by_processes,
 	       c->compared, c->excluded);
 	for (int i = 0; i < REASONS_MAX && c->reasons[i].why; i++)
 		printf("  %8ld %s\n", c->reasons[i].count, c->reasons[i].why);
 }
 
-START_TEST(conformance)
+static void run_census(struct census *c)
 {
-	struct census c = {.ranks = worlds[_i], .seed = test_seed()};
 	fflush(stdout);
-	c.stride = test_is_long() ? 1 : STRIDE;
-	pthread_barrier_init(&c.meeting, NULL, (unsigned)c.ranks);
-	add_bases(&c);
+	pthread_barrier_init(&c->meeting, NULL, (unsigned)c->ranks);
+	add_bases(c);
 	for (int path = 0; path < PATHS; path++)
 		for (int company = 0; company < COMPANIES; company++) {
-			choose_scenes(&c, (enum path)path, (enum company)company);
-			run_scenes(&c, (enum path)path, (enum company)company);
+			choose_scenes(c, (enum path)path, (enum company)company);
+			run_scenes(c, (enum path)path, (enum company)company);
 		}
-	compare_all(&c);
-	print_census(&c);
-	ck_assert_int_gt(c.run, 0);
-	for (int i = 0; i < c.nbases; i++)
-		free_lot(c.bases[i].lot);
-	free(c.bases);
-	free(c.scenes);
-	pthread_barrier_destroy(&c.meeting);
+	compare_all(c);
+	print_census(c);
+	ck_assert_int_gt(c->run, 0);
+	for (int i = 0; i < c->nbases; i++)
+		free_lot(c->bases[i].lot);
+	free(c->bases);
+	free(c->scenes);
+	pthread_barrier_destroy(&c->meeting);
+}
+
+START_TEST(conformance)
+{
+	struct census c = {.world = worlds[_i],
+			   .ranks = worlds[_i],
+			   .seed = test_seed(),
+			   .stride = test_is_long() ? 1 : STRIDE};
+	run_census(&c);
+}
+END_TEST
+
+/* Without who leads the node, and with; with gaps; of one; of all but one. */
+static const struct {
+	int world;
+	struct op_set set;
+} sets[] = {
+	{2, {.number = 1, .n = 1, .ranks = {1}}},
+	{3, {.number = 1, .n = 2, .ranks = {0, 2}}},
+	{5, {.number = 1, .n = 3, .ranks = {1, 2, 4}}},
+	{5, {.number = 1, .n = 4, .ranks = {0, 1, 3, 4}}},
+	{8, {.number = 1, .n = 5, .ranks = {0, 2, 3, 6, 7}}},
+};
+#define SETS ((int)(sizeof sets / sizeof *sets))
+
+START_TEST(process_sets)
+{
+	struct census c = {.world = sets[_i].world,
+			   .ranks = sets[_i].set.n,
+			   .set = &sets[_i].set,
+			   .seed = test_seed(),
+			   .stride = test_is_long() ? 1 : SET_STRIDE};
+	run_census(&c);
 }
 END_TEST
 
@@ -276,6 +325,7 @@ int main(void)
 	TCase *tests = tcase_create("conformance");
 	tcase_set_timeout(tests, test_is_long() ? 0 : 120);
 	tcase_add_loop_test(tests, conformance, 0, WORLDS);
+	tcase_add_loop_test(tests, process_sets, 0, SETS);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

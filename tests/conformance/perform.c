@@ -37,9 +37,9 @@ void conform_failed(uint64_t seed, const struct situation *s, const char *format
 
 /* ---- before ---- */
 
-static bool gives_input(const struct situation *s, const struct op *op, int rank)
+static bool gives_input(const struct situation *s, const struct op *op, int member)
 {
-	return s->operation->kind != RONDE_KIND_BROADCAST || op->root == rank;
+	return s->operation->kind != RONDE_KIND_BROADCAST || op_member(op, op->root) == member;
 }
 
 /* The whole input's memory has the result as well, at `at` elements. */
@@ -60,6 +60,8 @@ static void prepare(const struct stage *g, const struct situation *s, struct ten
 	uint64_t bytes = op_bytes(&t->op, g->rank);
 	uint64_t result = s->operation->part(&t->op, s->ranks, g->rank).count * element;
 	*p = (struct performance){.tensor = t, .op = t->op};
+	p->op.set = g->set;
+	p->op.root = op_rank(&p->op, t->op.root);
 	p->op.name = s->in_place ? NULL : names[number];
 	if (!s->operation->typed)
 		return;
@@ -175,7 +177,8 @@ static void judge_path(const struct stage *g, const struct situation *s, int ten
 				   b->entries_staged - a->entries_staged,
 				   b->entries_zero_copy - a->entries_zero_copy};
 	/* A group is ready all at once, wherever its ranks are. */
-	bool together = s->company == GROUPED || (s->company == FUSED && g->meeting);
+	bool meets = g->meeting && g->leader >= 0;
+	bool together = s->company == GROUPED || (s->company == FUSED && meets);
 	bool one = together && s->operation->fuses && s->reduction != RONDE_ADASUM;
 	uint64_t wanted = one ? 1 : (uint64_t)tensors;
 	bool any_number = s->company != ALONE && !one;
@@ -202,7 +205,7 @@ static void check(const struct stage *g, const struct situation *s, int status)
 static void submit_all(const struct stage *g, const struct situation *s, struct performance *p,
 		       int n)
 {
-	bool meets = s->company == FUSED && g->meeting, holds = meets && g->rank == 0;
+	bool meets = s->company == FUSED && g->meeting, holds = meets && g->rank == g->leader;
 	while (holds && !g->port->hold(g->to))
 		sched_yield();
 	for (int i = 0; i < n; i++) {

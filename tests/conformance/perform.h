@@ -9,8 +9,10 @@
 
 struct stage {
 	const struct port *port;
-	void *to; /* the port's */
-	int rank;
+	void *to;                   /* the port's */
+	const struct op_set *set;   /* NULL: all ranks */
+	int rank;                   /* its number in the set */
+	int leader;                 /* the number of who leads the node; -1: it is not in the set */
 	uint64_t seed;              /* for whoever looks for what failed */
 	pthread_barrier_t *meeting; /* of all ranks; NULL: they are processes */
 };
