@@ -86,6 +86,43 @@ START_TEST(precedence)
 }
 END_TEST
 
+/* Variables of Horovod's that change nothing here, and make nobody suspicious: docs/horovod.md. */
+START_TEST(horovods)
+{
+	static const char *const without_effect[] = {"HOROVOD_DYNAMIC_PROCESS_SETS",
+						     "HOROVOD_CYCLE_TIME",
+						     "HOROVOD_AUTOTUNE",
+						     "HOROVOD_AUTOTUNE_LOG",
+						     "HOROVOD_AUTOTUNE_WARMUP_SAMPLES",
+						     "HOROVOD_AUTOTUNE_STEPS_PER_SAMPLE",
+						     "HOROVOD_HIERARCHICAL_ALLREDUCE",
+						     "HOROVOD_HIERARCHICAL_ALLGATHER",
+						     "HOROVOD_ADASUM_MPI_CHUNK_SIZE",
+						     "HOROVOD_MPI_THREADS_DISABLE",
+						     "HOROVOD_CPU_OPERATIONS",
+						     "HOROVOD_CONTROLLER",
+						     "HOROVOD_GLOO_IFACE",
+						     "HOROVOD_CCL_CACHE",
+						     "HOROVOD_THREAD_AFFINITY",
+						     "HOROVOD_LOG_LEVEL",
+						     "HOROVOD_NUM_NCCL_STREAMS",
+						     "HOROVOD_BATCH_D2D_MEMCOPIES",
+						     "HOROVOD_ENABLE_ASYNC_COMPLETION",
+						     "HOROVOD_DISABLE_NVTX_RANGES",
+						     "HOROVOD_ENABLE_XLA_OPS"};
+	static const char *const values[] = {"1", "0", "", "rubbish"};
+	char mistyped[1][RONDE_CONFIG_NAME_BYTES] = {""};
+	for (size_t v = 0; v < sizeof values / sizeof *values; v++) {
+		for (size_t i = 0; i < sizeof without_effect / sizeof *without_effect; i++)
+			setenv(without_effect[i], values[v], 1);
+		struct ronde_config after = load(NULL);
+		for (int i = 0; i < RONDE_CONFIG_COUNT; i++)
+			ck_assert_int_eq(after.origin[i], RONDE_CONFIG_FROM_DEFAULT);
+		ck_assert_int_eq(ronde_config_mistyped(mistyped, 1), 0);
+	}
+}
+END_TEST
+
 START_TEST(spellings)
 {
 	static const struct {
@@ -390,6 +427,7 @@ int main(void)
 	tcase_add_checked_fixture(t, clear, NULL);
 	tcase_add_test(t, defaults);
 	tcase_add_test(t, precedence);
+	tcase_add_test(t, horovods);
 	tcase_add_test(t, spellings);
 	tcase_add_test(t, bad_values);
 	tcase_add_test(t, error_texts);
