@@ -320,38 +320,99 @@ static void require_blocks(const uint8_t *x, size_t first, size_t n, const uint8
 }
 
 /* More elements than an int can count; with RONDE_TEST_LONG only, for it takes 8 GiB. */
-static void many_elements(int rank, int size, const void *arg)
-{
-	(void)arg;
-	static uint8_t mine[BLOCK], sum[BLOCK], other[BLOCK];
-	const size_t n = ((size_t)1 << 31) + 12345;
-	const int64_t shape[] = {(int64_t)n}, splits[] = {7, (int64_t)n - 7};
-	int64_t first, count;
-	uint8_t *x = malloc(n);
-	require(x != NULL, "no memory");
-	fill_block(mine, 1, rank);
-	fill_block(other, 1, 0);
-	fill_block(sum, size, size * (size - 1) / 2);
-	spread_block(x, n, mine);
-	require_ok(ronde_allreduce("large", x, x, (int64_t)n, RONDE_UINT8, RONDE_SUM));
-	require_blocks(x, 0, n, sum);
+#define MANY (((size_t)1 << 31) + 12345)
 
-	spread_block(x, n, mine);
+static uint8_t *get_many(void)
+{
+	uint8_t *x = malloc(MANY);
+	require(x != NULL, "no memory");
+	return x;
+}
+
+static void reduce_many(int rank, int size, uint8_t *x)
+{
+	static uint8_t mine[BLOCK], sum[BLOCK];
+	const int64_t shape[] = {(int64_t)MANY};
+	int64_t first, count;
+	fill_block(mine, 1, rank);
+	fill_block(sum, size, size * (size - 1) / 2);
+	spread_block(x, MANY, mine);
+	require_ok(ronde_allreduce("large", x, x, shape[0], RONDE_UINT8, RONDE_SUM));
+	require_blocks(x, 0, MANY, sum);
+
+	spread_block(x, MANY, mine);
 	require_ok(ronde_reducescatter_rows(shape[0], size, rank, &first, &count));
 	require_ok(ronde_reducescatter("large", x, x + first, shape, 1, RONDE_UINT8, RONDE_SUM));
 	require_blocks(x + first, (size_t)first, (size_t)count, sum);
+}
 
-	spread_block(x, n, mine);
+static void exchange_many(int rank, int size, uint8_t *x)
+{
+	static uint8_t block[BLOCK];
+	const int64_t shape[] = {(int64_t)MANY}, splits[] = {7, (int64_t)MANY - 7};
+	const size_t begin = rank ? 7 : 0, here = (size_t)splits[rank];
 	ronde_gathered g = {0};
+	fill_block(block, 1, rank);
+	spread_block(x, MANY, block);
 	require_ok(ronde_alltoall("large", x, shape, 1, RONDE_UINT8, splits, 2, &g));
-	require(g.rows == 2 * splits[rank], "%lld rows", (long long)g.rows);
-	size_t begin = rank ? 7 : 0, here = (size_t)splits[rank];
-	const uint8_t *y = g.data;
-	require_blocks(y, begin, here, other);
-	fill_block(other, 1, 1);
-	require_blocks(y + here, begin, here, other);
+	require(g.rows == size * splits[rank], "%lld rows", (long long)g.rows);
+	for (int from = 0; from < size; from++) {
+		fill_block(block, 1, from);
+		require_blocks((uint8_t *)g.data + (size_t)from * here, begin, here, block);
+	}
 	free(g.data);
+}
+
+static void spread_many(int rank, int size, uint8_t *x)
+{
+	static uint8_t block[BLOCK];
+	fill_block(block, 1, rank);
+	spread_block(x, MANY, block);
+	require_ok(ronde_broadcast("large", x, x, (int64_t)MANY, RONDE_UINT8, size - 1));
+	fill_block(block, 1, size - 1);
+	require_blocks(x, 0, MANY, block);
+}
+
+/* Together more than that: rank 0 has all but a few, the result is as large as the input. */
+static void gather_many(int rank, int size, const uint8_t *x, uint8_t *to)
+{
+	static uint8_t block[BLOCK];
+	const int64_t few = 5, shape[] = {rank ? few : (int64_t)MANY - few * (size - 1)};
+	ronde_gathered g = {.data = to, .capacity_bytes = MANY};
+	size_t at = (size_t)MANY - (size_t)(few * (size - 1));
+	require_ok(ronde_allgather("large", x, shape, 1, RONDE_UINT8, &g));
+	require(g.rows == (int64_t)MANY, "%lld rows", (long long)g.rows);
+	fill_block(block, 1, size - 1);
+	require_blocks(to, 0, at, block);
+	for (; at < MANY; at += (size_t)few)
+		require_blocks(to + at, 0, (size_t)few, block);
+}
+
+static uint64_t zero_copy_entries(void)
+{
+	ronde_counters c = {.size = sizeof c};
+	require_ok(ronde_get_counters(&c));
+	return c.entries_zero_copy;
+}
+
+static void many_elements(int rank, int size, const void *arg)
+{
+	(void)arg;
+	uint8_t *x = get_many();
+	reduce_many(rank, size, x);
+	exchange_many(rank, size, x);
+	spread_many(rank, size, x);
+	uint8_t *to = get_many();
+	gather_many(rank, size, x, to);
+	free(to);
 	free(x);
+	/* The same in memory that all ranks see. */
+	require((x = ronde_alloc(MANY)) != NULL, "%s", ronde_error_message());
+	uint64_t before = zero_copy_entries();
+	reduce_many(rank, size, x);
+	spread_many(rank, size, x);
+	require(zero_copy_entries() >= before + 2, "the heap was not used as it is");
+	require_ok(ronde_free(x));
 }
 
 START_TEST(more_than_two_to_the_31)
@@ -381,9 +442,13 @@ int main(void)
 	tcase_add_loop_test(tests, mistakes_in_the_environment, 0, MISTAKES);
 	tcase_add_test(tests, mistakes_in_the_options);
 	tcase_add_test(tests, too_little_memory);
-	if (test_is_long())
-		tcase_add_test(tests, more_than_two_to_the_31);
 	suite_add_tcase(suite, tests);
+	if (test_is_long()) {
+		TCase *large = tcase_create("large");
+		tcase_set_timeout(large, 600);
+		tcase_add_test(large, more_than_two_to_the_31);
+		suite_add_tcase(suite, large);
+	}
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);
