@@ -6,6 +6,7 @@
 
 #include "tests/floating_mode.h"
 #include "tests/fork_ranks.h"
+#include "tests/schedules/values.h"
 #include "tests/sparse_input.h"
 
 /* The dense sum of what all ranks give. */
@@ -69,6 +70,56 @@ static void allreduces(int rank, int size, const void *arg)
 			one_allreduce(one, rank, size, widths[i], givers, RONDE_SUM);
 			one_allreduce(one, rank, size, widths[i], givers, RONDE_AVERAGE);
 		}
+}
+
+/* Rank r gives r + 3 rows of any type; each value is scaled and divided by itself. */
+static void one_of_type(uint64_t seed, int rank, int size, ronde_dtype dtype,
+			ronde_reduction reduction, bool scaled)
+{
+	enum { WIDTH = 11, MOST = 20 };
+	static unsigned char given[PERIOD * 8], wanted[PERIOD * 8];
+	const size_t row = WIDTH * ronde_dtype_bytes(dtype);
+	int64_t indices[MOST];
+	ronde_options options = RONDE_OPTIONS_INIT;
+	options.prescale = scaled ? 0.5 : 1;
+	options.postscale = scaled ? 3 : 1;
+	const struct ronde_reduce_spec spec = {.dtype = dtype,
+					       .reduction = reduction,
+					       .prescale = options.prescale,
+					       .postscale = options.postscale,
+					       .divisor = size};
+	const ronde_sparse_rows rows = {rank + 3, WIDTH, indices, given, dtype};
+	ronde_sparse sparse = {0};
+	for (int i = 0; i < MOST; i++)
+		indices[i] = 100 * rank + i;
+	uint64_t state = seed + (uint64_t)rank;
+	make_period(&state, dtype, false, given);
+	require_ok(ronde_sparse_allreduce("typed", &rows, reduction, &options, &sparse));
+	const unsigned char *at = sparse.result.values;
+	const int64_t *index = sparse.result.indices;
+	for (int r = 0; r < size; r++) {
+		const void *theirs = given;
+		state = seed + (uint64_t)r;
+		make_period(&state, dtype, false, given);
+		reduce_periods(&spec, &theirs, 1, wanted);
+		require(memcmp(at, wanted, (size_t)(r + 3) * row) == 0,
+			"rank %d's rows of %s, %s%s", r, ronde_dtype_name(dtype),
+			ronde_reduction_name(reduction), scaled ? ", scaled" : "");
+		for (int i = 0; i < r + 3; i++)
+			require(*index++ == 100 * r + i, "an index of rank %d", r);
+		at += (size_t)(r + 3) * row;
+	}
+	free(sparse.indices.data);
+	free(sparse.values.data);
+}
+
+static void types_of_all_kinds(int rank, int size, const void *arg)
+{
+	for (int dtype = 0; dtype < RONDE_DTYPE_COUNT; dtype++)
+		for (int how = 0; how < 4; how++)
+			one_of_type(*(const uint64_t *)arg + (uint64_t)(100 * dtype), rank, size,
+				    (ronde_dtype)dtype, how & 1 ? RONDE_AVERAGE : RONDE_SUM,
+				    how & 2);
 }
 
 static void mismatches(int rank, int size, const void *arg)
@@ -340,13 +391,10 @@ static const struct {
 	fork_ranks_fn body;
 	int min, max; /* ranks */
 } cases[] = {
-	{"allreduces", allreduces, 1, 5},
-	{"mismatches", mismatches, 2, 4},
-	{"refused", refused, 1, 1},
-	{"added", added, 1, 1},
-	{"added_alike", added_alike, 1, 1},
-	{"optimizers", optimizers, 1, 5},
-	{"optimizer_refuses", optimizer_refuses, 1, 3},
+	{"allreduces", allreduces, 1, 5}, {"types_of_all_kinds", types_of_all_kinds, 1, 5},
+	{"mismatches", mismatches, 2, 4}, {"refused", refused, 1, 1},
+	{"added", added, 1, 1},           {"added_alike", added_alike, 1, 1},
+	{"optimizers", optimizers, 1, 5}, {"optimizer_refuses", optimizer_refuses, 1, 3},
 	{"absent", absent, 1, 4},
 };
 
