@@ -234,6 +234,7 @@ START_TEST(shutdown_in_the_middle)
 	for (int i = 0; i < rounds(4); i++, seed++) {
 		uint64_t state = seed ^ (uint64_t)ranks << 56;
 		struct program_style style = random_style(&state, ranks);
+		style.groups = 0; /* of several entries, one may end between two of them */
 		struct program *program = make_program(random_bits(&state), &style);
 		struct settings settings;
 		struct run run = {

@@ -72,6 +72,9 @@ const char *op_text(const struct op *op)
 	for (int m = 0; op->set && m < op->set->n; m++)
 		n += snprintf(text + n, sizeof text - (size_t)n, "%s%d",
 			      m ? " " : ", of a set: ranks ", op->set->ranks[m]);
+	if (op->members > 1)
+		n += snprintf(text + n, sizeof text - (size_t)n, ", first of a group of %d",
+			      op->members);
 	if (op->absent)
 		snprintf(text + n, sizeof text - (size_t)n, ", without members %#x", op->absent);
 	return text;

@@ -20,24 +20,45 @@ struct worker {
 
 /* ---- completion ---- */
 
-static void finished(struct player *p, struct job *job)
+static int expected_status(const struct job *job)
 {
-	const struct run *run = p->run;
-	const char *message = job->status ? ronde_error_message() : "";
-	bool may_end = run->quitter >= 0;
-	int expected = op_is_refused(job->op) ? RONDE_ERR_MISMATCH
-		       : job->truncated       ? RONDE_ERR_TRUNCATED
-					      : RONDE_OK;
-	if (may_end && job->status == RONDE_ERR_SHUTDOWN)
-		atomic_store(&p->ended, true);
-	else if (job->status != expected)
-		run_failed(p->run, "rank %d: %s: %s: %s", p->rank, op_text(job->op),
-			   ronde_status_name(job->status), message);
+	return op_is_refused(job->op) ? RONDE_ERR_MISMATCH
+	       : job->truncated       ? RONDE_ERR_TRUNCATED
+				      : RONDE_OK;
+}
+
+/* Of a group, what fails one of its tensors alone is the group's status too. */
+static int expected_of_all(const struct job *job)
+{
+	int status = RONDE_OK;
+	for (int i = 0; i < job->op->members && !status; i++)
+		status = expected_status(&job[i]);
+	return status;
+}
+
+static void judge(struct player *p, const struct job *job)
+{
 	const char *wrong = job_judge(job);
 	if (wrong)
 		run_failed(p->run, "rank %d: %s: %s", p->rank, op_text(job->op), wrong);
+}
+
+/* job: the first of its group, or what is none. */
+static void finished(struct player *p, struct job *job)
+{
+	const char *message = job->status ? ronde_error_message() : "";
+	bool ended = p->run->quitter >= 0 && job->status == RONDE_ERR_SHUTDOWN;
+	if (ended)
+		atomic_store(&p->ended, true);
+	else if (job->status != expected_of_all(job))
+		run_failed(p->run, "rank %d: %s: %s: %s", p->rank, op_text(job->op),
+			   ronde_status_name(job->status), message);
+	for (int i = job->op->members - 1; i >= 0; i--) { /* the first is looked at by others */
+		job[i].status = ended ? RONDE_ERR_SHUTDOWN : expected_status(&job[i]);
+		judge(p, &job[i]);
+		atomic_store(&job[i].state, JOB_DONE);
+	}
 	atomic_fetch_add(&p->run->progress, 1);
-	atomic_store(&job->state, JOB_DONE);
 }
 
 static void called(ronde_handle handle, int status, const char *message, void *arg)
@@ -124,17 +145,34 @@ static void delay(uint64_t *state)
 		sched_yield();
 }
 
+static int submit_group(struct job *job)
+{
+	const struct op *ops[PORT_GROUP_MOST];
+	struct buffers *buffers[PORT_GROUP_MOST];
+	for (int i = 0; i < job->op->members; i++) {
+		ops[i] = job[i].op;
+		buffers[i] = &job[i].buffers;
+	}
+	return job->port->submit_group(job->to, job->op->name, ops, job->op->members, job->member,
+				       buffers, &job->handle);
+}
+
 static void submit(struct worker *w, struct job *job, bool blocking)
 {
 	struct player *p = w->player;
+	bool is_group = job->op->members > 1;
 	atomic_store(&job->state, JOB_SUBMITTED);
-	if (blocking) {
+	if (blocking && !is_group) {
 		job->status = job->port->execute(job->to, job->op, job->member, &job->buffers);
 		finished(p, job);
 		return;
 	}
-	job->status = job->port->submit(job->to, job->op, job->member, &job->buffers, &job->handle);
-	if (job->status)
+	job->status = is_group ? submit_group(job)
+			       : job->port->submit(job->to, job->op, job->member, &job->buffers,
+						   &job->handle);
+	if (job->status == RONDE_OK && blocking)
+		job->status = job->port->wait(job->to, job->handle);
+	if (job->status || blocking)
 		finished(p, job);
 }
 
@@ -202,8 +240,8 @@ static void deal(struct player *p, struct worker *workers, int nworkers, int ste
 	int end = exists ? program->first[step + 1] : program->nops;
 	for (int i = exists ? program->first[step] : end; i < end; i++) {
 		struct job *job = &p->jobs[i];
-		if (!op_is_submitted(&program->ops[i], p->rank))
-			continue;
+		if (!op_is_submitted(&program->ops[i], p->rank) || !program->ops[i].members)
+			continue; /* the first of its group stands for it */
 		int k = job->op->name ? (int)below(&p->state, (uint64_t)nworkers) : 0;
 		workers[k].submits[workers[k].nsubmits++] = job;
 	}

@@ -11,6 +11,9 @@
 #include "coordinator/tensor.h"
 #include "tests/rounding.h"
 
+/* Tensors of a group, at most. */
+#define GROUP_MOST 9
+
 /* Of all operations of a step, on one rank, unless a few of the largest are more. */
 #define STEP_BYTES ((uint64_t)8 << 20)
 
@@ -108,14 +111,15 @@ struct making {
 	int leaves[RANKS_MAX]; /* how many of the step's operations come before it joins */
 };
 
-static char *make_name(const struct program *p, int number)
+/* room: bytes that must be left behind it. */
+static char *make_name(const struct program *p, int number, int room)
 {
 	char *name = malloc(RONDE_MAX_NAME + 1);
 	if (!name)
 		abort();
 	int n = snprintf(name, RONDE_MAX_NAME + 1, "w%d", number);
 	if (p->style.long_names && number % 3 == 0) {
-		size_t most = (size_t)(RONDE_MAX_NAME - n) >> (number / 3 % 4);
+		size_t most = (size_t)(RONDE_MAX_NAME - room - n) >> (number / 3 % 4);
 		memset(name + n, 'x', most);
 		name[(size_t)n + most] = 0;
 	}
@@ -146,13 +150,42 @@ static int choose_set(struct making *m)
 	return which && m->sets[which - 1] ? which : 0;
 }
 
-static void identify(struct making *m, struct op *op, int number)
+static bool has_groups(enum ronde_kind kind)
+{
+	return kind == RONDE_KIND_ALLREDUCE || kind == RONDE_KIND_ALLGATHER ||
+	       kind == RONDE_KIND_REDUCESCATTER;
+}
+
+/* What its first tensor is like, the whole group is; the number of tensors is a part of that. */
+static void make_members(struct making *m, struct op *first, uint64_t description, int most)
+{
+	uint64_t state = description ^ 0x5bd1e995;
+	int n = 2 + (int)below(&state, GROUP_MOST - 1);
+	first->members = n < most ? n : most;
+	for (int i = 1; i < first->members; i++) {
+		struct op *op = &first[i];
+		*op = (struct op){.kind = first->kind, .set = first->set, .absent = first->absent};
+		describe(random_bits(&state), op, &m->p->style);
+		op->reduction = first->reduction;
+		op->prescale = first->prescale;
+		op->postscale = first->postscale;
+		if (op->reduction == RONDE_ADASUM && !is_real(op->dtype))
+			op->dtype = first->dtype;
+	}
+	m->p->nops += first->members - 1;
+}
+
+/* The operation and, if it is a group, those behind it: `most` at most. How many they are. */
+static int identify(struct making *m, struct op *op, int number, int most)
 {
 	struct program *p = m->p;
 	int which = choose_set(m);
 	struct names *names = &m->names[which];
 	op->set = which ? m->sets[which - 1] : NULL;
 	op->kind = p->style.distinct ? RONDE_KIND_ALLREDUCE : random_kind(m->state);
+	op->members = 1;
+	bool grouped = p->style.groups && !p->style.distinct && most > 1 && has_groups(op->kind) &&
+		       once_in(m->state, (uint64_t)p->style.groups);
 	int n = free_name(m->state, p, names, op->kind, m->step);
 	uint64_t description = random_bits(m->state) | 1;
 	if (n >= 0) {
@@ -161,7 +194,7 @@ static void identify(struct making *m, struct op *op, int number)
 			description = *stands_for;
 		*stands_for = description;
 		names->used[op->kind][n] = m->step + 1;
-		op->name = make_name(p, n);
+		op->name = make_name(p, n, grouped ? RONDE_MEMBER_SUFFIX : 0);
 	}
 	describe(description, op, &p->style);
 	if (n < 0 && p->style.distinct) {
@@ -171,6 +204,9 @@ static void identify(struct making *m, struct op *op, int number)
 	for (int r = 0; r < p->style.ranks; r++)
 		if (p->joins[m->step] && op_member(op, r) >= 0 && number >= m->leaves[r])
 			op->absent |= 1u << op_member(op, r);
+	if (grouped)
+		make_members(m, op, description, most);
+	return op->members;
 }
 
 /* ---- data ---- */
@@ -307,12 +343,15 @@ static void make_step(struct making *m)
 	p->first[m->step] = p->nops;
 	change_sets(m);
 	choose_leaves(m, n);
-	for (int i = 0; i < n && room; i++) {
+	for (int i = 0; i < n && room;) {
 		struct op *op = &p->ops[p->nops++];
-		identify(m, op, i);
-		fill(m->state, p, op);
-		uint64_t bytes = op_bytes(op, 0);
-		room = bytes < room ? room - bytes : 0;
+		int members = identify(m, op, i, n - i);
+		for (int k = 0; k < members; k++) {
+			fill(m->state, p, &op[k]);
+			uint64_t bytes = op_bytes(&op[k], 0);
+			room = bytes < room ? room - bytes : 0;
+		}
+		i += members;
 	}
 }
 
@@ -379,6 +418,7 @@ struct program_style random_style(uint64_t *state, int ranks)
 	s.unnamed_percent = once_in(state, 3) ? 60 : 15;
 	s.long_names = once_in(state, 5);
 	s.change = !once_in(state, 4);
+	s.groups = once_in(state, 2) ? 4 : 0;
 	s.overlap = once_in(state, 2);
 	s.holds = 5;
 	s.sets = once_in(state, 2) ? 1 + (int)below(state, SETS_MAX) : 0;

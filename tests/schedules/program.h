@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A program: what all ranks of a job do, made from a seed. Steps of operations; each rank submits a
- * step's operations in an order of its own (see play.h). The program says what every tensor holds
- * and what must come out.
+ * A program: what all ranks of a job do, made from a seed. Steps of operations, single ones and
+ * groups; each rank submits a step's operations in an order of its own (see play.h). The program
+ * says what every tensor holds and what must come out.
  */
 #ifndef RONDE_TESTS_SCHEDULES_PROGRAM_H
 #define RONDE_TESTS_SCHEDULES_PROGRAM_H
@@ -30,7 +30,9 @@ struct op {
 	enum ronde_kind kind;
 	const struct op_set *set; /* NULL: all ranks */
 	unsigned absent;          /* members that have joined before they got to it, as bits */
-	char *name;               /* NULL: unnamed */
+	char *name;               /* NULL: unnamed. Of a group: its first has the group's */
+	/* Of the first of a group: how many there are, the others behind it; of those 0; else 1. */
+	int members;
 	ronde_dtype dtype;
 	ronde_reduction reduction;
 	double prescale, postscale;
@@ -63,6 +65,7 @@ struct program_style {
 	int joins;     /* once in so many steps ranks run out of data one by one; 0: never */
 	bool active;   /* an average is divided by the ranks that have not joined */
 	bool adasum;   /* some reductions are (they need more staging than others) */
+	int groups;    /* once in so many times there is a group; 0: never */
 	bool overlap;  /* a step is waited for when the next has been submitted */
 	int holds; /* once in so many steps a rank is held (port.h) while it submits; 0: never */
 };
@@ -93,7 +96,7 @@ int op_size(const struct op *op, int ranks);
 /* A rank's number as a member; -1: it is none. And back. */
 int op_member(const struct op *op, int rank);
 int op_rank(const struct op *op, int member);
-/* True if the rank submits it. */
+/* True if the rank submits it, by itself or with its group. */
 bool op_is_submitted(const struct op *op, int rank);
 /* True if it cannot be without those that have joined. */
 bool op_is_refused(const struct op *op);
