@@ -5,9 +5,9 @@
 #
 # usage: tests/run.sh [--all | --quick] [NAME...]
 #   --all    also the long runs (RONDE_TEST_LONG=1 in the tests' environment)
-#   --quick  one configuration, no clang, no sanitizers, no other processor
+#   --quick  one configuration, no clang, no sanitizers
 #   NAME     only these: configurations (gcc clang asan tsan), checks (files of tests/checks) and
-#            shell tests (launchers examples)
+#            shell tests (launchers examples). aarch64 takes minutes: named, or with --all
 # environment: RONDE_BUILD  folder of the build folders (default: build-tests)
 #              CI=true      a skip that tests/skips.txt does not name is a failure
 set -euo pipefail
@@ -50,6 +50,8 @@ wanted()
 		[[ " ${names[*]} " == *" $1 "* ]]
 	elif [ -n "$quick" ]; then
 		[[ " aarch64 tidy clang asan tsan " != *" $1 "* ]]
+	elif [ -z "${RONDE_TEST_LONG:-}" ]; then
+		[ "$1" != aarch64 ]
 	fi
 }
 
@@ -118,6 +120,8 @@ fi
 for check in "${checks[@]}"; do
 	wanted "$check" && run_check "$check" 600 tests/checks/"$check".sh
 done
+wanted aarch64 || [ ${#names[@]} -gt 0 ] ||
+	result skip aarch64 "takes minutes: tests/run.sh aarch64, or --all"
 for configuration in "${configurations[@]:1}"; do
 	built "$configuration" && run_check "$configuration" 1800 \
 		tests/configuration.sh test "$configuration" "$builds/$configuration"
