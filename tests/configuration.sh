@@ -35,6 +35,7 @@ if [ "$what" = build ]; then
 	CC=$compiler setup_configure "$folder" -Dtests=enabled "${options[@]}"
 	targets=()
 	if [ "$configuration" != gcc ]; then
+		"${NINJA:-ninja}" -C "$folder" build.ninja # the tests of today, not those of the last build
 		mapfile -t targets < <("$MESON" introspect --tests --targets "$folder" |
 			python3 "$here/meson-targets.py" "$folder" "${left_out[@]}")
 		[ ${#targets[@]} -gt 0 ] || setup_die "meson knows no tests of $folder"
