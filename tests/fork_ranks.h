@@ -21,7 +21,9 @@
 #include "ronde/ronde.h"
 
 #define FORK_RANKS_MAX 16
+/* Until ranks that still run are killed: in the usual runs, in long ones. */
 #define FORK_RANKS_SECONDS 60
+#define FORK_RANKS_LONG 500
 
 /* For bodies: ends the rank, with the text, unless the condition holds. */
 #define require(condition, ...)                                                                    \
@@ -105,7 +107,8 @@ static inline int fork_ranks(int n, fork_ranks_fn body, const void *arg)
 	}
 	int left = n, bad = 0;
 	bool late = false;
-	time_t deadline = time(NULL) + FORK_RANKS_SECONDS;
+	int patience = getenv("RONDE_TEST_LONG") ? FORK_RANKS_LONG : FORK_RANKS_SECONDS;
+	time_t deadline = time(NULL) + patience;
 	while (left > 0) {
 		for (int i = 0; i < n; i++) {
 			int status;
@@ -121,7 +124,7 @@ static inline int fork_ranks(int n, fork_ranks_fn body, const void *arg)
 			if (pids[i] > 0 && too_late) /* tests/watched.sh has said where */
 				fprintf(stderr,
 					"rank %d of %d (process %d) still runs after %d s\n", i, n,
-					(int)pids[i], FORK_RANKS_SECONDS);
+					(int)pids[i], patience);
 			if (pids[i] > 0 && (bad || late))
 				kill(pids[i], SIGKILL);
 		}
