@@ -130,6 +130,7 @@ struct ronde_board {
 	uint32_t pending; /* operations in flight … */
 	uint32_t blocked; /* … and how many of `waits` a thread waits for */
 	uint32_t nwaits;
+	uint32_t waited; /* how many operations threads wait for, in `waits` or not */
 	uint64_t unnamed[RONDE_BOARD_KINDS]; /* operations of set 0 without a name so far */
 	struct ronde_board_wait waits[RONDE_BOARD_WAITS]; /* blocked first, then the oldest */
 	/* A report: odd while it is being written. */

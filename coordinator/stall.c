@@ -77,7 +77,7 @@ static void request_what(const struct ronde_request *r, char *text, size_t bytes
 		return;
 	}
 	const struct ronde_key_head *head = key_of(r, &name);
-	ronde_stall_what(head, name, text, bytes);
+	ronde_stall_what(head, name, r->desc.members, text, bytes);
 }
 
 /* What is being executed waits since it last got on. Under both locks. */
@@ -136,6 +136,7 @@ static void note_wait(struct ronde_board *board, const struct ronde_request *r, 
 /* A thread waits for it. The many of a group need not all be there. */
 static void note_blocked(struct ronde_board *board, const struct ronde_request *r, uint64_t now)
 {
+	board->waited++;
 	if (board->nwaits < RONDE_BOARD_WAITS) {
 		note_wait(board, r, now);
 		board->blocked++;
@@ -152,7 +153,8 @@ static void note_waits(struct ronde_context *ctx, struct ronde_board *board, uin
 {
 	struct ronde_request *live = ctx->submissions.pool.live;
 	uint32_t others = 0;
-	board->pending = board->blocked = board->nwaits = board->unseen = 0;
+	board->pending = board->blocked = board->nwaits = 0;
+	board->waited = board->unseen = 0;
 	for (struct ronde_request *r = live; r; r = r->next_live) {
 		board->pending++;
 		if (ronde_request_is_claimed(r))

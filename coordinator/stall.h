@@ -85,10 +85,11 @@ static inline double ronde_stall_seconds(uint64_t nanoseconds)
 	return (double)nanoseconds * 1e-9;
 }
 
-/* `allreduce "x"`, `allreduce.noname.3`, … of process set 2. head NULL: of no tensor. */
+/* `allreduce "x"`, `allreduce.noname.3`, … of process set 2; of a group with so many members, or 0:
+ * `allreduce.noname.3_1of2`. */
 struct ronde_key_head;
-void ronde_stall_what(const struct ronde_key_head *head, const char *name, char *text,
-		      size_t bytes);
+void ronde_stall_what(const struct ronde_key_head *head, const char *name, uint32_t members,
+		      char *text, size_t bytes);
 /* Identity of what is waited for, on boards. */
 uint64_t ronde_stall_key(const struct ronde_key_head *head, const char *name);
 #define RONDE_STALL_KEY_SETS 1 /* a change of the process sets */

@@ -13,14 +13,15 @@
 /* Longest part of a name in a report. */
 #define NAME_BYTES 80
 
-void ronde_stall_what(const struct ronde_key_head *head, const char *name, char *text, size_t bytes)
+void ronde_stall_what(const struct ronde_key_head *head, const char *name, uint32_t members,
+		      char *text, size_t bytes)
 {
-	const char *kind = ronde_kind_name((enum ronde_kind)head->kind);
 	size_t used;
 	if (!head->named) {
-		used = ronde_text_append(text, bytes, 0, "%s.noname.%llu", kind,
-					 (unsigned long long)(head->ordinal >> RONDE_MEMBER_BITS));
+		ronde_key_head_text(head, NULL, members, text, bytes);
+		used = strlen(text);
 	} else {
+		const char *kind = ronde_kind_name((enum ronde_kind)head->kind);
 		char cut[NAME_BYTES];
 		snprintf(cut, sizeof cut, "%.*s", (int)head->name_bytes, name);
 		if (head->name_bytes >= sizeof cut)

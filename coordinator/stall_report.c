@@ -149,7 +149,8 @@ static bool find_items(struct ronde_stall_writer *w)
 void ronde_stall_item_text(const struct ronde_stall_item *item, char *text, size_t bytes)
 {
 	if (item->ballot)
-		ronde_stall_what(&item->ballot->key.head, item->ballot->key.name, text, bytes);
+		ronde_stall_what(&item->ballot->key.head, item->ballot->key.name,
+				 item->ballot->round.members, text, bytes);
 	else
 		snprintf(text, bytes, "a change of the process sets");
 }
@@ -276,7 +277,7 @@ static void say_waits(struct ronde_stall_writer *w, const struct ronde_board *b)
 	const char *separator = " waits in ";
 	for (uint32_t k = 0; k < b->blocked; k++) {
 		if (k == MOST_NAMES) {
-			SAY(w, " and %u more", b->blocked - k);
+			SAY(w, " and %u more", b->waited - k);
 			break;
 		}
 		SAY(w, "%s%s (%.1f s)", separator, b->waits[k].what,
