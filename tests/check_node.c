@@ -128,6 +128,53 @@ START_TEST(processes_share_without_memfd)
 }
 END_TEST
 
+/* ---- that names are seen which stay ---- */
+
+#define KEPT_MAX 8
+
+/* While it is there names stay, and stand here. In memory that processes share. */
+static struct kept {
+	_Atomic int n;
+	char names[KEPT_MAX][64];
+} * kept;
+
+int __real_shm_unlink(const char *name);
+int __wrap_shm_unlink(const char *name);
+
+int __wrap_shm_unlink(const char *name)
+{
+	if (!kept)
+		return __real_shm_unlink(name);
+	int i = atomic_fetch_add(&kept->n, 1);
+	snprintf(kept->names[i % KEPT_MAX], sizeof kept->names[i % KEPT_MAX], "%s", name);
+	return 0;
+}
+
+/* The library leaves every name of its memory: they are found, and only while they are there. */
+START_TEST(names_that_stay_are_found)
+{
+	struct node_ranks ranks = {.body = node_rank_share, .prepare = no_memfd};
+	kept = mmap(NULL, sizeof *kept, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(kept, MAP_FAILED);
+	int bad = node_ranks_fork(2, &ranks), n = atomic_load(&kept->n), seen = names_left();
+	bool rondes = true;
+	for (int i = 0; i < n && i < KEPT_MAX; i++) {
+		rondes &= name_is_rondes(kept->names[i] + (kept->names[i][0] == '/'));
+		bad |= __real_shm_unlink(kept->names[i]);
+	}
+	munmap(kept, sizeof *kept);
+	kept = NULL;
+	ck_assert_int_eq(bad, 0);
+	ck_assert_msg(n > 0 && n <= KEPT_MAX, "%d names", n);
+	ck_assert(rondes);
+	ck_assert_int_ge(seen, n);
+	for (int i = 0; i < 2000 && names_left(); i++)
+		usleep(1000);
+	ck_assert_int_eq(names_left(), 0);
+	ck_assert(!name_is_rondes("ronde-check-12") && !name_is_rondes("ronde"));
+}
+END_TEST
+
 /* ---- opening fails ---- */
 
 static void huge(int rank, struct ronde_node_options *options)
@@ -352,6 +399,7 @@ static Suite *node_suite(void)
 	tcase_add_loop_test(sharing, children_are_kept_out, 0, 3);
 	tcase_add_test(sharing, nobody_can_resize_the_arena);
 	tcase_add_test(sharing, processes_share_without_memfd);
+	tcase_add_test(sharing, names_that_stay_are_found);
 	tcase_add_test(sharing, numbers_of_any_layout);
 	tcase_add_test(sharing, equal_nodes_are_homogeneous);
 	suite_add_tcase(suite, sharing);
