@@ -101,8 +101,9 @@ START_TEST(large_tensors)
 {
 	uint64_t seed = test_seed() + 100 + (uint64_t)_i;
 	struct world w;
-	world_open(&w, sizes[_i], 2, (size_t)4 << 20);
-	random_script(&w, test_turns(8), (size_t)3 << 20, false, &seed);
+	const size_t unit = test_large((size_t)1 << 20);
+	world_open(&w, sizes[_i], 2, 4 * unit);
+	random_script(&w, test_turns(8), 3 * unit, false, &seed);
 	ck_assert_int_eq(run_script(&w, seed), -1);
 }
 END_TEST

@@ -23,18 +23,26 @@ static const int worlds[] = {1, 2, 3, 4, 5, 8};
 
 /* Primes, so that each value of everything has its turn. SET_STRIDE: of a process set. */
 #if defined(__SANITIZE_THREAD__)
-#define STRIDE 151
-#define SET_STRIDE 601
+#define STRIDE 307
+#define SET_STRIDE 1201
 #elif defined(__SANITIZE_ADDRESS__)
-#define STRIDE 53
-#define SET_STRIDE 211
+#define STRIDE 101
+#define SET_STRIDE 401
+#elif defined(__clang__)
+#define STRIDE 19
+#define SET_STRIDE 83
 #else
 #define STRIDE 7
 #define SET_STRIDE 29
 #endif
-/* Of what threads run, what processes run again; and with how many ranks, but in a long run. */
+/* Of what threads run, what processes run again; and with how many ranks, but in a long run: the
+ * race checker has seen it all when threads ran it. */
 #define PROCESS_STRIDE 7
+#ifdef __SANITIZE_THREAD__
+#define PROCESS_RANKS 0
+#else
 #define PROCESS_RANKS 3
+#endif
 
 #define REASONS_MAX 32
 

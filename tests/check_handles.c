@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tests/fork_ranks.h"
+#include "tests/sizes.h"
 
 static ronde_handle sum(const char *name, float *x, int64_t count)
 {
@@ -128,7 +129,7 @@ static void wait_from_threads(int rank, int size, const void *arg)
 	static float x[300000];
 	pthread_barrier_t start;
 	pthread_barrier_init(&start, NULL, WAITERS);
-	for (int round = 0; round < 50; round++) {
+	for (int round = 0; round < 2 + test_turns(48); round++) {
 		struct waiter w[WAITERS];
 		ronde_handle h = sum("x", x, round % 2 ? 300000 : 1);
 		for (int i = 0; i < WAITERS; i++) {
@@ -150,6 +151,7 @@ static void wait_from_threads(int rank, int size, const void *arg)
 /* ---- many threads ---- */
 
 #define THREADS 8
+#define ROUNDS (8 * test_turns(5)) /* every eighth is large */
 
 struct worker {
 	pthread_t thread;
@@ -162,7 +164,7 @@ static void *work(void *arg)
 	float *x = malloc(100000 * sizeof *x);
 	char name[32];
 	snprintf(name, sizeof name, "worker %d", w->number);
-	for (int round = 0; round < 40; round++) {
+	for (int round = 0; round < ROUNDS; round++) {
 		int64_t n = round % 8 == 7 ? 100000 : 1 + round;
 		for (int64_t i = 0; i < n; i++)
 			x[i] = (float)(w->number + i % 100);
@@ -187,7 +189,7 @@ static void many_threads(int rank, int size, const void *arg)
 		pthread_join(w[i].thread, NULL);
 	ronde_counters c = {.size = sizeof c};
 	require_ok(ronde_get_counters(&c));
-	require(c.submitted == THREADS * 40 && c.completed == c.submitted, "%d, %d",
+	require(c.submitted == (uint64_t)(THREADS * ROUNDS) && c.completed == c.submitted, "%d, %d",
 		(int)c.submitted, (int)c.completed);
 }
 

@@ -11,10 +11,11 @@
 #include <stdint.h>
 
 #include "tests/fork_ranks.h"
+#include "tests/sizes.h"
 
 #define FEATURES 7
 #define SAMPLES 48 /* divisible by 1, 2, 3, 4, and their shards by 3 passes */
-#define STEPS 20
+#define STEPS (2 + test_turns(18))
 #define RATE 0.05
 #define LISTED 4 /* parameters: weight, bias, one that never gets a gradient, an empty one */
 

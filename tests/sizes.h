@@ -9,6 +9,7 @@
 #define RONDE_TESTS_SIZES_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #if defined(__SANITIZE_THREAD__)
@@ -32,6 +33,12 @@ static inline int test_turns(int usual)
 {
 	int turns = test_is_long() ? usual : usual / SIZES_DIVISOR;
 	return turns > 0 ? turns : 1;
+}
+
+/* Bytes or elements of a large tensor: not so many where each takes long, but still many chunks. */
+static inline size_t test_large(size_t usual)
+{
+	return SIZES_DIVISOR == 1 || test_is_long() ? usual : usual / 8;
 }
 
 /*
