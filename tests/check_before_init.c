@@ -190,6 +190,7 @@ int main(void)
 {
 	Suite *suite = suite_create("before-init");
 	TCase *calls = tcase_create("calls");
+	tcase_set_timeout(calls, 60);
 	tcase_add_test(calls, before_init_and_after_shutdown);
 	suite_add_tcase(suite, calls);
 	SRunner *runner = srunner_create(suite);

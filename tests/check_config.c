@@ -424,6 +424,7 @@ int main(void)
 {
 	Suite *s = suite_create("config");
 	TCase *t = tcase_create("config");
+	tcase_set_timeout(t, 60);
 	tcase_add_checked_fixture(t, clear, NULL);
 	tcase_add_test(t, defaults);
 	tcase_add_test(t, precedence);

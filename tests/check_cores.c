@@ -178,6 +178,7 @@ int main(void)
 {
 	Suite *suite = suite_create("cores");
 	TCase *tests = tcase_create("cores");
+	tcase_set_timeout(tests, 60);
 	tcase_add_loop_test(tests, made_up_machines, 0, ROWS);
 	tcase_add_loop_test(tests, several_containers, 0, CONTAINERS);
 	tcase_add_test(tests, random_masks);

@@ -447,6 +447,7 @@ int main(void)
 {
 	Suite *suite = suite_create("info");
 	TCase *cases = tcase_create("checks");
+	tcase_set_timeout(cases, 60);
 	tcase_add_checked_fixture(cases, setup, teardown);
 	tcase_add_test(cases, memory_is_fine);
 	tcase_add_test(cases, no_memfd);

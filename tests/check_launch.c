@@ -231,6 +231,7 @@ int main(void)
 {
 	Suite *suite = suite_create("launch");
 	TCase *tcase = tcase_create("launch");
+	tcase_set_timeout(tcase, 60);
 	tcase_add_loop_test(tcase, test_understood, 0, sizeof understood / sizeof *understood);
 	tcase_add_loop_test(tcase, test_wrong, 0, sizeof wrong / sizeof *wrong);
 	tcase_add_loop_test(tcase, test_advice, 0, sizeof advice / sizeof *advice);

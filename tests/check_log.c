@@ -307,6 +307,7 @@ int main(void)
 {
 	Suite *s = suite_create("log");
 	TCase *t = tcase_create("log");
+	tcase_set_timeout(t, 60);
 	tcase_add_checked_fixture(t, make_folder, remove_folder);
 	tcase_add_test(t, lines_in_a_file);
 	tcase_add_test(t, arguments_only_when_shown);

@@ -168,6 +168,7 @@ int main(void)
 {
 	Suite *suite = suite_create("perf");
 	TCase *tcase = tcase_create("tools");
+	tcase_set_timeout(tcase, 60);
 	SRunner *runner = srunner_create(suite);
 	int failed;
 
