@@ -240,7 +240,7 @@ START_TEST(tool_refuses)
 	expect_tool(
 		"summary other.json", 2,
 		"ronde-timeline: other.json: is not a timeline of Ronde: its first event has no "
-		"start_time_since_epoch_in_micros and run\n");
+		"rank of the right kind\n");
 	expect_tool(
 		"merge -o m.json zero.json zero2.json", 2,
 		"ronde-timeline: zero.json and zero2.json are both of rank 0: give one file for "
@@ -256,6 +256,53 @@ START_TEST(tool_refuses)
 		    "nested.json: \"?\": ALLREDUCE at 3.000 µs reaches out of ALLREDUCE\n");
 	expect_tool("merge -o /nowhere/m zero.json", 2,
 		    "ronde-timeline: /nowhere/m: No such file or directory\n");
+}
+END_TEST
+
+/* Events that others have made or damaged are told, and left out; the rest counts. */
+START_TEST(tool_leaves_out)
+{
+	static const struct {
+		const char *event, *why;
+	} wrong[] = {
+		{"\"name\":\"ALLREDUCE\",\"ph\":\"X\",\"tid\":1,\"dur\":1,\"args\":{\"entry\":7,"
+		 "\"status\":\"RONDE_OK\",\"path\":\"staged\",\"bytes\":1}",
+		 "\"ALLREDUCE\": its ts is not a time from 0 on"},
+		{"\"name\":\"ALLREDUCE\",\"ph\":\"X\",\"tid\":1,\"ts\":1,\"dur\":Infinity",
+		 "\"ALLREDUCE\": its dur is not a time from 0 on"},
+		{"\"name\":\"ALLREDUCE\",\"ph\":\"X\",\"tid\":1,\"ts\":1,\"dur\":1,\"args\":{"
+		 "\"path\":"
+		 "\"staged\",\"status\":\"RONDE_OK\",\"bytes\":1}",
+		 "\"ALLREDUCE\": its args have no entry"},
+		{"\"name\":\"ALLREDUCE\",\"ph\":\"X\",\"tid\":1,\"ts\":1,\"dur\":1,\"args\":{"
+		 "\"path\":"
+		 "\"staged\",\"entry\":[],\"status\":\"RONDE_OK\",\"bytes\":1}",
+		 "\"ALLREDUCE\": the entry of its args is of the wrong kind"},
+		{"\"name\":\"NEGOTIATE_ALLREDUCE\",\"ph\":\"X\",\"tid\":1,\"ts\":1,\"dur\":1",
+		 "\"NEGOTIATE_ALLREDUCE\": its args have no status"},
+		{"\"name\":\"thread_name\",\"ph\":\"M\",\"tid\":1",
+		 "\"thread_name\": its args have no name"},
+		{"\"name\":\"thread_name\",\"ph\":\"M\",\"tid\":[]",
+		 "\"thread_name\": its pid or tid is no number"},
+		{"\"name\":\"0\",\"ph\":[],\"tid\":1", "\"0\": its kind (ph) is \"[]\""},
+	};
+	char text[2000];
+	write_file("left.json", HEAD("0", "aa") OPERATION("1", "2") TAIL);
+	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+		snprintf(text, sizeof text,
+			 HEAD("1", "aa") ",{\"pid\":1,%s}\n" OPERATION("1", "2") TAIL,
+			 wrong[i].event);
+		write_file("wrong.json", text);
+		snprintf(text, sizeof text, "wrong.json: event 1, %s\n", wrong[i].why);
+		expect_tool("check left.json wrong.json", 1, text);
+		expect_summary("left.json wrong.json",
+			       "print(s[\"wrong\"], [t[\"count\"] for t in s[\"tensors\"]])",
+			       "1 [2]\n");
+	}
+	expect_tool("summary left.json wrong.json", 0,
+		    "1 events are wrong and left out: ronde-timeline check says which\n");
+	expect_tool("merge -o m.json left.json wrong.json", 0,
+		    "m.json: 6 events of 2 rank(s)\n1 events are wrong and left out: ");
 }
 END_TEST
 
@@ -282,8 +329,9 @@ static Suite *timeline_file_suite(void)
 	tcase_add_test(file, full_disk);
 	tcase_add_test(file, no_room_at_all);
 	tcase_add_test(file, full_queue);
-	tcase_set_timeout(tools, 60);
+	tcase_set_timeout(tools, 100);
 	tcase_add_test(tools, tool_refuses);
+	tcase_add_test(tools, tool_leaves_out);
 	tcase_add_test(tools, tool_aligns);
 	suite_add_tcase(suite, file);
 	suite_add_tcase(suite, tools);
