@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 #include "collectives/bootstrap/wait.h"
+#include "tests/lost_time.h"
 #include "tests/names_left.h"
 
 /* Nothing of a test takes longer, whatever the machine does besides. */
@@ -22,6 +24,33 @@ void sleep_ms(long ms)
 	struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
 	while (nanosleep(&t, &t) && errno == EINTR)
 		;
+}
+
+/* ---- what others had of the machine ---- */
+
+/* The scene that this process directs, or is a rank of. */
+static struct scene *here;
+
+/* What a rank had when it was last seen: its process may be gone. */
+static double rank_used(struct fault_rank *rank)
+{
+	double used = lost_time_used(rank->pid), before = atomic_load(&rank->used);
+	if (used <= before)
+		return before;
+	atomic_store(&rank->used, used);
+	return used;
+}
+
+double scene_lost(void)
+{
+	int cores;
+	double others = lost_time_busy(&cores) - here->busy;
+	double director = lost_time_used(here->director);
+	for (int r = 0; r < here->n; r++)
+		others -= rank_used(&here->ranks[r]);
+	if (director > here->used)
+		others -= director - here->used;
+	return others > 0 && cores > 0 ? others / cores : 0;
 }
 
 /* ---- ranks ---- */
@@ -83,6 +112,11 @@ struct scene *scene_open(int n, scene_body body, const void *arg)
 	scene->arg = arg;
 	snprintf(scene->address, sizeof scene->address, "fault-%d-%d", (int)getpid(), scenes);
 	snprintf(scene->address2, sizeof scene->address2, "fault2-%d-%d", (int)getpid(), scenes++);
+	int cores;
+	here = scene;
+	scene->director = getpid();
+	scene->used = lost_time_used(scene->director);
+	scene->busy = lost_time_busy(&cores);
 	/* Processes that ranks leave behind become the director's children. */
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	names_before = names_left();
@@ -102,16 +136,24 @@ struct scene *scene_open(int n, scene_body body, const void *arg)
 	return scene;
 }
 
+static double seconds_of(struct timeval t)
+{
+	return (double)t.tv_sec + 1e-6 * (double)t.tv_usec;
+}
+
 /* Reaps what has ended; returns how many ranks still run. */
 static int look(struct scene *scene)
 {
 	int left = 0;
+	struct rusage use;
 	for (int r = 0; r < scene->n; r++) {
 		struct fault_rank *rank = &scene->ranks[r];
-		if (!rank->ended && waitpid(rank->pid, &rank->status, WNOHANG) == rank->pid &&
+		if (!rank->ended && wait4(rank->pid, &rank->status, WNOHANG, &use) == rank->pid &&
 		    !WIFSTOPPED(rank->status)) {
 			rank->ended = true;
 			rank->ended_at = scene_now();
+			atomic_store(&rank->used,
+				     seconds_of(use.ru_utime) + seconds_of(use.ru_stime));
 		}
 		left += !rank->ended;
 	}
@@ -176,7 +218,7 @@ double scene_slowest(struct scene *scene, unsigned victims)
 		if (told > died && (double)(told - died) * 1e-9 > worst)
 			worst = (double)(told - died) * 1e-9;
 	}
-	return worst;
+	return worst - scene_lost();
 }
 
 /* Seconds from a rank's leaving until it was gone: the longest, and whose that was. */
@@ -205,7 +247,7 @@ void scene_close(struct scene *scene, unsigned victims)
 	if (left)
 		kill_all(scene);
 	int late;
-	double took = slowest_to_leave(scene, &late);
+	double took = slowest_to_leave(scene, &late) - scene_lost();
 	munmap(scene, sizeof *scene);
 	ck_assert_msg(!bad, "a rank found something wrong: see above");
 	ck_assert_msg(!left, "%d ranks still ran after %d s", left, SCENE_SECONDS);

@@ -39,10 +39,13 @@ struct fault_rank {
 	bool ended;
 	int status;
 	uint64_t ended_at;
+	_Atomic double used; /* seconds of cores it has had, as far as seen */
 };
 
 struct scene {
 	int n;
+	pid_t director;
+	double busy, used; /* when it was opened: see tests/lost_time.h; used: by the director */
 	char address[64];  /* of the first world */
 	char address2[64]; /* of the second */
 	const void *arg;
@@ -63,7 +66,8 @@ void scene_await(struct scene *scene, int rank, int phase);
 void scene_signal(struct scene *scene, int rank, int number);
 /* True if the rank still runs. */
 bool scene_runs(struct scene *scene, int rank);
-/* Waits until all but the victims were told; seconds from the death to the last of them. */
+/* Waits until all but the victims were told; seconds from the death to the last of them, less
+ * scene_lost(). */
 double scene_slowest(struct scene *scene, unsigned victims);
 /*
  * Waits for all ranks' ends. All but the victims (bit r: rank r) must end well, and whoever left of
@@ -85,6 +89,8 @@ void scene_told(struct scene *scene, int rank);
 /* ---- for both ---- */
 
 uint64_t scene_now(void);
+/* Seconds lost to others since the scene was opened. */
+double scene_lost(void);
 void sleep_ms(long ms);
 
 #endif
