@@ -3,6 +3,8 @@
 #include <check.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
 #include <sys/resource.h>
 
 #include "collectives/node_private.h"
@@ -148,6 +150,23 @@ int __wrap_shm_unlink(const char *name)
 	int i = atomic_fetch_add(&kept->n, 1);
 	snprintf(kept->names[i % KEPT_MAX], sizeof kept->names[i % KEPT_MAX], "%s", name);
 	return 0;
+}
+
+int __real_open64(const char *path, int flags, ...);
+int __wrap_open64(const char *path, int flags, ...);
+
+/* A folder that has no files without names, while names stay. */
+int __wrap_open64(const char *path, int flags, ...)
+{
+	va_list args;
+	va_start(args, flags);
+	bool unnamed = (flags & O_TMPFILE) == O_TMPFILE;
+	mode_t mode = unnamed || flags & O_CREAT ? va_arg(args, mode_t) : 0;
+	va_end(args);
+	if (!kept || !unnamed)
+		return __real_open64(path, flags, mode);
+	errno = EOPNOTSUPP;
+	return -1;
 }
 
 /* The library leaves every name of its memory: they are found, and only while they are there. */

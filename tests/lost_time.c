@@ -2,7 +2,9 @@
 #include "tests/lost_time.h"
 
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -11,22 +13,32 @@ static double ticks(unsigned long long n)
 	return (double)n / (double)sysconf(_SC_CLK_TCK);
 }
 
+/* The next number of a line; the line goes on behind it. */
+static unsigned long long number(char **line)
+{
+	return strtoull(*line, line, 10);
+}
+
 double lost_time_busy(int *cores)
 {
 	cpu_set_t allowed;
 	char line[512];
 	double busy = 0;
-	int all = sched_getaffinity(0, sizeof allowed, &allowed);
+	bool all = sched_getaffinity(0, sizeof allowed, &allowed) != 0;
 	*cores = 0;
 	FILE *f = fopen("/proc/stat", "r");
 	while (f && fgets(line, sizeof line, f)) {
-		unsigned cpu;
-		unsigned long long t[8];
-		if (sscanf(line, "cpu%u %llu %llu %llu %llu %llu %llu %llu %llu", &cpu, &t[0],
-			   &t[1], &t[2], &t[3], &t[4], &t[5], &t[6], &t[7]) != 9 ||
-		    (!all && (cpu >= CPU_SETSIZE || !CPU_ISSET(cpu, &allowed))))
+		char *at = line + 3;
+		if (strncmp(line, "cpu", 3) != 0 || *at == ' ') /* of all together */
 			continue;
-		busy += ticks(t[0] + t[1] + t[2] + t[5] + t[6] + t[7]); /* 3 and 4 are idle */
+		unsigned long long cpu = number(&at), sum = 0;
+		if (!all && (cpu >= CPU_SETSIZE || !CPU_ISSET(cpu, &allowed)))
+			continue;
+		for (int i = 0; i < 8; i++) {
+			unsigned long long n = number(&at);
+			sum += i == 3 || i == 4 ? 0 : n; /* idle, and idle until a disk answers */
+		}
+		busy += ticks(sum);
 		++*cores;
 	}
 	if (f)
@@ -37,17 +49,18 @@ double lost_time_busy(int *cores)
 double lost_time_used(pid_t pid)
 {
 	char path[32], text[1024];
-	unsigned long long user, system;
 	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
 	FILE *f = fopen(path, "r");
 	size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
 	if (f)
 		fclose(f);
 	text[n] = 0;
-	/* The name, in brackets, may hold anything. */
-	const char *rest = strrchr(text, ')');
-	if (!rest || sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user,
-			    &system) != 2)
+	char *at = strrchr(text, ')'); /* the name, in brackets, may hold anything */
+	if (!at || strlen(at) < 4)
 		return -1;
-	return ticks(user + system);
+	at += 3;                     /* the state, a letter */
+	for (int i = 0; i < 10; i++) /* what else there is in front */
+		at += strcspn(at + 1, " ") + 1;
+	unsigned long long user = number(&at);
+	return ticks(user + number(&at));
 }
