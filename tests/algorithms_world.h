@@ -63,6 +63,7 @@ struct world {
 	bool sleepy;       /* ranks sleep on their bells; all jobs have the same members */
 	unsigned delays;   /* one step of so many is preceded by a yield or a pause; 0: none */
 	_Atomic bool late; /* a sleeper was not woken */
+	bool (*run)(struct world *w, uint64_t seed); /* NULL: world_run */
 };
 
 static uint64_t below(uint64_t *seed, uint64_t bound)
@@ -318,13 +319,18 @@ static void sleep_until_rung(struct rank *r)
 	atomic_store(&block->parked, RONDE_AWAKE);
 }
 
+static void rank_begin(struct rank *r, struct world *w, int local_rank, uint64_t seed)
+{
+	*r = (struct rank){.world = w, .local_rank = local_rank, .seed = seed};
+	r->lanes = calloc(w->arena.shape.lanes, sizeof *r->lanes);
+	for (uint32_t lane = 0; lane < w->arena.shape.lanes; lane++)
+		r->lanes[lane].job = next_job(w, (int)lane, 0);
+}
+
 static void *run_rank(void *arg)
 {
 	struct rank *r = arg;
 	struct world *w = r->world;
-	for (uint32_t lane = 0; lane < w->arena.shape.lanes; lane++)
-		r->lanes[lane].job = next_job(w, (int)lane, 0);
-
 	while (!finished(r)) {
 		if (w->delays && below(&r->seed, w->delays) == 0) {
 			if (below(&r->seed, 20) == 0)
@@ -366,8 +372,7 @@ static bool world_run(struct world *w, uint64_t seed)
 	int size = (int)w->arena.shape.local_size;
 	struct rank ranks[MAX_RANKS];
 	for (int i = 0; i < size; i++) {
-		ranks[i] = (struct rank){.world = w, .local_rank = i, .seed = seed + (uint64_t)i};
-		ranks[i].lanes = calloc(w->arena.shape.lanes, sizeof *ranks[i].lanes);
+		rank_begin(&ranks[i], w, i, seed + (uint64_t)i);
 		/* Nobody wakes a rank that is no member and not the leader. */
 		if (w->sleepy && i && member_of(&w->jobs[0], i) < 0)
 			continue;

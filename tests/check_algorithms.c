@@ -8,6 +8,7 @@
 #include "collectives/algorithms/lane.h"
 #include "collectives/algorithms/layout.h"
 #include "tests/algorithms_jobs.h"
+#include "tests/algorithms_turns.h"
 #include "tests/algorithms_world.h"
 #include "tests/sizes.h"
 
@@ -93,6 +94,22 @@ START_TEST(random_scripts)
 	world_open(&w, sizes[_i], 3, 16384 + (below(&seed, 300000) & ~(uint64_t)63));
 	w.delays = 1 + (unsigned)below(&seed, 30);
 	random_script(&w, test_turns(60), 100000, sizes[_i] > 2 && below(&seed, 2), &seed);
+	ck_assert_int_eq(run_script(&w, seed), -1);
+}
+END_TEST
+
+/*
+ * Whatever the others do between two looks at them. Chunks of a grain, so that there are more of
+ * them than slots, also of an alltoall's words.
+ */
+START_TEST(others_go_on_meanwhile)
+{
+	uint64_t seed = test_seed() + 500 + (uint64_t)_i;
+	struct world w;
+	int size = sizes[_i];
+	world_open(&w, size, 2, (size_t)64 * (2 + RONDE_STAGING_SLOTS * (size_t)size));
+	w.run = world_take_turns;
+	random_script(&w, test_turns(200), 2000, size > 2 && below(&seed, 2), &seed);
 	ck_assert_int_eq(run_script(&w, seed), -1);
 }
 END_TEST
@@ -276,6 +293,7 @@ int main(void)
 	tcase_add_loop_test(cases, association, 0, SIZES);
 	tcase_add_test(cases, types_and_subset);
 	tcase_add_loop_test(cases, random_scripts, 0, SIZES);
+	tcase_add_loop_test(cases, others_go_on_meanwhile, 0, SIZES);
 	tcase_add_loop_test(cases, large_tensors, 0, SIZES);
 	tcase_add_loop_test(cases, sleepers_are_woken, 0, 3);
 	tcase_add_test(cases, subset_wakes_leader);

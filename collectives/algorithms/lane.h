@@ -9,7 +9,10 @@
  *
  *   staging of a lane:  rows[n] | slot 0: area of rank 0, rank 1, … | slot 1: … | slot 2: …
  *
- * An area has room for one chunk. Chunk c travels in slot c mod RONDE_STAGING_SLOTS.
+ * An area has room for one chunk. Chunk c travels in slot c mod RONDE_STAGING_SLOTS. Before a rank
+ * writes to a slot again it waits until the others have read it, which can be before it comes to
+ * that chunk itself. So nobody reads its own area: what a rank has for itself goes no way through
+ * it.
  */
 #ifndef RONDE_ALGORITHMS_LANE_H
 #define RONDE_ALGORITHMS_LANE_H
