@@ -11,6 +11,7 @@
 
 #include "coordinator/ballot.h"
 #include "coordinator/directory.h"
+#include "tests/sizes.h"
 
 #define MEMBERS 3
 #define NAMES 150
@@ -343,7 +344,7 @@ START_TEST(as_a_model)
 		uint32_t capacity;
 		int names;
 	} worlds[] = {{0, 10}, {1, 10}, {1, 2}, {2, 10}, {5, 20}, {20, NAMES}, {100, NAMES}};
-	run(worlds[_i].capacity, 4000u + (unsigned)_i, worlds[_i].names, 40000);
+	run(worlds[_i].capacity, 4000u + (unsigned)_i, worlds[_i].names, test_turns(40000));
 }
 END_TEST
 

@@ -10,15 +10,11 @@
 
 #include "coordinator/control.h"
 #include "tests/join/op.h"
+#include "tests/sizes.h"
 
 /* Random programs of each number of ranks and each settings; the race checker is slow. */
-#if defined(__SANITIZE_THREAD__)
-#define ROUNDS 1
-#define PROGRAMS 6
-#else
-#define ROUNDS 2
-#define PROGRAMS 15
-#endif
+#define ROUNDS (test_is_long() ? 30 : test_turns(2))
+#define PROGRAMS (test_stride() > 5 ? 6 : 15)
 
 #define MOST_OPS 8
 
@@ -107,8 +103,7 @@ static const char *const settings[][9] = {
 START_TEST(uneven_data)
 {
 	const char *given = getenv("RONDE_TEST_SEED");
-	int rounds = getenv("RONDE_TEST_LONG") ? 30 : ROUNDS;
-	for (int k = 0; k < rounds; k++) {
+	for (int k = 0; k < ROUNDS; k++) {
 		struct job job = {(given ? (unsigned)strtoul(given, NULL, 10) : 20261122) +
 					  (unsigned)(_i * 1000 + k),
 				  _i % 5 == 1 || _i % 5 == 4};

@@ -278,7 +278,7 @@ START_TEST(in_place_with_each)
 						   .nsource = n,
 						   .ndestination = 1 + (int)below((uint32_t)n),
 						   .in_place = k,
-						   .count = 100 + below(1100),
+						   .count = 100 + below((uint32_t)test_turns(1100)),
 						   .data = DATA_ORDINARY};
 				memset(c.present, true, sizeof c.present);
 				run_case(&c);
@@ -293,7 +293,7 @@ START_TEST(large)
 		for (int n = 2; n <= 5; n += 3) {
 			struct a_case c = draw_case((ronde_dtype)t, RONDE_AVERAGE);
 			c.nsource = n;
-			c.count = 70000 + below(1000);
+			c.count = test_large(70000) + below(1000);
 			memset(c.present, true, sizeof c.present);
 			if (c.in_place >= n)
 				c.in_place = 0;

@@ -9,15 +9,11 @@
 #include "collectives/status.h"
 #include "coordinator/control.h"
 #include "tests/ranks.h"
+#include "tests/sizes.h"
 
 /* Random programs of each number of ranks and each settings; the race checker is slow. */
-#if defined(__SANITIZE_THREAD__)
-#define ROUNDS 1
-#define PROGRAMS 6
-#else
-#define ROUNDS 2
-#define PROGRAMS 15
-#endif
+#define ROUNDS (test_is_long() ? 30 : test_turns(2))
+#define PROGRAMS (test_stride() > 5 ? 6 : 15)
 
 #define MOST_RANKS 8
 #define LONGEST 70000
@@ -359,8 +355,7 @@ static unsigned first_seed(void)
 
 START_TEST(random_programs)
 {
-	int rounds = getenv("RONDE_TEST_LONG") ? 30 : ROUNDS;
-	for (int k = 0; k < rounds; k++) {
+	for (int k = 0; k < ROUNDS; k++) {
 		unsigned seed = first_seed() + (unsigned)(_i * 1000 + k);
 		printf("%d ranks, settings %d, RONDE_TEST_SEED=%u\n", 1 + _i % 6, _i % 5, seed);
 		fflush(stdout);
