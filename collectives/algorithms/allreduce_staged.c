@@ -34,9 +34,10 @@
 #include "collectives/algorithms/algorithms.h"
 #include "collectives/algorithms/lane.h"
 #include "collectives/algorithms/layout.h"
+#include "collectives/kernels/stream.h"
 
 /* Reduced at once: stays in the first cache until it is copied to the area. */
-#define REDUCE_BLOCK ((size_t)16 << 10)
+#define REDUCE_BLOCK ((size_t)8 << 10)
 
 /* How far one of the three has come. */
 struct phase {
@@ -47,6 +48,7 @@ struct phase {
 struct staged_state {
 	uint64_t total;
 	uint64_t chunks;
+	bool streaming; /* outputs that are no inputs go past the caches */
 	struct phase pack, reduce, unpack;
 };
 RONDE_STATE_FITS(staged_state);
@@ -59,6 +61,18 @@ void ronde_allreduce_staged_start(struct ronde_operation *operation)
 	ronde_staging_check(plan);
 	*state = (struct staged_state){.total = ronde_layout_bytes(plan)};
 	state->chunks = ronde_chunk_count(state->total, plan->chunk_bytes);
+	state->streaming = state->total >= RONDE_STREAM_BYTES;
+}
+
+/* An output that is the input has just been read: it is in the cache when it is written. */
+static void copy_out(const struct ronde_plan *plan, const struct staged_state *state,
+		     struct ronde_span span, const void *from)
+{
+	unsigned char *output = (unsigned char *)span.piece->output + span.offset;
+	if (state->streaming && span.piece->output != span.piece->input)
+		plan->kernels->stream(output, from, span.bytes);
+	else
+		memcpy(output, from, span.bytes);
 }
 
 static void finish_chunk(const struct ronde_plan *plan, struct phase *phase,
@@ -102,23 +116,23 @@ static bool pack(const struct ronde_plan *plan, struct staged_state *state, size
 }
 
 /*
- * Reduces one span; `at` is its position in the chunk. The result goes to the area by a copy, while
- * it is in the first cache: a kernel that writes to both in turn is 4 times slower, because stores
- * that hit the cache hold up the ones to lines that a peer has read.
+ * Reduces one span; `at` is its position in the chunk. The result goes to the area and from there,
+ * while it is in the first cache, to the output. Not to both in turn: stores that hit the cache
+ * would be held up by the ones to lines that a peer has read.
  */
-static void reduce_span(const struct ronde_plan *plan, uint64_t c, uint64_t at,
-			struct ronde_span span)
+static void reduce_span(const struct ronde_plan *plan, const struct staged_state *state, uint64_t c,
+			uint64_t at, struct ronde_span span)
 {
 	const void *sources[RONDE_MAX_LOCAL_SIZE];
-	void *destination = (unsigned char *)span.piece->output + span.offset;
+	unsigned char *output = (unsigned char *)span.piece->output + span.offset;
+	void *result = plan->n > 1 ? ronde_staging_area(plan, c, plan->me) + at : output;
 
 	for (int m = 0; m < plan->n; m++)
 		sources[m] = ronde_staging_area(plan, c, m) + at;
 	sources[plan->me] = (const unsigned char *)span.piece->input + span.offset;
-	ronde_reduce_members(plan, &plan->spec, &destination, 1, sources,
-			     span.bytes / plan->element);
-	if (plan->n > 1)
-		memcpy(ronde_staging_area(plan, c, plan->me) + at, destination, span.bytes);
+	ronde_reduce_members(plan, &plan->spec, &result, 1, sources, span.bytes / plan->element);
+	if (result != output)
+		copy_out(plan, state, span, result);
 }
 
 static bool reduce(const struct ronde_plan *plan, struct staged_state *state, size_t *budget)
@@ -138,7 +152,7 @@ static bool reduce(const struct ronde_plan *plan, struct staged_state *state, si
 		uint64_t at = phase->walk.at;
 		struct ronde_span span =
 			ronde_walk_next(&phase->walk, plan, mine.end, REDUCE_BLOCK);
-		reduce_span(plan, c, at - chunk.begin, span);
+		reduce_span(plan, state, c, at - chunk.begin, span);
 		ronde_spend(budget, span.bytes * ranks);
 	}
 	if (phase->walk.at >= mine.end) {
@@ -170,8 +184,8 @@ static bool unpack(const struct ronde_plan *plan, struct staged_state *state, si
 			return worked;
 		ronde_phase_enter(plan->phases, RONDE_PHASE_UNPACK);
 		struct ronde_span span = ronde_walk_next(&phase->walk, plan, slice.end, *budget);
-		memcpy((unsigned char *)span.piece->output + span.offset,
-		       ronde_staging_area(plan, c, owner) + (at - chunk.begin), span.bytes);
+		copy_out(plan, state, span,
+			 ronde_staging_area(plan, c, owner) + (at - chunk.begin));
 		ronde_spend(budget, span.bytes);
 		worked = true;
 	}
@@ -192,6 +206,8 @@ enum ronde_progress ronde_allreduce_staged_step(struct ronde_operation *operatio
 			  pack(plan, state, &budget)))
 		worked = true;
 
+	if (state->streaming)
+		ronde_stream_end();
 	if (state->unpack.chunk == state->chunks)
 		return ronde_lane_leave(plan, state->chunks + 1);
 	return worked ? RONDE_PROGRESS_SOME : RONDE_PROGRESS_NONE;

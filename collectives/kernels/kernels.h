@@ -50,6 +50,9 @@ struct ronde_kernels {
 	 */
 	void (*convert)(void *destination, ronde_dtype to, const void *source, ronde_dtype from,
 			size_t count);
+
+	/* memcpy() past the caches (stream.h). */
+	void (*stream)(void *destination, const void *source, size_t bytes);
 };
 
 /*

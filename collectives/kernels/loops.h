@@ -25,6 +25,9 @@ typedef void (*ronde_combine_fn)(void *first, void *second, const void *const *s
 typedef void (*ronde_sum2_fn)(void *first, void *second, const void *a, const void *b,
 			      double prescale, double postscale, size_t count);
 
+/* What stream2 writes at once; whole cache lines. */
+#define RONDE_RUN_BYTES 128
+
 /* Element by element from one memory to another; what `factor` and `divisor` do is said below. */
 typedef void (*ronde_map_fn)(void *destination, const void *source, double factor, double divisor,
 			     size_t count);
@@ -34,6 +37,11 @@ struct ronde_loops {
 	ronde_combine_fn combine[RONDE_DTYPE_COUNT][RONDE_REDUCTION_COUNT];
 	/* The sum of two with scales, in one pass. Floating-point types. */
 	ronde_sum2_fn sum2[RONDE_DTYPE_COUNT];
+	/*
+	 * The same past the caches, line by line; ronde_stream_end() must follow. The destinations
+	 * begin with a cache line and are no sources; count makes whole RONDE_RUN_BYTES.
+	 */
+	ronde_sum2_fn stream2[RONDE_DTYPE_COUNT];
 	/* T → T, times factor. Not for the 16-bit floats; bool: any non-zero byte becomes 1. */
 	ronde_map_fn scale[RONDE_DTYPE_COUNT];
 	/* T → the type reductions work in: float32 for 16-bit floats, float64 for integers. */
@@ -41,6 +49,8 @@ struct ronde_loops {
 	/* Back: times factor, integers also divided by divisor; rounded, or cut and saturated. */
 	ronde_map_fn narrow[RONDE_DTYPE_COUNT];
 	ronde_map_fn float_from_double, double_from_float;
+	/* As in kernels.h. */
+	void (*stream)(void *destination, const void *source, size_t bytes);
 };
 
 /* The sets there are; each is one compilation of set.c. */

@@ -47,8 +47,9 @@ struct recipe {
 	ronde_map_fn widen;      /* T → working type */
 	ronde_map_fn scale_wide; /* in the working type, × prescale */
 	ronde_combine_fn combine;
-	ronde_map_fn finish; /* working type → T, × factor / divisor */
-	ronde_sum2_fn sum2;  /* all of the above, for two sources */
+	ronde_map_fn finish;   /* working type → T, × factor / divisor */
+	ronde_sum2_fn sum2;    /* all of the above, for two sources … */
+	ronde_sum2_fn stream2; /* … past the caches */
 	double prescale, factor, divisor;
 	size_t element; /* bytes of T */
 	size_t block;   /* elements in a block */
@@ -94,8 +95,10 @@ static void recipe_for_float(struct recipe *r, const struct ronde_loops *loops,
 	ronde_reduction reduction = average ? RONDE_SUM : spec->reduction;
 	r->factor = average ? spec->postscale / spec->divisor : spec->postscale;
 	r->combine = loops->combine[work][reduction];
-	if (reduction == RONDE_SUM)
+	if (reduction == RONDE_SUM) {
 		r->sum2 = loops->sum2[t];
+		r->stream2 = loops->stream2[t];
+	}
 	if (present == 1 && spec->prescale == 1 && r->factor == 1)
 		return;
 	if (work != t) {
@@ -244,9 +247,40 @@ static size_t up_to_line(const void *memory, size_t element)
 	return bytes % element ? 0 : bytes / element;
 }
 
+/*
+ * Two sources summed into one or two destinations, each line as soon as it is there: loads and
+ * stores keep going side by side. False if the destinations don't begin at the same place of a
+ * line.
+ */
+static bool stream_pair(struct job *job, void *const *destinations, int ndestination, size_t count)
+{
+	const struct recipe *r = job->recipe;
+	unsigned char *x = destinations[0], *y = ndestination > 1 ? destinations[1] : NULL;
+	if (!r->stream2 || ndestination > 2 || (y && ((uintptr_t)x - (uintptr_t)y) % LINE_BYTES))
+		return false;
+
+	size_t head = up_to_line(x, r->element), run = RONDE_RUN_BYTES / r->element;
+	if ((uintptr_t)x % r->element)
+		return false;
+	if (head > count)
+		head = count;
+	size_t whole = (count - head) / run * run;
+	size_t parts[3] = {head, whole, count - head - whole};
+	job->offset = 0;
+	for (int part = 0; part < 3; part++) {
+		job->count = parts[part];
+		const unsigned char *a = source_at(job, 0), *b = source_at(job, 1);
+		(part == 1 ? r->stream2 : r->sum2)(x + job->offset, y ? y + job->offset : NULL, a,
+						   b, r->prescale, r->factor, job->count);
+		job->offset += job->count * r->element;
+	}
+	ronde_stream_end();
+	return true;
+}
+
 /* Block by block, by way of the first cache. */
-static void reduce_streaming(struct job *job, bool pair, void *const *destinations,
-			     int ndestination, size_t count)
+static void reduce_streaming(const struct ronde_loops *loops, struct job *job, bool pair,
+			     void *const *destinations, int ndestination, size_t count)
 {
 	const struct recipe *r = job->recipe;
 	_Alignas(LINE_BYTES) unsigned char block[BLOCK_BYTES];
@@ -258,8 +292,8 @@ static void reduce_streaming(struct job *job, bool pair, void *const *destinatio
 		else
 			reduce_block(job, block);
 		for (int k = 0; k < ndestination; k++)
-			ronde_stream_copy((unsigned char *)destinations[k] + job->offset, block,
-					  job->count * r->element);
+			loops->stream((unsigned char *)destinations[k] + job->offset, block,
+				      job->count * r->element);
 	}
 	ronde_stream_end();
 }
@@ -285,7 +319,8 @@ void ronde_reduce_with(const struct ronde_loops *loops, const struct ronde_reduc
 	struct job job = {
 		.recipe = &r, .sources = pair ? two : sources, .nsource = pair ? 2 : nsource};
 	if (spec->streaming) {
-		reduce_streaming(&job, pair, destinations, ndestination, count);
+		if (!(pair && stream_pair(&job, destinations, ndestination, count)))
+			reduce_streaming(loops, &job, pair, destinations, ndestination, count);
 		return;
 	}
 	size_t block = pair && ndestination <= 2 ? count : r.block;

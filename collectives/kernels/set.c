@@ -12,6 +12,7 @@
 #include "collectives/kernels/f16.h"
 #include "collectives/kernels/kernels.h"
 #include "collectives/kernels/loops.h"
+#include "collectives/kernels/sum2.h"
 
 /* ---- combining in the type itself ---- */
 
@@ -98,153 +99,6 @@ COMBINE(greatest_int64, int64, MAX)
 COMBINE(greatest_float, float, MAX_FLOAT)
 COMBINE(greatest_double, double, MAX_DOUBLE)
 
-/*
- * ---- the sum of two, scaled ----
- *
- * One body each, of which the compiler makes six loops: a factor that is the constant 1 costs
- * nothing (an average has no prescale), nor does a second destination that is the first.
- */
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-#define BY_FACTORS(body, x, y, a, b, pre, post, n)                                                 \
-	do {                                                                                       \
-		if ((pre) != 1)                                                                    \
-			body(x, y, a, b, pre, post, n);                                            \
-		else if ((post) != 1)                                                              \
-			body(x, y, a, b, 1, post, n);                                              \
-		else                                                                               \
-			body(x, y, a, b, 1, 1, n);                                                 \
-	} while (0)
-#define SIX_LOOPS(body, x, y, a, b, pre, post, n)                                                  \
-	do {                                                                                       \
-		if (y)                                                                             \
-			BY_FACTORS(body, x, y, a, b, pre, post, n);                                \
-		else                                                                               \
-			BY_FACTORS(body, x, x, a, b, pre, post, n);                                \
-	} while (0)
-
-#define SUM2(T)                                                                                    \
-	ALWAYS_INLINE void sum2_##T##_body(mem_##T *x, mem_##T *y, const mem_##T *a,               \
-					   const mem_##T *b, T pre, T post, size_t count)          \
-	{                                                                                          \
-		RONDE_LOOP                                                                         \
-		for (size_t i = 0; i < count; i++) {                                               \
-			T r = (a[i] * pre + b[i] * pre) * post;                                    \
-			x[i] = r;                                                                  \
-			y[i] = r;                                                                  \
-		}                                                                                  \
-	}                                                                                          \
-	static void sum2_##T(void *first, void *second, const void *a, const void *b,              \
-			     double prescale, double postscale, size_t count)                      \
-	{                                                                                          \
-		const T pre = (T)prescale, post = (T)postscale;                                    \
-		SIX_LOOPS(sum2_##T##_body, first, second, a, b, pre, post, count);                 \
-	}
-SUM2(float)
-SUM2(double)
-
-/*
- * bfloat16 in words of two: the upper half of a word is a float32 once the lower half is cleared,
- * so nothing needs to be widened, moved about and packed again.
- */
-struct pair {
-	float low, high;
-};
-
-static inline struct pair bf16_pair_read(uint32_t word)
-{
-	return (struct pair){float_of_bits(word << 16), float_of_bits(word & 0xffff0000)};
-}
-
-/*
- * Rounds to nearest even, as bf16_in_upper_half() does, but needs no look for NaNs: the lower half
- * of a NaN that comes from bfloat16s, or from a factor cleaned by bf16_factor(), is zero, so what
- * is added to it never gets into the upper half.
- */
-static inline uint32_t bf16_round_sum(float x)
-{
-	uint32_t u = bits_of_float(x);
-	return u + 0x7fff + (u >> 16 & 1);
-}
-
-static inline float bf16_factor(double factor)
-{
-	return factor != factor ? float_of_bits(0x7fc00000) : (float)factor;
-}
-
-ALWAYS_INLINE uint32_t bf16_pair_sum(uint32_t a, uint32_t b, float pre, float post)
-{
-	struct pair p = bf16_pair_read(a), q = bf16_pair_read(b);
-	float low = (p.low * pre + q.low * pre) * post;
-	float high = (p.high * pre + q.high * pre) * post;
-	return bf16_round_sum(low) >> 16 | (bf16_round_sum(high) & 0xffff0000);
-}
-
-ALWAYS_INLINE void sum2_bf16_body(mem_uint32 *x, mem_uint32 *y, const mem_uint32 *a,
-				  const mem_uint32 *b, float pre, float post, size_t words)
-{
-	RONDE_LOOP
-	for (size_t i = 0; i < words; i++) {
-		uint32_t r = bf16_pair_sum(a[i], b[i], pre, post);
-		x[i] = r;
-		y[i] = r;
-	}
-}
-
-static void sum2_bf16(void *first, void *second, const void *source_a, const void *source_b,
-		      double prescale, double postscale, size_t count)
-{
-	const float pre = bf16_factor(prescale), post = bf16_factor(postscale);
-	const mem_uint32 *a = source_a, *b = source_b;
-	mem_uint32 *x = first, *y = second;
-	size_t words = count / 2;
-	SIX_LOOPS(sum2_bf16_body, x, y, a, b, pre, post, words);
-	if (count % 2) {
-		uint32_t r = bf16_pair_sum(*(const mem_uint16 *)(a + words),
-					   *(const mem_uint16 *)(b + words), pre, post);
-		*(mem_uint16 *)(x + words) = (uint16_t)r;
-		if (y)
-			*(mem_uint16 *)(y + words) = (uint16_t)r;
-	}
-}
-
-/* With F16_LANES == 1 the compiler is to find vectors, else they are there already. */
-#if F16_LANES == 1
-#define F16_LOOP RONDE_LOOP
-#else
-#define F16_LOOP
-#endif
-#define F16_BYTES (F16_LANES * sizeof(uint16_t))
-
-ALWAYS_INLINE void sum2_f16_body(mem_uint16 *x, mem_uint16 *y, const mem_uint16 *a,
-				 const mem_uint16 *b, float pre, float post, size_t whole)
-{
-	F16_LOOP
-	for (size_t i = 0; i < whole; i += F16_LANES) {
-		f16_vector r = (f16_load(a + i) * pre + f16_load(b + i) * pre) * post;
-		f16_store(x + i, r);
-		f16_store(y + i, r);
-	}
-}
-
-static void sum2_f16(void *first, void *second, const void *source_a, const void *source_b,
-		     double prescale, double postscale, size_t count)
-{
-	const float pre = (float)prescale, post = (float)postscale;
-	const mem_uint16 *a = source_a, *b = source_b;
-	mem_uint16 *x = first, *y = second;
-	size_t rest = count % F16_LANES, whole = count - rest;
-	SIX_LOOPS(sum2_f16_body, x, y, a, b, pre, post, whole);
-	if (rest > 0) {
-		uint16_t p[F16_LANES] = {0}, q[F16_LANES] = {0};
-		memcpy(p, a + whole, rest * sizeof *p);
-		memcpy(q, b + whole, rest * sizeof *q);
-		f16_store(p, (f16_load(p) * pre + f16_load(q) * pre) * post);
-		memcpy(x + whole, p, rest * sizeof *p);
-		if (y)
-			memcpy(y + whole, p, rest * sizeof *p);
-	}
-}
-
 /* ---- maps ---- */
 
 /* EXPRESSION of s (a source element), f (factor) and divisor. */
@@ -326,6 +180,23 @@ static void f16_from_float(void *destination, const void *source, double factor,
 	}
 }
 
+/* ---- past the caches ---- */
+
+static void stream(void *destination, const void *source, size_t bytes)
+{
+	unsigned char *to = destination;
+	const unsigned char *from = source;
+	size_t at = -(uintptr_t)to % RONDE_LINE_BYTES;
+	if (at > bytes)
+		at = bytes;
+	memcpy(to, from, at);
+	for (; at + RONDE_LINE_BYTES <= bytes; at += RONDE_LINE_BYTES) {
+		ronde_ahead_to_read(from + at, RONDE_LINE_BYTES);
+		ronde_line_stream(to + at, from + at);
+	}
+	memcpy(to + at, from + at, bytes - at);
+}
+
 /* ---- the set ---- */
 
 #define INTEGER_ROW(bits, type, T)                                                                 \
@@ -356,6 +227,10 @@ static const struct ronde_loops loops = {
 		 [RONDE_BFLOAT16] = sum2_bf16,
 		 [RONDE_FLOAT32] = sum2_float,
 		 [RONDE_FLOAT64] = sum2_double},
+	.stream2 = {[RONDE_FLOAT16] = stream2_f16,
+		    [RONDE_BFLOAT16] = stream2_bf16,
+		    [RONDE_FLOAT32] = stream2_float,
+		    [RONDE_FLOAT64] = stream2_double},
 	.scale = {INTEGERS(scale_, ), [RONDE_FLOAT32] = scale_float, [RONDE_FLOAT64] = scale_double,
 		  [RONDE_BOOL] = scale_bool},
 	.widen = {INTEGERS(double_from_, ), [RONDE_FLOAT16] = float_from_f16,
@@ -364,6 +239,7 @@ static const struct ronde_loops loops = {
 		   [RONDE_BFLOAT16] = bf16_from_float},
 	.float_from_double = float_from_double,
 	.double_from_float = double_from_float,
+	.stream = stream,
 };
 
 static void reduce(const struct ronde_reduce_spec *spec, void *const *destinations,
@@ -384,4 +260,4 @@ static void convert(void *destination, ronde_dtype to, const void *source, ronde
 #define TEXT_OF(x) TEXT(x)
 
 const struct ronde_kernels NAME_OF(RONDE_SET) = {
-	.name = TEXT_OF(RONDE_SET), .reduce = reduce, .convert = convert};
+	.name = TEXT_OF(RONDE_SET), .reduce = reduce, .convert = convert, .stream = stream};
