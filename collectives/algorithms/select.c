@@ -9,7 +9,7 @@
 /*
  * Up to where one synchronisation less is worth adding everything up on every rank. Between 2 ranks
  * as many bytes cross as through slices, so it is worth it longer; with more it costs (n-1)/2 times
- * the transport, and bytes times ranks decide. Where the two met in perf/algorithms.c: 2 ranks at
+ * the transport, and bytes times ranks decide. Where the two met in perf/algorithms/: 2 ranks at
  * 512 KiB to 1 MiB, 3 ranks at 64 KiB, 4 ranks at 64 KiB.
  */
 #define DIRECT_BYTES_PAIR ((uint64_t)512 << 10)

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An allreduce's loads and stores and nothing else: every byte is read, added up and written just
+ * as an operation does it, with the same kernels, but no rank ever waits for another, looks at a
+ * counter, or decides anything. What an operation takes beyond the fastest of them is what its
+ * ranks tell each other; what these take is the machine's part.
+ *
+ *   heap        every rank adds up its part of all inputs and writes it into all outputs: one slice
+ *               each, or blocks by turns
+ *   slices      through the staging, chunk by chunk: the others' slices in, the own slice added up,
+ *               into the staging and out, the others' results out
+ *   direct      through the staging: everything in; everything added up by everybody
+ *
+ * Through the staging and without waiting a rank may find what a peer put there for another chunk,
+ * so those results are wrong; the bytes that move are as many, from and to the same places.
+ */
+#include <string.h>
+
+#include "collectives/algorithms/lane.h"
+#include "collectives/kernels/stream.h"
+#include "perf/algorithms/rig.h"
+
+/* Of the staging: what the coordinator gives to chunks of large tensors. */
+#define CHUNK_BYTES ((size_t)256 << 10)
+/* Added up at once, as in allreduce_staged.c. */
+#define REDUCE_BYTES ((size_t)8 << 10)
+
+static struct ronde_reduce_spec spec_of(bool streaming)
+{
+	return (struct ronde_reduce_spec){RONDE_FLOAT32, RONDE_SUM, 1.0, 1.0, 1, streaming};
+}
+
+static void add_heaps(struct rank *r, struct ronde_range range, bool streaming)
+{
+	const void *sources[MAX_RANKS];
+	void *destinations[MAX_RANKS];
+	struct ronde_reduce_spec spec = spec_of(streaming);
+	int n = r->options->ranks;
+	for (int m = 0; m < n; m++) {
+		sources[m] = r->heaps[m] + range.begin;
+		destinations[m] = perf_heap_output(r, m) + range.begin;
+	}
+	r->kernels->reduce(&spec, destinations, n, sources, n,
+			   (range.end - range.begin) / sizeof(float));
+}
+
+static void heap(struct rank *r, const struct moves *moves)
+{
+	size_t block = moves->block ? moves->block * (size_t)r->options->ranks : r->bytes;
+	for (size_t at = 0; at < r->bytes; at += block) {
+		size_t end = at + block < r->bytes ? at + block : r->bytes;
+		struct ronde_range mine =
+			ronde_slice((struct ronde_range){at, end}, r->options->ranks, r->me);
+		/* In place the outputs have just been read. */
+		add_heaps(r, mine, moves->streaming && r->options->out_of_place);
+	}
+}
+
+/* What a plan has to say of where the staging is. */
+static struct ronde_plan staging_of(struct rank *r)
+{
+	size_t limit = ronde_chunk_limit(r->options->staging, r->options->ranks);
+	return (struct ronde_plan){.arena = &r->arena,
+				   .n = r->options->ranks,
+				   .me = r->me,
+				   .chunk_bytes = limit < CHUNK_BYTES ? limit : CHUNK_BYTES};
+}
+
+static void move(const struct rank *r, bool streaming, void *to, const void *from, size_t bytes)
+{
+	if (streaming)
+		r->kernels->stream(to, from, bytes);
+	else
+		memcpy(to, from, bytes);
+}
+
+/* Adds up [begin, end) of a chunk that starts at `at`, the own part from the input. */
+static void add_areas(const struct rank *r, const struct ronde_plan *plan, uint64_t c,
+		      struct ronde_range range, void *result, bool streaming)
+{
+	const void *sources[MAX_RANKS];
+	struct ronde_reduce_spec spec = spec_of(streaming);
+	uint64_t at = range.begin - c * plan->chunk_bytes;
+	for (int m = 0; m < plan->n; m++)
+		sources[m] = ronde_staging_area(plan, c, m) + at;
+	sources[plan->me] = r->input + range.begin;
+	r->kernels->reduce(&spec, &result, 1, sources, plan->n,
+			   (range.end - range.begin) / sizeof(float));
+}
+
+static void slices_chunk(struct rank *r, const struct ronde_plan *plan, uint64_t c, bool streaming)
+{
+	unsigned char *output = r->options->out_of_place ? r->output : r->input;
+	struct ronde_range chunk = ronde_layout_chunk(r->bytes, plan->chunk_bytes, c);
+	struct ronde_range mine = ronde_slice(chunk, plan->n, plan->me);
+	unsigned char *area = ronde_staging_area(plan, c, plan->me);
+	memcpy(area, r->input + chunk.begin, mine.begin - chunk.begin);
+	memcpy(area + (mine.end - chunk.begin), r->input + mine.end, chunk.end - mine.end);
+	for (uint64_t at = mine.begin; at < mine.end; at += REDUCE_BYTES) {
+		uint64_t end = at + REDUCE_BYTES < mine.end ? at + REDUCE_BYTES : mine.end;
+		unsigned char *result = area + (at - chunk.begin);
+		add_areas(r, plan, c, (struct ronde_range){at, end}, result, false);
+		move(r, streaming, output + at, result, end - at);
+	}
+	for (int m = 0; m < plan->n; m++) {
+		struct ronde_range slice = ronde_slice(chunk, plan->n, m);
+		if (m != plan->me)
+			move(r, streaming, output + slice.begin,
+			     ronde_staging_area(plan, c, m) + (slice.begin - chunk.begin),
+			     slice.end - slice.begin);
+	}
+}
+
+static void direct_chunk(struct rank *r, const struct ronde_plan *plan, uint64_t c, bool streaming)
+{
+	unsigned char *output = r->options->out_of_place ? r->output : r->input;
+	struct ronde_range chunk = ronde_layout_chunk(r->bytes, plan->chunk_bytes, c);
+	memcpy(ronde_staging_area(plan, c, plan->me), r->input + chunk.begin,
+	       chunk.end - chunk.begin);
+	add_areas(r, plan, c, chunk, output + chunk.begin, streaming);
+}
+
+static void staged(struct rank *r, const struct moves *moves,
+		   void (*do_chunk)(struct rank *, const struct ronde_plan *, uint64_t, bool))
+{
+	struct ronde_plan plan = staging_of(r);
+	uint64_t chunks = ronde_chunk_count(r->bytes, plan.chunk_bytes);
+	for (uint64_t c = 0; c < chunks; c++)
+		do_chunk(r, &plan, c, moves->streaming && r->options->out_of_place);
+	ronde_stream_end();
+}
+
+static void slices(struct rank *r, const struct moves *moves)
+{
+	staged(r, moves, slices_chunk);
+}
+
+static void direct(struct rank *r, const struct moves *moves)
+{
+	staged(r, moves, direct_chunk);
+}
+
+/* Whose names hold "allreduce", so that one option finds an operation and its moves. */
+#define BLOCK ((size_t)128 << 10)
+static const struct moves table[] = {
+	{"allreduce-moves-heap", true, true, false, 0, heap},
+	{"allreduce-moves-heap/s", true, true, true, 0, heap},
+	{"allreduce-moves-heap/b", true, true, false, BLOCK, heap},
+	{"allreduce-moves-heap/bs", true, true, true, BLOCK, heap},
+	{"allreduce-moves-slices", false, false, false, 0, slices},
+	{"allreduce-moves-slices/s", false, false, true, 0, slices},
+	{"allreduce-moves-direct", false, false, false, 0, direct},
+	{"allreduce-moves-direct/s", false, false, true, 0, direct},
+};
+
+const struct moves *perf_moves(size_t *count)
+{
+	*count = sizeof table / sizeof table[0];
+	return table;
+}
