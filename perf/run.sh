@@ -155,12 +155,13 @@ for ((run = 1; run <= repeat; run++)); do
 			--csv "$output/crowded.csv"
 		mpich 4 crowded 30 32 16777216
 	fi
-	# What the machine itself needs to bring bytes from one core to the other.
+	# What the machine itself needs to bring bytes from one core to the other, and for an allreduce's
+	# moves; many contestants, so fewer rounds.
 	if part limits; then
 		"$build/perf/ronde-perf-signal" | tee -a "$output/limits.txt"
 		for placement in "" --out-of-place; do
 			"$build/perf/ronde-perf-algorithms" -a allreduce -b 64K -e 64M -c 256K \
-				${quick[0]:+-r 5} $placement | tee -a "$output/limits.txt"
+				-r "$([ ${#quick[@]} = 0 ] && echo 15 || echo 5)" $placement | tee -a "$output/limits.txt"
 		done
 	fi
 	# Minutes each; what they show does not change from run to run.

@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # ronde-perf works: every command, every type and reduction, wrong arguments, a rank that is killed.
-# No figure is looked at but the number of wrong elements.
+# So do ronde-perf-algorithms, ronde-perf-signal, and the program that writes docs/performance.md. No
+# figure is looked at but the number of wrong elements.
 #
-# usage: tests/perf.sh RONDE-PERF
+# usage: tests/perf.sh RONDE-PERF RONDE-PERF-ALGORITHMS RONDE-PERF-SIGNAL
 set -euo pipefail
 
 perf=$1
+algorithms=$2
+signal=$3
+source=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 failures=0
@@ -115,6 +119,40 @@ refuses "-b 64 is more than -e 32" allreduce -b 64 -e 32
 refuses "-r 5: there are only 1 ranks" broadcast -r 5
 refuses "can't write to /nonexistent/file" allreduce -e 8 --csv /nonexistent/file
 refuses "there are resnet50 and lenet5" step --model vgg
+
+# alone TEXT COMMAND...: a program without ranks of its own ends well and prints TEXT.
+alone()
+{
+	local text=$1
+	shift
+	if ! timeout 100 "$@" >"$folder/out.0" 2>&1 </dev/null; then
+		not_ok "${*##*/}" "it failed"
+	elif ! grep -q -- "$text" "$folder/out.0"; then
+		not_ok "${*##*/}" "\"$text\" was not printed"
+	else
+		echo "ok ${*##*/}"
+	fi
+}
+
+for n in 1 2 3; do
+	for placement in "" --out-of-place; do
+		# shellcheck disable=SC2086
+		alone "^# wrong elements: 0$" "$algorithms" -n $n -a allreduce -b 4K -e 300K -c 64K -r 2 $placement
+	done
+done
+alone "^ *4096  allreduce-moves-heap/bs " "$algorithms" -b 4K -e 4K -r 1 --out-of-place
+alone "^a cache line there and back: " "$signal"
+
+# The page that is there is what its program makes of the data that are there.
+cp -r "$source/docs/performance" "$folder/performance"
+cp "$source/docs/performance.md" "$folder/page.md"
+if PYTHONDONTWRITEBYTECODE=1 python3 "$source/perf/report.py" page "$folder/performance" "$folder/page.md" \
+	>"$folder/out.0" 2>&1 &&
+	diff -u "$source/docs/performance.md" "$folder/page.md" >"$folder/out.0"; then
+	echo "ok the page of the data"
+else
+	not_ok "the page of the data" "docs/performance.md is not what perf/report.py makes: run it"
+fi
 
 # A rank that is killed: the other one says so and ends.
 address=ronde-perf-test-$$-killed

@@ -47,8 +47,10 @@ static void check(struct rank *r, const struct candidate *c, int round)
 	if (c->algorithm ? strncmp(c->algorithm->name, "allreduce", 9) != 0
 			 : !(c->moves && c->moves->checked))
 		return;
-	for (size_t i = 0; i < r->bytes / sizeof(float); i++)
-		wrong += result[i] != (float)(n * (round + (int)(i % 7)) + n * (n - 1) / 2);
+	for (int i = 0; i < (int)(r->bytes / sizeof(float)); i++) {
+		int sum = n * (round + i % 7) + n * (n - 1) / 2;
+		wrong += result[i] != (float)sum;
+	}
 	atomic_fetch_add(&r->shared->wrong, wrong);
 }
 
