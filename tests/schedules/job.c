@@ -123,10 +123,17 @@ static const char *judge_gathered(const struct job *job)
 		}
 		at += bytes;
 		rows += rows_from(job, m);
-		if (g->rows_per_rank && g->rows_per_rank[m] != rows_from(job, m))
-			return "rows_per_rank is wrong";
+		if (g->rows_per_rank && g->rows_per_rank[m] != rows_from(job, m)) {
+			snprintf(text, sizeof text, "member %d's rows are %lld instead of %lld", m,
+				 (long long)g->rows_per_rank[m], (long long)rows_from(job, m));
+			return text;
+		}
 	}
-	return g->rows == rows ? NULL : "the number of rows is wrong";
+	if (g->rows == rows)
+		return NULL;
+	snprintf(text, sizeof text, "rows are %lld instead of %lld", (long long)g->rows,
+		 (long long)rows);
+	return text;
 }
 
 /* Nothing says what the bits are but the first rank of the first run that had them. */

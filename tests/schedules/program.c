@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/schedules/program.h"
-#include "tests/sizes.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -422,12 +421,7 @@ struct program_style random_style(uint64_t *state, int ranks)
 	s.overlap = once_in(state, 2);
 	s.holds = 5;
 	s.sets = once_in(state, 2) ? 1 + (int)below(state, SETS_MAX) : 0;
-	/*
-	 * Only in long runs, until a rare failure is understood: one of some 25 runs of clang's and
-	 * gcc's suites found wrong rows_per_rank of an alltoall of all 8 ranks in a program with a
-	 * join (RONDE_TEST_SEED=1795389330151834), and not again in 90 runs of that seed.
-	 */
-	s.joins = once_in(state, 3) && test_is_long() ? 3 : 0;
+	s.joins = once_in(state, 3) ? 3 : 0;
 	s.active = once_in(state, 2);
 	return s;
 }
