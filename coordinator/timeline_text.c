@@ -9,21 +9,23 @@
 
 /* ---- pieces of text ---- */
 
-static char *put(char *at, const char *text)
+/* Inlined, so that the length of a literal is known. */
+__attribute__((always_inline)) static inline char *put(char *at, const char *text)
 {
-	return stpcpy(at, text);
+	size_t n = strlen(text);
+	memcpy(at, text, n);
+	return at + n;
 }
 
 static char *put_number(char *at, uint64_t number)
 {
 	char digits[20];
-	int n = 0;
+	int n = sizeof digits;
 	do
-		digits[n++] = (char)('0' + number % 10);
+		digits[--n] = (char)('0' + number % 10);
 	while (number /= 10);
-	while (n)
-		*at++ = digits[--n];
-	return at;
+	memcpy(at, digits + n, sizeof digits - (size_t)n);
+	return at + sizeof digits - n;
 }
 
 /* Nanoseconds as microseconds with three decimals. */
