@@ -32,6 +32,7 @@ from tables import (
     text_of,
     training,
     training_table,
+    turns_table,
 )
 
 
@@ -189,6 +190,7 @@ def noise(folder):
 
 def page(folder, path):
     allreduce, crowded = Data(folder, "allreduce"), Data(folder, "crowded")
+    step = Data(folder, "step")
     peers = [("mpi", "Open MPI"), ("mpich", "MPICH")]
     blocks = {
         "machine": text_of(folder, "machine.txt")
@@ -200,7 +202,9 @@ def page(folder, path):
         "allreduce-heap": by_size(allreduce, "heap", peers),
         "allreduce-ordinary": by_size(allreduce, "ordinary", peers),
         "latency": latency_table(Data(folder, "latency"), 2),
-        "step": step_table(Data(folder, "step")),
+        "step": step_table(step),
+        "timeline": turns_table(step, "timeline-off", "timeline-on", ("without", "recorded")),
+        "group": turns_table(step, "one-by-one", "group", ("one by one", "as one group")),
         "crowded-latency": latency_table(crowded, 4),
         "crowded-large": large_table(crowded, 16 * MIB),
         "others": others_table(Data(folder, "others")),

@@ -139,7 +139,7 @@ for ((run = 1; run <= repeat; run++)); do
 			--csv "$output/latency.csv"
 	fi
 	if part step; then
-		ranks 2 "$perf" step --compare --timeline "$traces/step.%r.json" "${quick[@]}" \
+		ranks 2 "$perf" step --compare --timeline "$traces/step.%r.json" --group "${quick[@]}" \
 			--csv "$output/step.csv"
 	fi
 	if part idle; then

@@ -157,6 +157,17 @@ def step_table(data):
     return table(["", "gradients in", "time (ms)", "GB/s", "÷ memcpy"], rows)
 
 
+def turns_table(data, below, above, names):
+    """Two ways to exchange the same gradients, measured in turns."""
+    rows = []
+    for memory in ("heap", "ordinary"):
+        times = [data.figure(who, memory=memory) for who in (below, above)]
+        if None not in times:
+            ratio = data.ratio(above, below, memory=memory)
+            rows.append([memory] + [number(time / 1000, 2) for time in times] + [number(ratio, 3)])
+    return table(["gradients in"] + [f"{name} (ms)" for name in names] + ["×"], rows)
+
+
 def others_table(data):
     rows = []
     for operation in ("broadcast", "allgather"):

@@ -90,7 +90,12 @@ works 2 "# wrong elements: 0;" barrier -n 3
 works 2 "back-to-back" allreduce -b 32 -e 32 --latency -n 10
 works 2 "tensors left in" step --model lenet5 -n 3
 works 2 "timeline, ordinary: off" step --model lenet5 --timeline "$folder/step.%r.json" -n 3
-works 2 "ordinary: one by one" step --model lenet5 --group -n 3
+works 2 "ordinary: one by one" step --model lenet5 --group -n 3 --csv "$folder/step.csv"
+if [ "$(grep -cE ',(one-by-one|group),' "$folder/step.csv")" = 4 ]; then
+	echo "ok groups in the csv"
+else
+	not_ok "groups in the csv" "there are others than 4 rows of them"
+fi
 # What overlap prints depends on who gets a core when; here it has to end, and to say it all.
 ranks 2 overlap -e 1M || true
 if [ "$(grep -c "in opposite orders" "$folder/out.0")" = 2 ] && grep -q "as it should be" "$folder/out.0"; then

@@ -171,14 +171,15 @@ static void mpi_each(void *arg)
 	}
 }
 
-static size_t check(struct gradients *gradients)
+/* Wrong elements after one more step of that form. */
+static size_t check(struct gradients *gradients, void (*form)(void *gradients))
 {
 	const struct model *model = gradients->model;
 	const int round = 1000;
 	double wrong = 0;
 
 	fill(gradients, round);
-	average(gradients);
+	form(gradients);
 	for (size_t i = 0; i < model->count; i++)
 		wrong += (double)perf_data_wrong_reduced(&model->data, gradients->data[i], 0,
 							 (size_t)model->tensors[i].count,
@@ -270,7 +271,7 @@ static size_t measure_timeline(const struct model *model, struct gradients *heap
 		struct gradients *gradients = list[i].arg;
 
 		fill_recorded(gradients, 0);
-		size_t wrong = check(gradients);
+		size_t wrong = check(gradients, average);
 
 		perf_check(run->world, ronde_timeline_stop(), "timeline");
 		all_wrong += wrong;
@@ -285,14 +286,14 @@ static size_t measure_timeline(const struct model *model, struct gradients *heap
 	return all_wrong;
 }
 
-/* One by one and as a group, the same gradients. */
-static void measure_group(const struct model *model, struct gradients *gradients)
+/* One by one and as a group, the same gradients. Returns wrong elements of a group. */
+static size_t measure_group(const struct model *model, struct gradients *gradients)
 {
 	const struct perf_run *run = model->run;
 	struct perf_rounds rounds = {run->options->warmup, 60, 1};
 	struct gradients grouped = *gradients;
 	struct perf_contestant list[2] = {
-		{"one by one", fill, average, gradients},
+		{"one-by-one", fill, average, gradients},
 		{"group", fill, average_group, &grouped},
 	};
 	struct perf_measurement measurement;
@@ -302,6 +303,10 @@ static void measure_group(const struct model *model, struct gradients *gradients
 		rounds.rounds = run->options->rounds;
 	gradients->submitting = grouped.submitting = 0;
 	perf_measure(run->world, list, 2, &rounds, &measurement);
+	size_t wrong = check(&grouped, average_group);
+
+	add_to_csv(model, &list[0], &figures[0], 0);
+	add_to_csv(model, &list[1], &figures[1], wrong);
 	if (run->world->rank == 0)
 		printf("# %s: one by one %.2f ms, as a group %.2f ms: %.3f × (fastest rounds: %.3f "
 		       "×); submitting took %.1f µs and %.1f µs\n",
@@ -309,6 +314,7 @@ static void measure_group(const struct model *model, struct gradients *gradients
 		       figures[1].median * 1e3, figures[1].median / figures[0].median,
 		       figures[1].min / figures[0].min, (double)gradients->submitting * 1e-3,
 		       (double)grouped.submitting * 1e-3);
+	return wrong;
 }
 
 static size_t measure(const struct model *model, struct gradients *heap, struct gradients *ordinary)
@@ -329,8 +335,8 @@ static size_t measure(const struct model *model, struct gradients *heap, struct 
 	if (run->options->rounds)
 		rounds.rounds = run->options->rounds;
 	perf_measure(run->world, list, count, &rounds, &measurement);
-	wrong[0] = check(heap);
-	wrong[1] = check(ordinary);
+	wrong[0] = check(heap, average);
+	wrong[1] = check(ordinary, average);
 	entries[0] = entries_of_a_step(heap);
 	entries[1] = entries_of_a_step(ordinary);
 	if (run->world->rank == 0)
@@ -370,8 +376,8 @@ size_t perf_step(struct perf_run *run)
 	if (run->options->timeline)
 		wrong += measure_timeline(&model, &heap, &ordinary);
 	if (run->options->group) {
-		measure_group(&model, &heap);
-		measure_group(&model, &ordinary);
+		wrong += measure_group(&model, &heap);
+		wrong += measure_group(&model, &ordinary);
 	}
 	gradients_close(&copies);
 	gradients_close(&ordinary);
