@@ -76,7 +76,7 @@ static int check_shape(const struct ronde_arguments *a, struct ronde_desc *desc)
 	return RONDE_OK;
 }
 
-static int check_options(const struct ronde_arguments *a)
+int ronde_arguments_options(const struct ronde_arguments *a)
 {
 	const ronde_options *o = a->options;
 	if (!o)
@@ -120,7 +120,7 @@ int ronde_arguments_check(struct ronde_context *ctx, const struct ronde_argument
 	if (!status)
 		status = check_type(a);
 	if (!status)
-		status = check_options(a);
+		status = ronde_arguments_options(a);
 	if (!status)
 		status = check_set(ctx, a, -1, s);
 	if (status)

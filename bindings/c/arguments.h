@@ -25,6 +25,9 @@ struct ronde_arguments {
 int ronde_arguments_check(struct ronde_context *context, const struct ronde_arguments *arguments,
 			  enum ronde_kind kind, struct ronde_submission *submission);
 
+/* The options' size and scales; ronde_arguments_check() does it, too. */
+int ronde_arguments_options(const struct ronde_arguments *arguments);
+
 /* A pointer that an operation on count elements needs. */
 int ronde_arguments_memory(const struct ronde_arguments *arguments, const char *what,
 			   const void *memory);

@@ -13,6 +13,7 @@
  * indices 4 0 4, values [1 2] [3 4] [5 6]; into a dense tensor they add 0: [3 4] and 4: [6 8].
  */
 #include "bindings/c/sparse.h"
+#include "bindings/c/arguments.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -121,6 +122,9 @@ static int start(const char *function, const char *name, const ronde_sparse_rows
 	int status = ronde_default_check(function);
 	if (status == RONDE_OK)
 		status = check_allreduce(name, input, reduction, sparse);
+	if (status == RONDE_OK)
+		status = ronde_arguments_options(&(struct ronde_arguments){
+			.function = function, .name = name, .options = options});
 	if (status != RONDE_OK)
 		return status;
 	sparse->result = (ronde_sparse_rows){.width = input->width, .dtype = input->dtype};

@@ -49,6 +49,21 @@ else
 	echo "not ok before-init - tests/check_before_init.c does not call $(paste -sd' ' <<<"$untried")"
 fi
 
+# Those that take pointers, types, reductions, sets or handles are called with wrong ones. Left out:
+# functions without such an argument, or for which no value is wrong; ronde_init: check_config.
+always_right='ronde_alloc ronde_barrier ronde_cross_rank ronde_cross_size ronde_distributed_optimizer_destroy
+ronde_distributed_optimizer_wait_seconds ronde_dtype_bytes ronde_dtype_name ronde_error_message ronde_init
+ronde_is_homogeneous ronde_is_initialized ronde_join ronde_local_rank ronde_local_size ronde_rank
+ronde_reduction_name ronde_set_log_function ronde_shutdown ronde_size ronde_status_name ronde_status_text
+ronde_timeline_stop ronde_version'
+untried=$(comm -23 <(printf '%s\n' "$declared") \
+	<({ tr ' ' '\n' <<<"$always_right"; grep -oE 'ronde_[a-z0-9_]+\(' tests/check_arguments.c | tr -d '('; } | sort -u))
+if [ -z "$untried" ]; then
+	echo "ok arguments"
+else
+	echo "not ok arguments - tests/check_arguments.c does not call $(paste -sd' ' <<<"$untried")"
+fi
+
 # State of the process is what stands for something that it has once, and nothing else: see
 # docs/CONTRIBUTING.md. (A thread's error text is not an object to objdump.)
 known='bindings_c_default.c state
