@@ -90,6 +90,11 @@ static bool may_mix(const struct ronde_leader *l, const struct ronde_ballot *a,
 	       (a->round.members ? a->group : NULL) == (b->round.members ? b->group : NULL);
 }
 
+static bool has_own_rows(const struct ronde_ballot *b)
+{
+	return ronde_kind_has_own_rows((enum ronde_kind)b->round.kind);
+}
+
 static bool may_start(const struct ronde_leader *l, const struct ronde_queue *q)
 {
 	const struct ronde_config *config = &l->context->config;
@@ -97,6 +102,9 @@ static bool may_start(const struct ronde_leader *l, const struct ronde_queue *q)
 	    ronde_seconds() - q->ready_since < 1e-6 * (double)config->batch_delay_us)
 		return false;
 	if (q->busy == 0)
+		return true;
+	/* The application's alloc may take its time: others do not wait for it. */
+	if (q->busy == q->own_rows && !has_own_rows(q->ready))
 		return true;
 	return q->busy < DEPTH && q->ready_bytes >= SECOND_BYTES;
 }
@@ -125,6 +133,8 @@ static void take_lane(struct ronde_leader *l, struct ronde_queue *q, int lane)
 	l->lanes[lane].set = ronde_process_set_hold(q->set);
 	for (int m = 0; m < q->set->n; m++)
 		l->lanes[lane].absent[q->set->local[m]] = !first->votes[m].heard;
+	l->lanes[lane].own_rows = has_own_rows(first);
+	q->own_rows += l->lanes[lane].own_rows;
 	l->busy++;
 	if (q->busy++ == 0)
 		l->idle_sets--;

@@ -288,8 +288,10 @@ static bool reclaim_lanes(struct ronde_leader *l)
 		lane->set = NULL;
 		lane->base = end;
 		l->busy--;
-		if (set->queue && --set->queue->busy == 0)
-			l->idle_sets++;
+		if (set->queue) {
+			set->queue->own_rows -= lane->own_rows;
+			l->idle_sets += --set->queue->busy == 0;
+		}
 		ronde_process_set_release(set);
 		some = true;
 	}

@@ -27,6 +27,7 @@ struct ronde_lane {
 	struct ronde_process_set *set; /* whose operation is on it, held; NULL: it is free */
 	uint64_t base;                 /* of the operation on it, or of the next one */
 	bool *absent;                  /* [local_size] ranks that take no part in it */
+	bool own_rows;                 /* it asks for memory when the ranks have spoken */
 };
 
 /* What is to be decided for a process set. */
@@ -36,7 +37,8 @@ struct ronde_queue {
 	struct ronde_ballot *disagreed; /* complete, and judged */
 	uint64_t ready_bytes;           /* of all of `ready` */
 	double ready_since;             /* when the first of `ready` came */
-	int busy;                       /* lanes in use */
+	int busy;                       /* lanes in use … */
+	int own_rows;                   /* … of these by operations that ask for memory */
 	int joined;                     /* members that have joined */
 	bool waiting;                   /* it is in the leader's list */
 	struct ronde_queue *prev, *next;

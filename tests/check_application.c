@@ -103,6 +103,13 @@ static void *wait_for_word(size_t bytes, void *arg)
 
 #define LARGE (1 << 19)
 
+static void reduce_ones(float *x, int64_t count, int size)
+{
+	x[count - 1] = 1;
+	require_ok(ronde_allreduce("behind", x, x, count, RONDE_FLOAT32, RONDE_SUM));
+	require(x[count - 1] == (float)size, "%g", (double)x[count - 1]);
+}
+
 /* Operations behind the allgather complete while its alloc has not returned. */
 static void alloc_takes_its_time(int rank, int size, const void *arg)
 {
@@ -113,9 +120,9 @@ static void alloc_takes_its_time(int rank, int size, const void *arg)
 	while (!atomic_load(&g.called))
 		sched_yield();
 	for (int i = 0; i < 5; i++) {
-		x[LARGE - 1] = 1;
-		require_ok(ronde_allreduce("large", x, x, LARGE, RONDE_FLOAT32, RONDE_SUM));
-		require(x[LARGE - 1] == (float)size, "%g", (double)x[LARGE - 1]);
+		reduce_ones(x, LARGE, size);
+		reduce_ones(x, 1 << 14, size);
+		reduce_ones(x, 1, size);
 	}
 	int done;
 	require_ok(ronde_test(g.handle, &done));

@@ -374,7 +374,7 @@ RONDE_API int ronde_broadcast_async(const char *name, const void *input, void *o
  * have spoken. Called at most once, before the operation completes, on the coordinator thread with
  * no lock held; not any more once the runtime has ended or the process is in exit(). It may call
  * what a function of ronde_handle_on_done() may. While it runs, operations make progress only in
- * threads that wait.
+ * threads that wait, and allgathers and alltoalls behind it wait for it; others do not.
  * @return memory for `bytes` bytes, or NULL: the operation fails with RONDE_ERR_OUT_OF_MEMORY
  */
 typedef void *(*ronde_output_fn)(size_t bytes, void *arg);
