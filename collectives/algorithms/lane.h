@@ -11,8 +11,8 @@
  *
  * An area has room for one chunk. Chunk c travels in slot c mod RONDE_STAGING_SLOTS. Before a rank
  * writes to a slot again it waits until the others have read it, which can be before it comes to
- * that chunk itself. So nobody reads its own area: what a rank has for itself goes no way through
- * it.
+ * that chunk itself. So nobody reads in its own area what it has published there: what a rank has
+ * for itself goes no way through it.
  */
 #ifndef RONDE_ALGORITHMS_LANE_H
 #define RONDE_ALGORITHMS_LANE_H
