@@ -150,10 +150,11 @@ alone "^a cache line there and back: " "$signal"
 
 # The page that is there is what its program makes of the data that are there.
 cp -r "$source/docs/performance" "$folder/performance"
-cp "$source/docs/performance.md" "$folder/page.md"
-if PYTHONDONTWRITEBYTECODE=1 python3 "$source/perf/report.py" page "$folder/performance" "$folder/page.md" \
+docs=$source/docs
+cp "$docs/performance.md" "$folder/page"
+if PYTHONDONTWRITEBYTECODE=1 python3 "$source/perf/report.py" page "$folder/performance" "$folder/page" \
 	>"$folder/out.0" 2>&1 &&
-	diff -u "$source/docs/performance.md" "$folder/page.md" >"$folder/out.0"; then
+	diff -u "$docs/performance.md" "$folder/page" >"$folder/out.0"; then
 	echo "ok the page of the data"
 else
 	not_ok "the page of the data" "docs/performance.md is not what perf/report.py makes: run it"

@@ -38,7 +38,7 @@ apart=" allgather allreduce alltoall broadcast reducescatter broadcast_parameter
 unused=
 for function in $bound; do
 	name=${function#ronde_}
-	[[ $apart =~ [[:space:]]$name[[:space:]] ]] || grep -qw "c_$name" bindings/fortran/{ronde.F90,*.inc} ||
+	[[ $apart =~ [[:space:]]${name}[[:space:]] ]] || grep -qw "c_$name" bindings/fortran/{ronde.F90,*.inc} ||
 		unused+=" $function"
 done
 if [ -z "$unused" ]; then
