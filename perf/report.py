@@ -154,17 +154,24 @@ def overlap_text(folder):
     return "```\n" + "\n".join(line[2:] for line in last) + "\n```"
 
 
-# What somebody else does on the machine shows in every figure.
+# What somebody else does on the machine, or on its host, shows in every figure.
 QUIET_LOAD = 0.5
+QUIET_HOST = 5  # per cent
 
 
 def load_warning(folder):
-    found = re.search(r"load of the machine before: ([0-9.]+)", text_of(folder, "machine.txt"))
-    if found and float(found.group(1)) <= QUIET_LOAD:
+    text = text_of(folder, "machine.txt")
+    load = re.search(r"load of the machine before: ([0-9.]+)", text)
+    host = re.search(r"gave others ([0-9]+) %", text)
+    why = []
+    if not load or float(load.group(1)) > QUIET_LOAD:
+        why.append("its load before was " + (load.group(1) if load else "not known"))
+    if host and int(host.group(1)) > QUIET_HOST:
+        why.append(f"its host gave {host.group(1)} % of its time to others")
+    if not why:
         return ""
-    load = f"its load was {found.group(1)}" if found else "its load is not known"
-    return (f"**The machine was not quiet: {load} before, and above {QUIET_LOAD} other programs are in "
-            "the figures. Ratios suffer less than times.**\n\n")
+    return (f"**The machine was not quiet: {' and '.join(why)} (a load of {QUIET_LOAD} and {QUIET_HOST} % are "
+            "quiet). Ratios suffer less than times.**\n\n")
 
 
 def runs_text(folder):

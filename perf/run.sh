@@ -118,7 +118,14 @@ apart()
 	rm -f "$log".[01]
 }
 
+# Processor time that was wanted, and what of it the host gave to others (proc(5): steal).
+processor_time()
+{
+	awk '$1 == "cpu" { print $2 + $3 + $4 + $7 + $8 + $9, $9 }' /proc/stat
+}
+
 python3 perf/report.py machine "$mpirun" >"$output/machine.txt"
+read -r wanted stolen <<<"$(processor_time)"
 build_mpich_peer
 
 for ((run = 1; run <= repeat; run++)); do
@@ -177,6 +184,9 @@ for ((run = 1; run <= repeat; run++)); do
 	fi
 done
 
+processor_time | awk -v wanted="$wanted" -v stolen="$stolen" \
+	'{ printf "- the host gave others %.0f %% of the processor time wanted meanwhile\n",
+	   100 * ($2 - stolen) / ($1 - wanted) }' >>"$output/machine.txt"
 if [ "$output" = docs/performance ]; then
 	setup_say "writing docs/performance.md"
 	python3 perf/report.py page "$output" docs/performance.md
