@@ -4,7 +4,7 @@
 
 report.py machine MPIRUN   prints what machine this is
 report.py plots FOLDER     draws FOLDER/*.svg from FOLDER/*.csv
-report.py page FOLDER PAGE the same, and fills PAGE: what stands between "<!-- begin NAME -->" and
+report.py page FOLDER PAGE fills PAGE with tables: what stands between "<!-- begin NAME -->" and
                            "<!-- end NAME -->" is replaced; the text around it is left alone
 
 A figure is the median over the runs of the program; a ratio is taken within each run first.
@@ -231,7 +231,6 @@ def page(folder, path):
         text = head + begin + "\n" + block + "\n" + end + rest.split(end, 1)[1]
     with open(path, "w") as file:
         file.write(text)
-    plots(folder)
 
 
 def main():

@@ -190,6 +190,5 @@ processor_time | awk -v wanted="$wanted" -v stolen="$stolen" \
 if [ "$output" = docs/performance ]; then
 	setup_say "writing docs/performance.md"
 	python3 perf/report.py page "$output" docs/performance.md
-else
-	python3 perf/report.py plots "$output"
 fi
+python3 perf/report.py plots "$output"

@@ -174,6 +174,7 @@ static void start_and_stop(int rank, int size, const void *arg)
 	(void)size, (void)arg;
 	work(1);
 	require(access("one.0.json", F_OK), "DYNAMIC records");
+	require_ok(ronde_barrier());
 	options.all_ranks = options.mark_cycles = 1;
 	require_ok(ronde_timeline_start("one.json", &options));
 	require_ok(ronde_barrier());
