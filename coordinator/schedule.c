@@ -109,9 +109,10 @@ static void complete_carried(struct ronde_context *ctx, const struct ronde_entry
 		ronde_count(&ctx->counters.bytes, r->bytes);
 	}
 	ronde_timeline_executed(ctx, a, RONDE_OK);
+	/* Before anybody can know that it is complete, and ask for the counters. */
+	ronde_count(&ctx->counters.entries_carried, 1);
 	for (uint32_t i = 0; i < p->head->items; i++)
 		ronde_submit_complete(ctx, a->requests[i], RONDE_OK, NULL);
-	ronde_count(&ctx->counters.entries_carried, 1);
 }
 
 /* This process's address of a place in a member's heap; what is not there was not asked for, or has
