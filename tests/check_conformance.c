@@ -331,7 +331,7 @@ int main(void)
 {
 	Suite *suite = suite_create("conformance");
 	TCase *tests = tcase_create("conformance");
-	tcase_set_timeout(tests, test_is_long() ? 0 : 120);
+	tcase_set_timeout(tests, test_is_long() ? 0 : 240);
 	tcase_add_loop_test(tests, conformance, 0, WORLDS);
 	tcase_add_loop_test(tests, process_sets, 0, SETS);
 	suite_add_tcase(suite, tests);

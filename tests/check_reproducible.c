@@ -47,7 +47,7 @@ int main(void)
 {
 	Suite *suite = suite_create("reproducible");
 	TCase *tests = tcase_create("reproducible");
-	tcase_set_timeout(tests, test_is_long() ? 0 : 120);
+	tcase_set_timeout(tests, test_is_long() ? 0 : 240);
 	tcase_add_loop_test(tests, reproducible, 0, WORLDS);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
