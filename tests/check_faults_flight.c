@@ -122,7 +122,8 @@ static int keep_busy(struct scene *scene, const struct flight *f, struct ring *r
 			status = submit(f, ring, slot, rank);
 		if (slot == IN_FLIGHT - 1)
 			scene_reach(scene, rank, RUNNING);
-		if (f->way != KILLED && rank == f->victim && scene_now() > end) {
+		if (f->way != KILLED && rank == f->victim && scene_now() > end &&
+		    scene_others_reached(scene, rank, RUNNING)) {
 			atomic_store(&scene->died_at, scene_now());
 			if (f->way != EXITED_SLOWLY)
 				scene_leaves(scene, rank);

@@ -155,7 +155,7 @@ END_TEST
 /* ---- children ---- */
 
 /* A data loader: may not use Ronde, and is told so; it exits, or stays. */
-static void be_child(struct scene *scene, bool stays)
+static void be_child(bool stays)
 {
 	float x = 0;
 	ronde_handle h;
@@ -171,7 +171,6 @@ static void be_child(struct scene *scene, bool stays)
 		"child: %s", ronde_error_message());
 	require(!ronde_is_initialized(), "child: is initialised");
 	require_ok(ronde_shutdown());
-	atomic_fetch_add(&scene->ranks[0].phase, 0x100);
 	if (stays)
 		sleep_ms(2000);
 	exit(0); /* with exit handlers */
@@ -189,14 +188,16 @@ static void parents_body(struct scene *scene, int rank)
 	for (int i = 0; i < 2; i++) {
 		pid[i] = fork();
 		if (pid[i] == 0)
-			be_child(scene, i);
+			be_child(i);
 	}
 	int status;
 	require(waitpid(pid[0], &status, 0) == pid[0] && status == 0, "a child ended badly");
 	sum_ranks(scene->n, "after a child's exit", 1000);
+	scene_reach(scene, rank, READY);
 	if (rank == 1) {
 		/* It dies; its other child keeps copies of all its descriptors. */
-		sleep_ms(50);
+		while (!scene_others_reached(scene, rank, READY))
+			sleep_ms(1);
 		atomic_store(&scene->died_at, scene_now());
 		raise(SIGKILL);
 	}

@@ -4,7 +4,8 @@
  * operation of each rank waits for the others for ever, and the job ends without ronde_shutdown().
  *
  *   finalize    the program has initialised MPI, and calls MPI_Finalize()
- *   leave RANK  that rank calls exit(0); the others have to be told
+ *   leave RANK  that rank calls exit(0) after a barrier; the others have to be told, and those that
+ *               have not looked yet whether it is over may be told so by that barrier
  *
  * Prints one line, "rank 1: …". Exits with 1 if something is wrong.
  */
@@ -45,7 +46,6 @@ static void begin(struct told *told, float *memory)
 	require_ok(ronde_allreduce_async(name, memory, memory, 1000, RONDE_FLOAT32, RONDE_SUM, NULL,
 					 &h));
 	require_ok(ronde_handle_on_done(h, tell, told));
-	require_ok(ronde_barrier());
 }
 
 static int finalize(void)
@@ -56,6 +56,7 @@ static int finalize(void)
 	int finalized = 0;
 	MPI_Init(NULL, NULL);
 	begin(&told, memory);
+	require_ok(ronde_barrier());
 	int rank = ronde_rank();
 	MPI_Finalize();
 	MPI_Finalized(&finalized);
@@ -78,11 +79,15 @@ static int leave(int leaver)
 	static float memory[1000];
 	char lost[64];
 	begin(&told, memory);
-	int rank = ronde_rank();
-	if (rank == leaver)
+	int rank = ronde_rank(), status = ronde_barrier();
+	if (rank == leaver) {
+		require_ok(status);
 		exit(0);
+	}
 	snprintf(lost, sizeof lost, "rank %d (process ", leaver);
-	require(ronde_barrier() == RONDE_ERR_PEER_LOST, "%s", ronde_error_message());
+	if (status == RONDE_OK)
+		status = ronde_barrier();
+	require(status == RONDE_ERR_PEER_LOST, "%s", ronde_error_message());
 	require(strstr(ronde_error_message(), lost) &&
 			strstr(ronde_error_message(), "it left without ronde_shutdown()"),
 		"%s", ronde_error_message());

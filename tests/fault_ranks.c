@@ -60,6 +60,14 @@ void scene_reach(struct scene *scene, int rank, int phase)
 	atomic_store(&scene->ranks[rank].phase, phase);
 }
 
+bool scene_others_reached(struct scene *scene, int rank, int phase)
+{
+	for (int r = 0; r < scene->n; r++)
+		if (r != rank && atomic_load(&scene->ranks[r].phase) < phase)
+			return false;
+	return true;
+}
+
 void scene_wait_go(struct scene *scene)
 {
 	while (!atomic_load(&scene->go))

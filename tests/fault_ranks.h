@@ -78,6 +78,9 @@ void scene_close(struct scene *scene, unsigned victims);
 /* ---- for ranks ---- */
 
 void scene_reach(struct scene *scene, int rank, int phase);
+/* True once all ranks but this one have reached the phase: a rank that leaves before it may spoil
+ * the others' last common operation, which they have not seen to be complete. */
+bool scene_others_reached(struct scene *scene, int rank, int phase);
 void scene_wait_go(struct scene *scene);
 /* Where the next ronde_init() goes. */
 void scene_world(int rank, int size, const char *address);
