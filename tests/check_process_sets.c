@@ -1,21 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Process sets by the public header, ranks as processes: static ones, and ranks that are stopped.
+/*
+ * Process sets by the public header, ranks as processes: questions, operations, static sets.
+ * check_stopped_pairs.c has sets whose ranks are stopped.
  */
 #include <check.h>
-#include <stdatomic.h>
-#include <stdbool.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 #include "tests/fork_ranks.h"
-#include "tests/sizes.h"
-
-static double seconds(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* Average of rank + 1 over the members, `count` times; in a set. */
 static void average(int set, const char *name, int64_t count, float expected)
@@ -183,133 +174,6 @@ START_TEST(static_sets)
 }
 END_TEST
 
-/* ---- a rank is stopped ---- */
-
-#define LARGE (200000 / SIZES_DIVISOR)
-#define SANITIZED (SIZES_DIVISOR > 3)
-#define STOP_SECONDS (SANITIZED ? 3.0 : 1.0)
-#define MOST_TIMES 10000
-
-/* How long rounds took, one after the other. */
-struct times {
-	int n;
-	double seconds[MOST_TIMES];
-};
-
-struct shared {
-	_Atomic int pid, done, stopped;
-	_Atomic long rounds[5];
-	struct times free_pair[2]; /* rank 1's: while nobody is stopped, while rank 4 is */
-};
-
-static int compare_seconds(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-	return (x > y) - (x < y);
-}
-
-/* In order of their length from here on. */
-static double median(struct times *t)
-{
-	qsort(t->seconds, (size_t)t->n, sizeof *t->seconds, compare_seconds);
-	return t->seconds[t->n / 2];
-}
-
-/* A round that belongs to one of the two; not one in which the rank was stopped or went on. */
-static void note_round(struct shared *s, int stopped, double took)
-{
-	struct times *t = &s->free_pair[stopped];
-	if (atomic_load(&s->stopped) == stopped && t->n < MOST_TIMES)
-		t->seconds[t->n++] = took;
-}
-
-/* Waits until it is so; nothing of Ronde runs meanwhile on this thread. */
-#define AWAIT(condition)                                                                           \
-	for (double since_ = seconds(); !(condition); usleep(100))                                 \
-	require(seconds() < since_ + 50, "never: %s", #condition)
-
-/*
- * Ranks 1 and 2 are one pair, 3 and 4 the other; rank 0 leads, is in neither and calls nothing.
- * Rank 4 is stopped in the middle; sizes ride, and go through staging and heap.
- */
-static void pairs(int rank, int size, const void *arg)
-{
-	struct shared *s = *(struct shared *const *)arg;
-	static const int64_t counts[] = {4, 3000, LARGE};
-	int sets[2];
-	(void)size;
-	require_ok(ronde_process_set_add((int[]){1, 2}, 2, &sets[0]));
-	require_ok(ronde_process_set_add((int[]){3, 4}, 2, &sets[1]));
-	float *heap = ronde_alloc(LARGE * sizeof *heap);
-	ronde_options o = RONDE_OPTIONS_INIT;
-	ronde_handle handles[64];
-	if (rank == 4)
-		atomic_store(&s->pid, getpid());
-	require_ok(ronde_barrier());
-	if (rank == 0) {
-		/* Both pairs run; stop rank 4, and see the others go on. */
-		AWAIT(atomic_load(&s->rounds[1]) > 5 && atomic_load(&s->rounds[4]) > 5);
-		require(kill(atomic_load(&s->pid), SIGSTOP) == 0, "stop");
-		atomic_store(&s->stopped, 1);
-		usleep((useconds_t)(STOP_SECONDS / 2 * 1e6));
-		/* It ends no round, and the free pair any number: on a busy machine they take long.
-		 */
-		long before = atomic_load(&s->rounds[1]), held = atomic_load(&s->rounds[4]);
-		usleep((useconds_t)(STOP_SECONDS / 2 * 1e6));
-		AWAIT(atomic_load(&s->rounds[1]) > before + 3);
-		require(atomic_load(&s->rounds[4]) == held, "it was not stopped");
-		atomic_store(&s->stopped, 0);
-		require(kill(atomic_load(&s->pid), SIGCONT) == 0, "continue");
-		AWAIT(atomic_load(&s->rounds[4]) > held + 5);
-		atomic_store(&s->done, 1);
-	}
-	o.process_set = sets[rank > 2];
-	/* What is in flight there when the rank is stopped: lanes and rings full of it. */
-	int64_t stop = 0;
-	while (rank && !stop) {
-		int stopped = atomic_load(&s->stopped);
-		double start = seconds();
-		for (int k = 0; k < 64; k++) {
-			static float x[64][LARGE];
-			float *at = k % 4 == 3 ? heap : x[k];
-			require_ok(ronde_allreduce_async(NULL, at, x[k], counts[k % 3],
-							 RONDE_FLOAT32, RONDE_MAX, &o,
-							 &handles[k]));
-		}
-		for (int k = 0; k < 64; k++)
-			require_ok(ronde_wait(handles[k]));
-		atomic_fetch_add(&s->rounds[rank], 1);
-		int64_t mine = atomic_load(&s->done);
-		require_ok(ronde_allreduce_async("stop", &mine, &stop, 1, RONDE_INT64, RONDE_MAX,
-						 &o, &handles[0]));
-		require_ok(ronde_wait(handles[0]));
-		if (rank == 1)
-			note_round(s, stopped, seconds() - start);
-	}
-	require_ok(ronde_barrier());
-	require_ok(ronde_free(heap));
-}
-
-START_TEST(stopped_pair)
-{
-	struct shared *s =
-		mmap(NULL, sizeof *s, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	setenv("RONDE_LANES", _i ? "4" : "8", 1);
-	ck_assert_int_eq(fork_ranks(5, pairs, &s), 0);
-	unsetenv("RONDE_LANES");
-	/* Nothing of the free pair waits for the stopped rank, neither once nor on the whole. */
-	struct times *running = &s->free_pair[0], *stopped = &s->free_pair[1];
-	ck_assert(running->n > 3 && stopped->n > 3);
-	double usual = median(running), meanwhile = median(stopped);
-	double longest = stopped->seconds[stopped->n - 1];
-	ck_assert_msg(longest < STOP_SECONDS / 2 && (meanwhile < 3 * usual || SANITIZED),
-		      "while the other pair was stopped for %g s or more a round took %.4f s (the "
-		      "median of %d) and at most %.4f s; else %.4f s (of %d)",
-		      STOP_SECONDS, meanwhile, stopped->n, longest, usual, running->n);
-	munmap(s, sizeof *s);
-}
-END_TEST
-
 int main(void)
 {
 	Suite *suite = suite_create("process-sets");
@@ -317,7 +181,6 @@ int main(void)
 	tcase_set_timeout(tests, 100);
 	tcase_add_test(tests, by_the_header);
 	tcase_add_test(tests, static_sets);
-	tcase_add_loop_test(tests, stopped_pair, 0, 2);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

@@ -15,8 +15,6 @@
 
 static float data[COUNT];
 
-#define STOPPED " is stopped (SIGSTOP or job control; process #): kill -CONT lets it go on"
-
 /* ---- a rank that is stopped ---- */
 
 static void stopped_body(struct scene *scene, int rank)
@@ -57,11 +55,7 @@ START_TEST(leader_stopped)
 	sleep_ms(50);
 	uint64_t start = scene_now();
 	atomic_store(&scene->go, 1);
-	while (!atomic_load(&lines[1].n) && !atomic_load(&lines[2].n) &&
-	       scene_now() - start < 20000000000u)
-		sleep_ms(5);
-	int teller = atomic_load(&lines[1].n) ? 1 : 2;
-	stall_await_line(scene, teller, 0);
+	int teller = stall_await_teller(scene, 1);
 	stall_in_time(start, teller, 0);
 	char want[1000];
 	snprintf(want, sizeof want,

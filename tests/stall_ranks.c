@@ -153,6 +153,18 @@ void stall_await_line(struct scene *scene, int rank, int k)
 	ck_assert_msg(atomic_load(&lines[rank].n) > k, "rank %d has said nothing", rank);
 }
 
+int stall_await_teller(struct scene *scene, int first)
+{
+	uint64_t start = scene_now();
+	while (scene_now() - start < PATIENCE) {
+		for (int r = first; r < scene->n; r++)
+			if (atomic_load(&lines[r].n))
+				return r;
+		sleep_ms(5);
+	}
+	ck_abort_msg("no rank from %d on has said anything", first);
+}
+
 /* Among the first n lines; or -1. */
 static int find(int rank, int n, const char *text, bool whole)
 {

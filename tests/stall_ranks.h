@@ -44,6 +44,7 @@ extern struct lines *lines; /* [FAULT_RANKS_MAX] */
 #define ADVICE                                                                                     \
 	". Make calls that wait in the same order on all ranks, or submit without waiting "        \
 	"(_async) and wait when all is submitted"
+#define STOPPED " is stopped (SIGSTOP or job control; process #): kill -CONT lets it go on"
 #define STUCK ": none of them can go on" ADVICE
 
 /* ---- for ranks ---- */
@@ -78,6 +79,8 @@ void stall_close(struct scene *scene, unsigned victims);
 void stall_await_all(struct scene *scene, int phase);
 /* Waits for line number k of a rank. */
 void stall_await_line(struct scene *scene, int rank, int k);
+/* Waits for the first line of any rank from `first` on; returns whose it is. */
+int stall_await_teller(struct scene *scene, int first);
 /* Waits for a line of the rank that is the text; for one that holds it. Returns its number. */
 int stall_await_text(struct scene *scene, int rank, const char *text);
 int stall_await_part(struct scene *scene, int rank, const char *text);
