@@ -4,7 +4,6 @@
  * stands on against OpenBLAS. On all paths, in and out of place, with the same bits everywhere.
  */
 #include <cblas.h>
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include "tests/ranks.h"
 #include "tests/seed.h"
 #include "tests/sizes.h"
+#include "tests/suite.h"
 
 #define MOST 70001
 
@@ -293,18 +293,12 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("adasum");
-	TCase *tests = tcase_create("adasum");
-	tcase_set_timeout(tests, 200);
-	tcase_add_test(tests, dots_against_openblas);
-	tcase_add_test(tests, order_of_a_block);
-	tcase_add_test(tests, squares_with_all_kernels);
-	tcase_add_loop_test(tests, against_the_formula, 0, (int)(sizeof worlds / sizeof *worlds));
-	tcase_add_test(tests, meaning);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{dots_against_openblas, ONCE},
+		{order_of_a_block, ONCE},
+		{squares_with_all_kernels, ONCE},
+		{against_the_formula, 0, (int)(sizeof worlds / sizeof *worlds)},
+		{meaning, ONCE},
+	};
+	return SUITE_RUN("adasum", 200, tests);
 }

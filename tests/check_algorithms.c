@@ -3,7 +3,6 @@
  * The data plane's algorithms, all of them, on ranks that are threads: random scripts compared bit
  * for bit with one call of the plain kernel over whole tensors. RONDE_TEST_SEED=n repeats a run.
  */
-#include <check.h>
 
 #include "collectives/algorithms/lane.h"
 #include "collectives/algorithms/layout.h"
@@ -11,6 +10,7 @@
 #include "tests/algorithms_turns.h"
 #include "tests/algorithms_world.h"
 #include "tests/sizes.h"
+#include "tests/suite.h"
 
 static const int sizes[] = {1, 2, 3, 4, 5, 7, 8, 9};
 #define SIZES ((int)(sizeof sizes / sizeof sizes[0]))
@@ -285,22 +285,12 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("algorithms");
-	TCase *cases = tcase_create("all");
-	tcase_set_timeout(cases, 100);
-	tcase_add_test(cases, slices_cover);
-	tcase_add_test(cases, chunk_limit_fits);
-	tcase_add_loop_test(cases, association, 0, SIZES);
-	tcase_add_test(cases, types_and_subset);
-	tcase_add_loop_test(cases, random_scripts, 0, SIZES);
-	tcase_add_loop_test(cases, others_go_on_meanwhile, 0, SIZES);
-	tcase_add_loop_test(cases, large_tensors, 0, SIZES);
-	tcase_add_loop_test(cases, sleepers_are_woken, 0, 3);
-	tcase_add_test(cases, subset_wakes_leader);
-	suite_add_tcase(suite, cases);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	const struct suite_test tests[] = {
+		{slices_cover, ONCE},        {chunk_limit_fits, ONCE},
+		{association, 0, SIZES},     {types_and_subset, ONCE},
+		{random_scripts, 0, SIZES},  {others_go_on_meanwhile, 0, SIZES},
+		{large_tensors, 0, SIZES},   {sleepers_are_woken, 0, 3},
+		{subset_wakes_leader, ONCE},
+	};
+	return SUITE_RUN("algorithms", 100, tests);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Alltoall through contexts: any splits, heap and ordinary memory, every kind of result memory. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +7,7 @@
 #include "collectives/status.h"
 #include "tests/ranks.h"
 #include "tests/sizes.h"
+#include "tests/suite.h"
 
 static const int worlds[] = {1, 2, 3, 4, 5, 8};
 #define WORLDS ((int)(sizeof worlds / sizeof *worlds))
@@ -230,18 +230,10 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("alltoall");
-	TCase *tests = tcase_create("alltoall");
-	tcase_set_timeout(tests, 120);
-	tcase_add_loop_test(tests, all_splits, 0, WORLDS);
-	tcase_add_loop_test(tests, splits_in_tight_staging, 0, WORLDS);
-	tcase_add_loop_test(tests, large, 0, WORLDS);
-	tcase_add_loop_test(tests, truncated, 0, WORLDS);
-	tcase_add_test(tests, splits_are_data);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{all_splits, 0, WORLDS}, {splits_in_tight_staging, 0, WORLDS},
+		{large, 0, WORLDS},      {truncated, 0, WORLDS},
+		{splits_are_data, ONCE},
+	};
+	return SUITE_RUN("alltoall", 120, tests);
 }

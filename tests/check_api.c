@@ -4,12 +4,12 @@
  * operations on rows; check_before_init: no runtime). The code, the whole text, and that nothing is
  * broken: after each refusal an operation works.
  */
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tests/refusals.h"
+#include "tests/suite.h"
 
 /* ---- names ---- */
 
@@ -260,15 +260,9 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("api");
-	TCase *tests = tcase_create("arguments");
-	tcase_set_timeout(tests, 60);
-	tcase_add_test(tests, names_of_everything);
-	tcase_add_loop_test(tests, refusals, 0, BODIES);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{names_of_everything, ONCE},
+		{refusals, 0, BODIES},
+	};
+	return SUITE_RUN("api", 60, tests);
 }

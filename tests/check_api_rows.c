@@ -2,12 +2,11 @@
 /*
  * What bad input gets, of operations on rows: allgather, reducescatter, alltoall. As check_api.
  */
-#include <check.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tests/refusals.h"
+#include "tests/suite.h"
 
 /* ---- allgather ---- */
 
@@ -188,14 +187,8 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("api_rows");
-	TCase *tests = tcase_create("arguments");
-	tcase_set_timeout(tests, 60);
-	tcase_add_loop_test(tests, refusals, 0, BODIES);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{refusals, 0, BODIES},
+	};
+	return SUITE_RUN("api_rows", 60, tests);
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Functions of the application that run while Ronde works: an allgather's alloc, a log function.
  * No lock is held in them, so they may call what does not wait. */
-#include <check.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 
 #include "tests/fault_ranks.h"
+#include "tests/suite.h"
 
 #define REFUSED                                                                                    \
 	": called from a function that Ronde calls (a completion function, an allgather's alloc "  \
@@ -352,17 +352,11 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("application");
-	TCase *tests = tcase_create("application");
-	tcase_set_timeout(tests, 130);
-	tcase_add_loop_test(tests, alloc, 0, BODIES);
-	tcase_add_test(tests, loss_while_alloc_runs);
-	tcase_add_test(tests, function_that_stays);
-	tcase_add_test(tests, log_function);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{alloc, 0, BODIES},
+		{loss_while_alloc_runs, ONCE},
+		{function_that_stays, ONCE},
+		{log_function, ONCE},
+	};
+	return SUITE_RUN("application", 130, tests);
 }

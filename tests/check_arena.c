@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The arena's layout and bells, and how much memory there is room for. */
-#include <check.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -15,6 +14,7 @@
 #include "collectives/bootstrap/wait.h"
 #include "collectives/memory_room.h"
 #include "collectives/status.h"
+#include "tests/suite.h"
 
 static const struct ronde_arena_shape shapes[] = {
 	{.local_size = 1, .ring_cells = 16, .lanes = 1, .staging_bytes = 4096},
@@ -293,34 +293,26 @@ START_TEST(room_of_groups_version_1)
 }
 END_TEST
 
-static Suite *arena_suite(void)
-{
-	Suite *suite = suite_create("arena");
-	TCase *layout = tcase_create("layout");
-	tcase_add_loop_test(layout, parts_do_not_overlap, 0, sizeof shapes / sizeof *shapes);
-	tcase_add_test(layout, foreign_memory_is_refused);
-	suite_add_tcase(suite, layout);
-	TCase *bells = tcase_create("bells");
-	tcase_set_timeout(bells, 30);
-	tcase_add_test(bells, no_wake_is_lost_between_threads);
-	tcase_add_test(bells, no_wake_is_lost_between_processes);
-	tcase_add_test(bells, sleep_ends_by_itself);
-	tcase_add_test(bells, touch_respects_the_level);
-	suite_add_tcase(suite, bells);
-	TCase *room = tcase_create("room");
-	tcase_add_checked_fixture(room, make_root, remove_root);
-	tcase_add_test(room, room_of_the_machine);
-	tcase_add_test(room, room_of_groups_version_2);
-	tcase_add_test(room, room_of_groups_version_1);
-	suite_add_tcase(suite, room);
-	return suite;
-}
-
 int main(void)
 {
-	SRunner *runner = srunner_create(arena_suite());
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	const struct suite_test layout[] = {
+		{parts_do_not_overlap, 0, sizeof shapes / sizeof *shapes},
+		{foreign_memory_is_refused, ONCE},
+	};
+	const struct suite_test bells[] = {
+		{no_wake_is_lost_between_threads, ONCE},
+		{no_wake_is_lost_between_processes, ONCE},
+		{sleep_ends_by_itself, ONCE},
+		{touch_respects_the_level, ONCE},
+	};
+	const struct suite_test room[] = {
+		{room_of_the_machine, ONCE},
+		{room_of_groups_version_2, ONCE},
+		{room_of_groups_version_1, ONCE},
+	};
+	Suite *suite = suite_create("arena");
+	SUITE_ADD(suite, "layout", 60, layout);
+	SUITE_ADD(suite, "bells", 30, bells);
+	tcase_add_checked_fixture(SUITE_ADD(suite, "room", 60, room), make_root, remove_root);
+	return suite_end(suite);
 }

@@ -6,12 +6,12 @@
  * headers declare with those called here. Other bad values: check_api, check_api_rows and the suite
  * of each part.
  */
-#include <check.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "ronde/training.h"
 #include "tests/fork_ranks.h"
+#include "tests/suite.h"
 
 #define NO_TYPE ((ronde_dtype)99)
 #define NO_REDUCTION ((ronde_reduction)99)
@@ -458,14 +458,8 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("arguments");
-	TCase *calls = tcase_create("calls");
-	tcase_set_timeout(calls, 120);
-	tcase_add_loop_test(calls, refused, 1, 2);
-	suite_add_tcase(suite, calls);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	const struct suite_test tests[] = {
+		{refused, 1, 2},
+	};
+	return SUITE_RUN("arguments", 120, tests);
 }

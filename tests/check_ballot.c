@@ -3,7 +3,6 @@
  * The leader's ballots against a model that keeps slots in an array and finds the one not used for
  * longest by looking at all of them.
  */
-#include <check.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include "coordinator/ballot.h"
 #include "coordinator/directory.h"
 #include "tests/sizes.h"
+#include "tests/suite.h"
 
 #define MEMBERS 3
 #define NAMES 150
@@ -440,17 +440,11 @@ END_TEST
 int main(void)
 {
 	mallopt(M_PERTURB, 0xa5); /* memory comes full of rubbish */
-	Suite *suite = suite_create("ballot");
-	TCase *tests = tcase_create("ballot");
-	tcase_set_timeout(tests, 100);
-	tcase_add_loop_test(tests, as_a_model, 0, 7);
-	tcase_add_test(tests, votes_keep_a_slot);
-	tcase_add_test(tests, patterns_evict_no_names);
-	tcase_add_test(tests, unnamed_ballots_are_used_again);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{as_a_model, 0, 7},
+		{votes_keep_a_slot, ONCE},
+		{patterns_evict_no_names, ONCE},
+		{unnamed_ballots_are_used_again, ONCE},
+	};
+	return SUITE_RUN("ballot", 100, tests);
 }

@@ -4,12 +4,12 @@
  * say so, by the name that was called; the others work. tests/checks/library.sh compares what the
  * headers declare with the names in this file.
  */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "ronde/training.h"
 #include "tests/fork_ranks.h"
+#include "tests/suite.h"
 
 static float in[4], out[4];
 static ronde_handle handle;
@@ -188,14 +188,8 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("before-init");
-	TCase *calls = tcase_create("calls");
-	tcase_set_timeout(calls, 60);
-	tcase_add_test(calls, before_init_and_after_shutdown);
-	suite_add_tcase(suite, calls);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	const struct suite_test tests[] = {
+		{before_init_and_after_shutdown, ONCE},
+	};
+	return SUITE_RUN("before-init", 60, tests);
 }

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The bootstraps inside a process: a world of one, and ranks as threads. */
-#include <check.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -11,6 +9,7 @@
 #include "collectives/bootstrap/wait.h"
 #include "collectives/status.h"
 #include "tests/exchange.h"
+#include "tests/suite.h"
 
 #define MAX_RANKS 8
 
@@ -219,19 +218,10 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("bootstrap");
-	TCase *tcase = tcase_create("bootstrap");
-	tcase_set_timeout(tcase, 60);
-	tcase_add_test(tcase, test_ranks_text);
-	tcase_add_test(tcase, test_none);
-	tcase_add_loop_test(tcase, test_threads, 1, MAX_RANKS + 1);
-	tcase_add_test(tcase, test_thread_leaves);
-	tcase_add_test(tcase, test_thread_late);
-	tcase_add_test(tcase, test_thread_unequal);
-	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{test_ranks_text, ONCE},          {test_none, ONCE},
+		{test_threads, 1, MAX_RANKS + 1}, {test_thread_leaves, ONCE},
+		{test_thread_late, ONCE},         {test_thread_unequal, ONCE},
+	};
+	return SUITE_RUN("bootstrap", 60, tests);
 }

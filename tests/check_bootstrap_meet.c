@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How processes of one machine find each other, and everything that can be wrong with that. */
 #include <stddef.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -9,6 +8,7 @@
 #include "collectives/bootstrap/wire.h"
 #include "tests/process_ranks.h"
 #include "tests/skip.h"
+#include "tests/suite.h"
 
 START_TEST(test_unix_missing)
 {
@@ -191,21 +191,10 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("bootstrap_meet");
-	TCase *tcase = tcase_create("bootstrap_meet");
-	tcase_set_timeout(tcase, 60);
-	tcase_add_test(tcase, test_unix_missing);
-	tcase_add_test(tcase, test_unix_no_root);
-	tcase_add_test(tcase, test_unix_duplicate);
-	tcase_add_test(tcase, test_unix_two_roots);
-	tcase_add_test(tcase, test_unix_sizes);
-	tcase_add_test(tcase, test_unix_stranger);
-	tcase_add_test(tcase, test_unix_user);
-	tcase_add_test(tcase, test_unix_version);
-	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{test_unix_missing, ONCE},   {test_unix_no_root, ONCE}, {test_unix_duplicate, ONCE},
+		{test_unix_two_roots, ONCE}, {test_unix_sizes, ONCE},   {test_unix_stranger, ONCE},
+		{test_unix_user, ONCE},      {test_unix_version, ONCE},
+	};
+	return SUITE_RUN("bootstrap_meet", 60, tests);
 }

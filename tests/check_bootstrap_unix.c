@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The exchange between processes of one machine, without MPI, and what happens when one is lost. */
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "collectives/bootstrap/wait.h"
 #include "tests/process_ranks.h"
+#include "tests/suite.h"
 
 START_TEST(test_unix)
 {
@@ -114,18 +114,9 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("bootstrap_unix");
-	TCase *tcase = tcase_create("bootstrap_unix");
-	tcase_set_timeout(tcase, 60);
-	tcase_add_loop_test(tcase, test_unix, 0, 4);
-	tcase_add_test(tcase, test_unix_killed);
-	tcase_add_test(tcase, test_unix_root_killed);
-	tcase_add_test(tcase, test_unix_late);
-	tcase_add_test(tcase, test_unix_unequal);
-	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{test_unix, 0, 4},      {test_unix_killed, ONCE},  {test_unix_root_killed, ONCE},
+		{test_unix_late, ONCE}, {test_unix_unequal, ONCE},
+	};
+	return SUITE_RUN("bootstrap_unix", 60, tests);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Functions called when an operation is complete. */
-#include <check.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -9,6 +8,7 @@
 #include <string.h>
 
 #include "tests/fork_ranks.h"
+#include "tests/suite.h"
 
 static ronde_handle sum(const char *name, float *x, int64_t count)
 {
@@ -223,15 +223,9 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("callbacks");
-	TCase *tests = tcase_create("callbacks");
-	tcase_set_timeout(tests, 130);
-	tcase_add_loop_test(tests, alone, 0, BODIES);
-	tcase_add_loop_test(tests, together, 0, BODIES);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{alone, 0, BODIES},
+		{together, 0, BODIES},
+	};
+	return SUITE_RUN("callbacks", 130, tests);
 }

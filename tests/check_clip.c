@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Clipping by the global norm: against long double, and the same bits wherever gradients lie. */
-#include <check.h>
 #include <float.h>
 #include <math.h>
 
@@ -8,6 +7,7 @@
 #include "tests/floating_mode.h"
 #include "tests/fork_ranks.h"
 #include "tests/seed.h"
+#include "tests/suite.h"
 
 #define PARAMETERS 5
 #define LONGEST 5003
@@ -225,19 +225,13 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("clip");
-	TCase *t = tcase_create("clip");
-	tcase_set_timeout(t, 100);
-	tcase_add_test(t, against_long_double);
-	tcase_add_test(t, any_memory);
-	tcase_add_test(t, floating_mode);
-	tcase_add_test(t, extremes);
-	tcase_add_test(t, refused);
-	tcase_add_test(t, on_ranks);
-	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	const struct suite_test tests[] = {
+		{against_long_double, ONCE},
+		{any_memory, ONCE},
+		{floating_mode, ONCE},
+		{extremes, ONCE},
+		{refused, ONCE},
+		{on_ranks, ONCE},
+	};
+	return SUITE_RUN("clip", 100, tests);
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The configuration: where values come from, what is refused and how, and the travelling block. */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "coordinator/config.h"
 #include "tests/comma_locale.h"
 #include "tests/skip.h"
+#include "tests/suite.h"
 
 extern char **environ;
 
@@ -422,26 +422,21 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("config");
-	TCase *t = tcase_create("config");
-	tcase_set_timeout(t, 60);
-	tcase_add_checked_fixture(t, clear, NULL);
-	tcase_add_test(t, defaults);
-	tcase_add_test(t, precedence);
-	tcase_add_test(t, horovods);
-	tcase_add_test(t, spellings);
-	tcase_add_test(t, bad_values);
-	tcase_add_test(t, error_texts);
-	tcase_add_test(t, foreign_locale);
-	tcase_add_test(t, block_round_trip);
-	tcase_add_test(t, block_damaged);
-	tcase_add_test(t, mistyped_variables);
-	tcase_add_test(t, many_mistyped_variables);
-	tcase_add_test(t, help_names_everything);
-	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	const struct suite_test tests[] = {
+		{defaults, ONCE},
+		{precedence, ONCE},
+		{horovods, ONCE},
+		{spellings, ONCE},
+		{bad_values, ONCE},
+		{error_texts, ONCE},
+		{foreign_locale, ONCE},
+		{block_round_trip, ONCE},
+		{block_damaged, ONCE},
+		{mistyped_variables, ONCE},
+		{many_mistyped_variables, ONCE},
+		{help_names_everything, ONCE},
+	};
+	Suite *suite = suite_create("config");
+	tcase_add_checked_fixture(SUITE_ADD(suite, "config", 60, tests), clear, NULL);
+	return suite_end(suite);
 }

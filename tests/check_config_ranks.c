@@ -3,7 +3,6 @@
  * Ranks that are configured differently: a mistake on any of them is told to all, at once, with the
  * same text, or to the log once for the job, and always with the ranks that it is on.
  */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +10,7 @@
 #include "tests/fork_ranks.h"
 #include "tests/seed.h"
 #include "tests/sizes.h"
+#include "tests/suite.h"
 
 #define RANKS 4
 /* Random mistakes, each on ranks of its own. */
@@ -209,16 +209,10 @@ END_TEST
 int main(void)
 {
 	seed = test_seed();
-	Suite *suite = suite_create("config_ranks");
-	TCase *tests = tcase_create("config_ranks");
-	tcase_set_timeout(tests, 130);
-	tcase_add_loop_test(tests, told_once_per_job, 0, SAYINGS);
-	tcase_add_test(tests, every_reason_is_told);
-	tcase_add_loop_test(tests, random_mistakes, 1, 4);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{told_once_per_job, 0, SAYINGS},
+		{every_reason_is_told, ONCE},
+		{random_mistakes, 1, 4},
+	};
+	return SUITE_RUN("config_ranks", 130, tests);
 }

@@ -4,12 +4,12 @@
  * the environment, by Horovod's variable and by the settings: refused with exactly the right text,
  * or taken as exactly what it means.
  */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tests/config_values.h"
 #include "tests/seed.h"
+#include "tests/suite.h"
 
 /* Random values of each entry. */
 #define RANDOM 400
@@ -137,17 +137,11 @@ END_TEST
 int main(void)
 {
 	seed = test_seed();
-	Suite *suite = suite_create("config_values");
-	TCase *tests = tcase_create("config_values");
-	tcase_set_timeout(tests, 60);
-	tcase_add_loop_test(tests, bad_values, 0, RONDE_CONFIG_COUNT);
-	tcase_add_loop_test(tests, good_at_the_limits, 0, RONDE_CONFIG_COUNT);
-	tcase_add_loop_test(tests, random_values, 0, RONDE_CONFIG_COUNT);
-	tcase_add_test(tests, salvage);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{bad_values, 0, RONDE_CONFIG_COUNT},
+		{good_at_the_limits, 0, RONDE_CONFIG_COUNT},
+		{random_values, 0, RONDE_CONFIG_COUNT},
+		{salvage, ONCE},
+	};
+	return SUITE_RUN("config_values", 60, tests);
 }

@@ -4,7 +4,6 @@
  * and packages, several to one, all to one, with and without a quota, in one container and in
  * several.
  */
-#include <check.h>
 #include <hwloc.h>
 #include <math.h>
 #include <stdio.h>
@@ -13,6 +12,7 @@
 
 #include "coordinator/cores.h"
 #include "tests/seed.h"
+#include "tests/suite.h"
 
 #define RANKS_MAX 64
 
@@ -176,16 +176,10 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("cores");
-	TCase *tests = tcase_create("cores");
-	tcase_set_timeout(tests, 60);
-	tcase_add_loop_test(tests, made_up_machines, 0, ROWS);
-	tcase_add_loop_test(tests, several_containers, 0, CONTAINERS);
-	tcase_add_test(tests, random_masks);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{made_up_machines, 0, ROWS},
+		{several_containers, 0, CONTAINERS},
+		{random_masks, ONCE},
+	};
+	return SUITE_RUN("cores", 60, tests);
 }

@@ -3,7 +3,6 @@
  * Ranks as processes that are bound: how many cores each has is found together, and decides how
  * long it spins. (tests/check_cores.c has made-up machines.)
  */
-#include <check.h>
 #include <math.h>
 #include <sched.h>
 #include <stdio.h>
@@ -15,6 +14,7 @@
 #include "coordinator/cores.h"
 #include "tests/fork_ranks.h"
 #include "tests/skip.h"
+#include "tests/suite.h"
 
 /* What the log says of cores. */
 static char has[100], share[100];
@@ -105,14 +105,8 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("cores_ranks");
-	TCase *tests = tcase_create("bound");
-	tcase_set_timeout(tests, 100);
-	tcase_add_loop_test(tests, bound, 0, CASES);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{bound, 0, CASES},
+	};
+	return SUITE_RUN("cores_ranks", 100, tests);
 }

@@ -3,7 +3,6 @@
  * The distributed optimizer with RONDE_ADASUM, against the published formula in float64: momentum
  * SGD on every rank, Adasum of what it changed.
  */
-#include <check.h>
 #include <float.h>
 #include <math.h>
 
@@ -11,6 +10,7 @@
 #include "collectives/kernels/kernels.h"
 #include "tests/adasum_reference.h"
 #include "tests/fork_ranks.h"
+#include "tests/suite.h"
 
 #define MOST 5 /* ranks */
 #define PARAMETERS 4
@@ -312,15 +312,9 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("deltas");
-	TCase *t = tcase_create("deltas");
-	tcase_set_timeout(t, 100);
-	tcase_add_loop_test(t, like_serial, 0, (int)(sizeof variants / sizeof *variants));
-	tcase_add_test(t, errors);
-	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	const struct suite_test tests[] = {
+		{like_serial, 0, (int)(sizeof variants / sizeof *variants)},
+		{errors, ONCE},
+	};
+	return SUITE_RUN("deltas", 100, tests);
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The directory of a rank's tensors, against arrays that say the same slowly. */
-#include <check.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "coordinator/directory.h"
+#include "tests/suite.h"
 
 #define NAMES 60
 #define SLOTS 200
@@ -249,17 +249,11 @@ END_TEST
 int main(void)
 {
 	mallopt(M_PERTURB, 0xa5); /* memory comes full of rubbish */
-	Suite *suite = suite_create("directory");
-	TCase *tests = tcase_create("directory");
-	tcase_set_timeout(tests, 60);
-	tcase_add_loop_test(tests, as_arrays, 0, 6);
-	tcase_add_test(tests, drop_only_what_is_unused);
-	tcase_add_test(tests, patterns);
-	tcase_add_test(tests, unnamed_requests);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{as_arrays, 0, 6},
+		{drop_only_what_is_unused, ONCE},
+		{patterns, ONCE},
+		{unnamed_requests, ONCE},
+	};
+	return SUITE_RUN("directory", 60, tests);
 }

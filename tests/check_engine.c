@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who runs turns and completion functions, and who is woken for what; ranks as threads. */
-#include <check.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -10,6 +9,7 @@
 #include "collectives/bootstrap/wait.h"
 #include "tests/ranks.h"
 #include "tests/sizes.h"
+#include "tests/suite.h"
 
 static void remember(ronde_handle handle, int status, const char *message, void *arg)
 {
@@ -274,19 +274,13 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("engine");
-	TCase *tests = tcase_create("waking");
-	tcase_set_timeout(tests, 60);
-	tcase_add_test(tests, spins_follow_cores);
-	tcase_add_test(tests, called_while_waiting);
-	tcase_add_test(tests, shutdown_behind_a_full_ring);
-	tcase_add_test(tests, a_shutdown_waits_while_something_gets_on);
-	tcase_add_loop_test(tests, threads_that_wait_and_threads_that_poll, 0, 6);
-	tcase_add_test(tests, no_end_inside_a_completion_function);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{spins_follow_cores, ONCE},
+		{called_while_waiting, ONCE},
+		{shutdown_behind_a_full_ring, ONCE},
+		{a_shutdown_waits_while_something_gets_on, ONCE},
+		{threads_that_wait_and_threads_that_poll, 0, 6},
+		{no_end_inside_a_completion_function, ONCE},
+	};
+	return SUITE_RUN("engine", 60, tests);
 }

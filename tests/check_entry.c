@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Entries of the log: what a leader writes is read, and what none writes is refused. */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tests/sizes.h"
+#include "tests/suite.h"
 #include "tests/wire_random.h"
 
 /* An entry as a leader of walk_limits' job writes one. */
@@ -329,17 +329,11 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("entry");
-	TCase *tests = tcase_create("entry");
-	tcase_set_timeout(tests, 100);
-	tcase_add_loop_test(tests, entries_come_back, 0, 3);
-	tcase_add_loop_test(tests, damaged_entries, 0, 6);
-	tcase_add_test(tests, entries_refused);
-	tcase_add_loop_test(tests, brief_entries, 0, 3);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{entries_come_back, 0, 3},
+		{damaged_entries, 0, 6},
+		{entries_refused, ONCE},
+		{brief_entries, 0, 3},
+	};
+	return SUITE_RUN("entry", 100, tests);
 }

@@ -3,12 +3,12 @@
  * Ranks whose environments differ: rank 0's settings hold for the job, and all ranks execute the
  * same entries along the same paths.
  */
-#include <check.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tests/fork_ranks.h"
+#include "tests/suite.h"
 
 /* ---- what shows that a setting holds ---- */
 
@@ -211,15 +211,9 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("environments");
-	TCase *tests = tcase_create("environments");
-	tcase_set_timeout(tests, 130);
-	tcase_add_loop_test(tests, rank_0_wins, 0, CASES);
-	tcase_add_test(tests, a_common_warning_once_per_job);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{rank_0_wins, 0, CASES},
+		{a_common_warning_once_per_job, ONCE},
+	};
+	return SUITE_RUN("environments", 130, tests);
 }

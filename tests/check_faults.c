@@ -6,11 +6,11 @@
  */
 #include "tests/fault_ranks.h"
 
-#include <check.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include "tests/sizes.h"
+#include "tests/suite.h"
 
 enum phase { STARTED = 1, WAITING, TOLD };
 
@@ -437,27 +437,16 @@ START_TEST(a_loss_while_another_is_stopped)
 }
 END_TEST
 
-static Suite *faults_suite(void)
-{
-	Suite *suite = suite_create("faults");
-	TCase *losses = tcase_create("losses");
-	tcase_set_timeout(losses, 100);
-	tcase_add_loop_test(losses, a_rank_is_lost, 0, test_cases(WAYS * PLACES));
-	tcase_add_loop_test(losses, a_rank_is_lost_on_an_old_kernel, 0, 8);
-	tcase_add_loop_test(losses, several_are_lost_at_once, 0, 3);
-	tcase_add_loop_test(losses, the_next_call_of_an_idle_rank_fails, 0, 2);
-	tcase_add_test(losses, a_loss_while_another_is_stopped);
-	suite_add_tcase(suite, losses);
-	return suite;
-}
-
 int main(int argc, char **argv)
 {
 	if (argc > 1 && strcmp(argv[1], "--return-1") == 0)
 		return return_1();
-	SRunner *runner = srunner_create(faults_suite());
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	const struct suite_test tests[] = {
+		{a_rank_is_lost, 0, test_cases(WAYS * PLACES)},
+		{a_rank_is_lost_on_an_old_kernel, 0, 8},
+		{several_are_lost_at_once, 0, 3},
+		{the_next_call_of_an_idle_rank_fails, 0, 2},
+		{a_loss_while_another_is_stopped, ONCE},
+	};
+	return SUITE_RUN("faults", 100, tests);
 }

@@ -6,12 +6,12 @@
  */
 #include "tests/fault_ranks.h"
 
-#include <check.h>
 #include <sys/mman.h>
 
 #include "collectives/algorithms/lane.h"
 #include "tests/sizes.h"
 #include "tests/skip.h"
+#include "tests/suite.h"
 
 enum phase { STARTED = 1, RUNNING, IN_STEP };
 enum way { KILLED, EXITED, EXITED_SLOWLY, WAYS };
@@ -301,23 +301,11 @@ START_TEST(a_survivor_in_a_step_is_waited_for)
 }
 END_TEST
 
-static Suite *flight_suite(void)
-{
-	Suite *suite = suite_create("faults-flight");
-	TCase *flight = tcase_create("flight");
-	tcase_set_timeout(flight, 100);
-	tcase_add_loop_test(flight, a_rank_is_lost_in_the_middle, 0,
-			    test_cases(PLACES * WAYS * MEMORIES));
-	tcase_add_test(flight, a_survivor_in_a_step_is_waited_for);
-	suite_add_tcase(suite, flight);
-	return suite;
-}
-
 int main(void)
 {
-	SRunner *runner = srunner_create(flight_suite());
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	const struct suite_test tests[] = {
+		{a_rank_is_lost_in_the_middle, 0, test_cases(PLACES * WAYS * MEMORIES)},
+		{a_survivor_in_a_step_is_waited_for, ONCE},
+	};
+	return SUITE_RUN("faults-flight", 100, tests);
 }

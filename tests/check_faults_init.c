@@ -6,12 +6,12 @@
  */
 #include "tests/fault_ranks.h"
 
-#include <check.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 
 #include "tests/sizes.h"
 #include "tests/skip.h"
+#include "tests/suite.h"
 
 enum phase { STARTED = 1, AGAIN };
 
@@ -157,21 +157,10 @@ START_TEST(a_rank_is_killed_in_init)
 }
 END_TEST
 
-static Suite *init_suite(void)
-{
-	Suite *suite = suite_create("faults-init");
-	TCase *init = tcase_create("init");
-	tcase_set_timeout(init, 600);
-	tcase_add_loop_test(init, a_rank_is_killed_in_init, 0, 4);
-	suite_add_tcase(suite, init);
-	return suite;
-}
-
 int main(void)
 {
-	SRunner *runner = srunner_create(init_suite());
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	const struct suite_test tests[] = {
+		{a_rank_is_killed_in_init, 0, 4},
+	};
+	return SUITE_RUN("faults-init", 600, tests);
 }

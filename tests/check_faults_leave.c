@@ -4,8 +4,8 @@
  * shutdown. And what a rank can do on its own while the leader is stopped.
  */
 #include "tests/fault_ranks.h"
+#include "tests/suite.h"
 
-#include <check.h>
 #include <pthread.h>
 
 enum phase { STARTED = 1, READY, WAITING, DONE };
@@ -365,26 +365,14 @@ START_TEST(a_shutdown_by_any_rank)
 }
 END_TEST
 
-static Suite *leave_suite(void)
-{
-	Suite *suite = suite_create("faults-leave");
-	TCase *leave = tcase_create("leave");
-	tcase_set_timeout(leave, 100);
-	tcase_add_loop_test(leave, a_stopped_rank_is_waited_for, 0, 3);
-	tcase_add_loop_test(leave, a_rank_leaves_while_all_others_are_stopped, 0, 3);
-	tcase_add_test(leave, a_shutdown_while_the_leader_is_stopped);
-	tcase_add_loop_test(leave, children_do_not_matter, 0, 2);
-	tcase_add_loop_test(leave, a_shutdown_by_any_rank, 0,
-			    (int)(sizeof shutdowns / sizeof shutdowns[0]));
-	suite_add_tcase(suite, leave);
-	return suite;
-}
-
 int main(void)
 {
-	SRunner *runner = srunner_create(leave_suite());
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	const struct suite_test tests[] = {
+		{a_stopped_rank_is_waited_for, 0, 3},
+		{a_rank_leaves_while_all_others_are_stopped, 0, 3},
+		{a_shutdown_while_the_leader_is_stopped, ONCE},
+		{children_do_not_matter, 0, 2},
+		{a_shutdown_by_any_rank, 0, (int)(sizeof shutdowns / sizeof shutdowns[0])},
+	};
+	return SUITE_RUN("faults-leave", 100, tests);
 }

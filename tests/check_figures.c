@@ -3,7 +3,6 @@
  * The machinery is real: shown by counters and contents, on ranks as processes. Where an answer
  * hangs on the machine having time for it, the test is tried again before it fails.
  */
-#include <check.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -12,6 +11,7 @@
 #include <string.h>
 
 #include "tests/fork_ranks.h"
+#include "tests/suite.h"
 
 #define TRIES 5
 
@@ -350,19 +350,10 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("figures");
-	TCase *tests = tcase_create("figures");
-	tcase_set_timeout(tests, 120);
-	tcase_add_loop_test(tests, progress_beside_a_computation, 0, 2);
-	tcase_add_test(tests, an_idle_runtime_does_not_poll);
-	tcase_add_loop_test(tests, small_ones_leave_together, 0, 2);
-	tcase_add_test(tests, batch_delay);
-	tcase_add_test(tests, known_tensors_are_not_described);
-	tcase_add_test(tests, any_order);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{progress_beside_a_computation, 0, 2},   {an_idle_runtime_does_not_poll, ONCE},
+		{small_ones_leave_together, 0, 2},       {batch_delay, ONCE},
+		{known_tensors_are_not_described, ONCE}, {any_order, ONCE},
+	};
+	return SUITE_RUN("figures", 120, tests);
 }

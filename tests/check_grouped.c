@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Grouped operations as a program calls them: results of mixed types, process sets, ranks that have
  * joined, the one handle; and what bad input gets: the whole text, and nothing submitted. */
-#include <check.h>
 #include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tests/fork_ranks.h"
+#include "tests/suite.h"
 
 #define THREE 3
 
@@ -401,15 +401,9 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("grouped");
-	TCase *tests = tcase_create("grouped");
-	tcase_set_timeout(tests, 100);
-	tcase_add_test(tests, before_init);
-	tcase_add_loop_test(tests, bodies, 0, (int)(sizeof cases / sizeof *cases));
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{before_init, ONCE},
+		{bodies, 0, (int)(sizeof cases / sizeof *cases)},
+	};
+	return SUITE_RUN("grouped", 100, tests);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What Ronde leaves alone in a process: floating-point mode, signals, locale, stdout. */
-#include <check.h>
 #include <dirent.h>
 #include <fenv.h>
 #include <locale.h>
@@ -12,6 +11,7 @@
 
 #include "tests/floating_mode.h"
 #include "tests/fork_ranks.h"
+#include "tests/suite.h"
 
 /* ---- floating-point mode ---- */
 
@@ -198,15 +198,9 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("guest");
-	TCase *tests = tcase_create("guest");
-	tcase_set_timeout(tests, 60);
-	tcase_add_test(tests, modes);
-	tcase_add_test(tests, a_quiet_guest);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{modes, ONCE},
+		{a_quiet_guest, ONCE},
+	};
+	return SUITE_RUN("guest", 60, tests);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Handles through the public functions: names in flight, waiting, threads, counters. */
-#include <check.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -8,6 +7,7 @@
 
 #include "tests/fork_ranks.h"
 #include "tests/sizes.h"
+#include "tests/suite.h"
 
 static ronde_handle sum(const char *name, float *x, int64_t count)
 {
@@ -308,15 +308,9 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("handles");
-	TCase *tests = tcase_create("handles");
-	tcase_set_timeout(tests, 130);
-	tcase_add_loop_test(tests, alone, 1, BODIES);
-	tcase_add_loop_test(tests, together, 0, BODIES);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{alone, 1, BODIES},
+		{together, 0, BODIES},
+	};
+	return SUITE_RUN("handles", 130, tests);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The heap: sizes, errors, limits of the process, children. (check_heap_random: a model, threads.)
  */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -19,6 +18,7 @@
 #include "collectives/memory_room.h"
 #include "collectives/status.h"
 #include "tests/heap_fixture.h"
+#include "tests/suite.h"
 
 static uint64_t seed;
 
@@ -268,33 +268,23 @@ START_TEST(nobody_can_resize_it)
 }
 END_TEST
 
-static Suite *heap_suite(void)
-{
-	Suite *suite = suite_create("heap");
-	TCase *one = tcase_create("heap");
-	tcase_set_timeout(one, 60);
-	tcase_add_checked_fixture(one, make_heap, destroy_heap);
-	tcase_add_test(one, size_classes);
-	tcase_add_test(one, memory_is_present);
-	tcase_add_test(one, zero_bytes_are_unique);
-	tcase_add_test(one, neighbours_join);
-	tcase_add_test(one, wrong_pointers);
-	tcase_add_test(one, held_memory_stays);
-	tcase_add_test(one, too_much);
-	tcase_add_test(one, limits_of_the_process);
-	tcase_add_test(one, a_child_may_read_and_write);
-	tcase_add_test(one, fallbacks_of_old_kernels);
-	tcase_add_test(one, nobody_can_resize_it);
-	suite_add_tcase(suite, one);
-	return suite;
-}
-
 int main(void)
 {
 	seed = test_seed();
-	SRunner *runner = srunner_create(heap_suite());
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	const struct suite_test tests[] = {
+		{size_classes, ONCE},
+		{memory_is_present, ONCE},
+		{zero_bytes_are_unique, ONCE},
+		{neighbours_join, ONCE},
+		{wrong_pointers, ONCE},
+		{held_memory_stays, ONCE},
+		{too_much, ONCE},
+		{limits_of_the_process, ONCE},
+		{a_child_may_read_and_write, ONCE},
+		{fallbacks_of_old_kernels, ONCE},
+		{nobody_can_resize_it, ONCE},
+	};
+	Suite *suite = suite_create("heap");
+	tcase_add_checked_fixture(SUITE_ADD(suite, "heap", 60, tests), make_heap, destroy_heap);
+	return suite_end(suite);
 }

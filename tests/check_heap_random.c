@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The heap, used at random: against a model of it, and by several threads at once. */
-#include <check.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -10,6 +9,7 @@
 #include "collectives/memory_file.h"
 #include "collectives/status.h"
 #include "tests/heap_fixture.h"
+#include "tests/suite.h"
 
 static uint64_t seed;
 
@@ -174,24 +174,15 @@ START_TEST(threads_at_once)
 }
 END_TEST
 
-static Suite *heap_suite(void)
-{
-	Suite *suite = suite_create("heap_random");
-	TCase *one = tcase_create("heap_random");
-	tcase_set_timeout(one, 60);
-	tcase_add_checked_fixture(one, make_heap, destroy_heap);
-	tcase_add_loop_test(one, random_against_model, 0, 2);
-	tcase_add_test(one, threads_at_once);
-	suite_add_tcase(suite, one);
-	return suite;
-}
-
 int main(void)
 {
 	seed = test_seed();
-	SRunner *runner = srunner_create(heap_suite());
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	const struct suite_test tests[] = {
+		{random_against_model, 0, 2},
+		{threads_at_once, ONCE},
+	};
+	Suite *suite = suite_create("heap_random");
+	tcase_add_checked_fixture(SUITE_ADD(suite, "heap_random", 60, tests), make_heap,
+				  destroy_heap);
+	return suite_end(suite);
 }

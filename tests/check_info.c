@@ -3,7 +3,6 @@
  * The checks of ronde-info, each with its bad case: files of a machine that is made up, limits and
  * a seccomp filter that are real. The program itself: tests/checks/ronde-info.sh.
  */
-#include <check.h>
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -19,6 +18,7 @@
 
 #include "bindings/cli/checks.h"
 #include "bindings/cli/page.h"
+#include "tests/suite.h"
 
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
@@ -445,41 +445,36 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("info");
-	TCase *cases = tcase_create("checks");
-	tcase_set_timeout(cases, 60);
-	tcase_add_checked_fixture(cases, setup, teardown);
-	tcase_add_test(cases, memory_is_fine);
-	tcase_add_test(cases, no_memfd);
-	tcase_add_test(cases, small_dev_shm);
-	tcase_add_test(cases, small_control_group);
+	const struct suite_test tests[] = {
+		{memory_is_fine, ONCE},
+		{no_memfd, ONCE},
+		{small_dev_shm, ONCE},
+		{small_control_group, ONCE},
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-	tcase_add_test(cases, address_space); /* sanitizers take address space of their own */
+		{address_space, ONCE}, /* sanitizers take address space of their own */
 #endif
-	tcase_add_test(cases, huge_pages);
-	tcase_add_test(cases, file_limit);
-	tcase_add_test(cases, cores_are_fine);
-	tcase_add_test(cases, quota);
-	tcase_add_test(cases, quotas);
-	tcase_add_test(cases, quota_of_the_group);
-	tcase_add_test(cases, quota_of_the_group_version_1);
-	tcase_add_test(cases, two_on_one_core);
-	tcase_add_test(cases, each_on_its_own);
-	tcase_add_test(cases, system_is_fine);
-	tcase_add_test(cases, seccomp);
-	tcase_add_test(cases, old_kernel);
-	tcase_add_test(cases, no_pidfd);
-	tcase_add_loop_test(cases, container, 0, sizeof containers / sizeof *containers);
-	tcase_add_test(cases, container_by_variable);
-	tcase_add_test(cases, security);
-	tcase_add_test(cases, descriptors);
-	tcase_add_test(cases, mistyped_variable);
-	tcase_add_test(cases, json_strings);
-	tcase_add_test(cases, json_page);
-	suite_add_tcase(suite, cases);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+		{huge_pages, ONCE},
+		{file_limit, ONCE},
+		{cores_are_fine, ONCE},
+		{quota, ONCE},
+		{quotas, ONCE},
+		{quota_of_the_group, ONCE},
+		{quota_of_the_group_version_1, ONCE},
+		{two_on_one_core, ONCE},
+		{each_on_its_own, ONCE},
+		{system_is_fine, ONCE},
+		{seccomp, ONCE},
+		{old_kernel, ONCE},
+		{no_pidfd, ONCE},
+		{container, 0, sizeof containers / sizeof *containers},
+		{container_by_variable, ONCE},
+		{security, ONCE},
+		{descriptors, ONCE},
+		{mistyped_variable, ONCE},
+		{json_strings, ONCE},
+		{json_page, ONCE},
+	};
+	Suite *suite = suite_create("info");
+	tcase_add_checked_fixture(SUITE_ADD(suite, "info", 60, tests), setup, teardown);
+	return suite_end(suite);
 }

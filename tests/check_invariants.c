@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Invariants of docs/design.md that no other suite shows, on ranks as threads. */
-#include <check.h>
 #include <errno.h>
 #include <sched.h>
 #include <semaphore.h>
@@ -12,6 +11,7 @@
 #include "coordinator/leader.h"
 #include "tests/ranks.h"
 #include "tests/sizes.h"
+#include "tests/suite.h"
 
 static uint64_t counter(const _Atomic uint64_t *c)
 {
@@ -404,19 +404,10 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("invariants");
-	TCase *tests = tcase_create("invariants");
-	tcase_set_timeout(tests, 120);
-	tcase_add_loop_test(tests, a_rank_that_does_not_read, 2, 5);
-	tcase_add_loop_test(tests, complete_memory_is_the_callers, 2, 5);
-	tcase_add_loop_test(tests, no_wake_up_is_lost, 1, 4);
-	tcase_add_test(tests, shutdown_is_an_entry);
-	tcase_add_test(tests, what_cannot_be_followed);
-	tcase_add_test(tests, slots_of_names_and_patterns);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{a_rank_that_does_not_read, 2, 5}, {complete_memory_is_the_callers, 2, 5},
+		{no_wake_up_is_lost, 1, 4},        {shutdown_is_an_entry, ONCE},
+		{what_cannot_be_followed, ONCE},   {slots_of_names_and_patterns, ONCE},
+	};
+	return SUITE_RUN("invariants", 120, tests);
 }

@@ -3,7 +3,6 @@
  * Join: random programs in which every rank runs out of data at another time, every operation
  * against a serial reference, in several process sets. Ranks as threads.
  */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include "coordinator/control.h"
 #include "tests/join/op.h"
 #include "tests/sizes.h"
+#include "tests/suite.h"
 
 /* Random programs of each number of ranks and each settings; the race checker is slow. */
 #define ROUNDS (test_is_long() ? 30 : test_turns(2))
@@ -116,14 +116,8 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("join");
-	TCase *tests = tcase_create("join");
-	tcase_set_timeout(tests, 200);
-	tcase_add_loop_test(tests, uneven_data, 0, PROGRAMS);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{uneven_data, 0, PROGRAMS},
+	};
+	return SUITE_RUN("join", 200, tests);
 }

@@ -4,12 +4,12 @@
  * refused while another thread of the rank is in it. check_join.c and check_joined.c have what the
  * operations do meanwhile.
  */
-#include <check.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 
 #include "tests/fork_ranks.h"
+#include "tests/suite.h"
 
 #define MOST 5 /* ranks */
 
@@ -135,14 +135,8 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("join_public");
-	TCase *tests = tcase_create("join_public");
-	tcase_set_timeout(tests, 100);
-	tcase_add_test(tests, join);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{join, ONCE},
+	};
+	return SUITE_RUN("join_public", 100, tests);
 }

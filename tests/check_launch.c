@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Environments, and what they must be taken for. Real launchers: tests/launchers.sh. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "collectives/bootstrap/launch.h"
 #include "collectives/status.h"
+#include "tests/suite.h"
 
 /* ---- an environment in one text ---- */
 
@@ -229,17 +229,11 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("launch");
-	TCase *tcase = tcase_create("launch");
-	tcase_set_timeout(tcase, 60);
-	tcase_add_loop_test(tcase, test_understood, 0, sizeof understood / sizeof *understood);
-	tcase_add_loop_test(tcase, test_wrong, 0, sizeof wrong / sizeof *wrong);
-	tcase_add_loop_test(tcase, test_advice, 0, sizeof advice / sizeof *advice);
-	tcase_add_test(tcase, test_remedy);
-	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{test_understood, 0, sizeof understood / sizeof *understood},
+		{test_wrong, 0, sizeof wrong / sizeof *wrong},
+		{test_advice, 0, sizeof advice / sizeof *advice},
+		{test_remedy, ONCE},
+	};
+	return SUITE_RUN("launch", 60, tests);
 }

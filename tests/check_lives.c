@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A thousand lives of the runtime in one process: nothing is left of any of them. */
-#include <check.h>
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "tests/fork_ranks.h"
+#include "tests/suite.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define LIVES 200
@@ -119,14 +119,8 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("lives");
-	TCase *tests = tcase_create("lives");
-	tcase_set_timeout(tests, 200);
-	tcase_add_loop_test(tests, a_thousand, 1, 3);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{a_thousand, 1, 3},
+	};
+	return SUITE_RUN("lives", 200, tests);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Log lines: levels, what a line looks like, files, functions, many threads. */
-#include <check.h>
 #include <pthread.h>
 #include <regex.h>
 #include <stdio.h>
@@ -9,6 +8,7 @@
 #include <unistd.h>
 
 #include "coordinator/log.h"
+#include "tests/suite.h"
 
 static char folder[] = "/tmp/ronde-check-log-XXXXXX";
 
@@ -305,22 +305,17 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("log");
-	TCase *t = tcase_create("log");
-	tcase_set_timeout(t, 60);
-	tcase_add_checked_fixture(t, make_folder, remove_folder);
-	tcase_add_test(t, lines_in_a_file);
-	tcase_add_test(t, arguments_only_when_shown);
-	tcase_add_test(t, long_message_is_cut);
-	tcase_add_test(t, bad_files);
-	tcase_add_test(t, function_of_the_application);
-	tcase_add_test(t, slow_function);
-	tcase_add_test(t, said_by_rank_0_only);
-	tcase_add_test(t, threads);
-	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	const struct suite_test tests[] = {
+		{lines_in_a_file, ONCE},
+		{arguments_only_when_shown, ONCE},
+		{long_message_is_cut, ONCE},
+		{bad_files, ONCE},
+		{function_of_the_application, ONCE},
+		{slow_function, ONCE},
+		{said_by_rank_0_only, ONCE},
+		{threads, ONCE},
+	};
+	Suite *suite = suite_create("log");
+	tcase_add_checked_fixture(SUITE_ADD(suite, "log", 60, tests), make_folder, remove_folder);
+	return suite_end(suite);
 }

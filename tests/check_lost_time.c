@@ -3,10 +3,10 @@
  * What is promised in seconds is not held against a machine that others keep busy
  * (tests/lost_time.h): their work is seen, the test's own is not taken for it.
  */
-#include <check.h>
 
 #include "tests/fault_ranks.h"
 #include "tests/lost_time.h"
+#include "tests/suite.h"
 
 static void idle_body(struct scene *scene, int rank)
 {
@@ -87,15 +87,9 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("lost_time");
-	TCase *tests = tcase_create("lost");
-	tcase_set_timeout(tests, 60);
-	tcase_add_test(tests, own_work_is_not_lost);
-	tcase_add_test(tests, others_work_is_lost);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	const struct suite_test tests[] = {
+		{own_work_is_not_lost, ONCE},
+		{others_work_is_lost, ONCE},
+	};
+	return SUITE_RUN("lost_time", 60, tests);
 }

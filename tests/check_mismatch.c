@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ranks that disagree: the text, its sameness on all ranks, and that everything else goes on. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "collectives/status.h"
 #include "tests/ranks.h"
+#include "tests/suite.h"
 
 /* What a rank of the odd ones gives instead. */
 enum odd {
@@ -222,16 +222,10 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("mismatch");
-	TCase *tests = tcase_create("mismatch");
-	tcase_set_timeout(tests, 60);
-	tcase_add_loop_test(tests, with_a_cache, 0, CASES);
-	tcase_add_loop_test(tests, with_a_cache_of_one, 0, CASES);
-	tcase_add_loop_test(tests, without_a_cache, 0, CASES);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{with_a_cache, 0, CASES},
+		{with_a_cache_of_one, 0, CASES},
+		{without_a_cache, 0, CASES},
+	};
+	return SUITE_RUN("mismatch", 60, tests);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Nodes: ranks that share an arena and each other's heaps. */
-#include <check.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -10,6 +9,7 @@
 #include "collectives/node_private.h"
 #include "tests/names_left.h"
 #include "tests/node_ranks.h"
+#include "tests/suite.h"
 
 /* ---- memory is shared ---- */
 
@@ -407,36 +407,27 @@ START_TEST(cycles_leave_nothing)
 }
 END_TEST
 
-static Suite *node_suite(void)
-{
-	Suite *suite = suite_create("node");
-	TCase *sharing = tcase_create("sharing");
-	tcase_set_timeout(sharing, 60);
-	tcase_add_loop_test(sharing, threads_share, 0, 4);
-	tcase_add_loop_test(sharing, processes_share, 0, 4);
-	tcase_add_test(sharing, many_processes_share);
-	tcase_add_loop_test(sharing, children_are_kept_out, 0, 3);
-	tcase_add_test(sharing, nobody_can_resize_the_arena);
-	tcase_add_test(sharing, processes_share_without_memfd);
-	tcase_add_test(sharing, names_that_stay_are_found);
-	tcase_add_test(sharing, numbers_of_any_layout);
-	tcase_add_test(sharing, equal_nodes_are_homogeneous);
-	suite_add_tcase(suite, sharing);
-	TCase *failing = tcase_create("failing");
-	tcase_set_timeout(failing, 60);
-	tcase_add_test(failing, memory_is_asked_for_first);
-	tcase_add_test(failing, descriptors_run_out);
-	tcase_add_test(failing, a_rank_that_leaves_is_named);
-	tcase_add_test(failing, cycles_leave_nothing);
-	suite_add_tcase(suite, failing);
-	return suite;
-}
-
 int main(void)
 {
-	SRunner *runner = srunner_create(node_suite());
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	const struct suite_test sharing[] = {
+		{threads_share, 0, 4},
+		{processes_share, 0, 4},
+		{many_processes_share, ONCE},
+		{children_are_kept_out, 0, 3},
+		{nobody_can_resize_the_arena, ONCE},
+		{processes_share_without_memfd, ONCE},
+		{names_that_stay_are_found, ONCE},
+		{numbers_of_any_layout, ONCE},
+		{equal_nodes_are_homogeneous, ONCE},
+	};
+	const struct suite_test failing[] = {
+		{memory_is_asked_for_first, ONCE},
+		{descriptors_run_out, ONCE},
+		{a_rank_that_leaves_is_named, ONCE},
+		{cycles_leave_nothing, ONCE},
+	};
+	Suite *suite = suite_create("node");
+	SUITE_ADD(suite, "sharing", 60, sharing);
+	SUITE_ADD(suite, "failing", 60, failing);
+	return suite_end(suite);
 }

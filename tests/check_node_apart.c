@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Nodes: who stays apart, and who must not come in. */
-#include <check.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/prctl.h>
@@ -12,6 +11,7 @@
 #include "collectives/node_pass.h"
 #include "tests/node_ranks.h"
 #include "tests/skip.h"
+#include "tests/suite.h"
 
 /* ---- ranks that can't share ---- */
 
@@ -251,17 +251,11 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("node-apart");
-	TCase *apart = tcase_create("apart");
-	tcase_set_timeout(apart, 60);
-	tcase_add_test(apart, a_rank_that_cannot_map_is_a_node);
-	tcase_add_test(apart, a_rank_that_cannot_reach_is_a_node);
-	tcase_add_test(apart, a_rank_of_another_user_is_a_node);
-	tcase_add_loop_test(apart, a_stranger_is_shown_out, WRONG_TOKEN, STRANGERS);
-	suite_add_tcase(suite, apart);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	const struct suite_test tests[] = {
+		{a_rank_that_cannot_map_is_a_node, ONCE},
+		{a_rank_that_cannot_reach_is_a_node, ONCE},
+		{a_rank_of_another_user_is_a_node, ONCE},
+		{a_stranger_is_shown_out, WRONG_TOKEN, STRANGERS},
+	};
+	return SUITE_RUN("node-apart", 60, tests);
 }

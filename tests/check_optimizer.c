@@ -4,7 +4,6 @@
  * the same samples by 1 to 4 ranks, with every option and in every order of reporting, and must
  * follow the weights that one process computes in double on all samples.
  */
-#include <check.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -12,6 +11,7 @@
 
 #include "tests/fork_ranks.h"
 #include "tests/sizes.h"
+#include "tests/suite.h"
 
 #define FEATURES 7
 #define SAMPLES 48 /* divisible by 1, 2, 3, 4, and their shards by 3 passes */
@@ -312,15 +312,9 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("optimizer");
-	TCase *t = tcase_create("training");
-	tcase_set_timeout(t, 100);
-	tcase_add_loop_test(t, like_serial, 0, (int)(sizeof variants / sizeof *variants));
-	tcase_add_loop_test(t, reports_start_averaging, 1, 4);
-	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	const struct suite_test tests[] = {
+		{like_serial, 0, (int)(sizeof variants / sizeof *variants)},
+		{reports_start_averaging, 1, 4},
+	};
+	return SUITE_RUN("optimizer", 100, tests);
 }

@@ -14,7 +14,6 @@
  *
  * What the tensors hold is the business of other suites.
  */
-#include <check.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -28,6 +27,7 @@
 #include "tests/ranks.h"
 #include "tests/seed.h"
 #include "tests/sizes.h"
+#include "tests/suite.h"
 
 #define MOST_RANKS 5
 #define MOST_LANES 8
@@ -449,14 +449,8 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("order");
-	TCase *tests = tcase_create("order");
-	tcase_set_timeout(tests, 60);
-	tcase_add_loop_test(tests, order_of_operations, 0, sizeof settings / sizeof *settings);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{order_of_operations, 0, sizeof settings / sizeof *settings},
+	};
+	return SUITE_RUN("order", 60, tests);
 }

@@ -4,8 +4,8 @@
 #include "perf/ronde-perf/measure.h"
 #include "perf/ronde-perf/models.h"
 #include "perf/ronde-perf/number.h"
+#include "tests/suite.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -166,21 +166,13 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("perf");
-	TCase *tcase = tcase_create("tools");
-	tcase_set_timeout(tcase, 60);
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	suite_add_tcase(suite, tcase);
-	tcase_add_test(tcase, numbers_of_16_bits);
-	/* Not bool: a sum of it is an or. */
-	tcase_add_loop_test(tcase, wrong_elements_are_counted, 0, RONDE_BOOL);
-	tcase_add_test(tcase, figures);
-	tcase_add_test(tcase, models_have_their_sizes);
-	tcase_add_test(tcase, ranks_meet_and_miss_the_dead);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{numbers_of_16_bits, ONCE},
+		/* Not bool: a sum of it is an or. */
+		{wrong_elements_are_counted, 0, RONDE_BOOL},
+		{figures, ONCE},
+		{models_have_their_sizes, ONCE},
+		{ranks_meet_and_miss_the_dead, ONCE},
+	};
+	return SUITE_RUN("perf", 60, tests);
 }

@@ -5,7 +5,6 @@
  * are. Submitting never waits, nothing is lost, and what cannot be is an error that leaves the
  * rest.
  */
-#include <check.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 
@@ -15,6 +14,7 @@
 #include "tests/seed.h"
 #include "tests/sizes.h"
 #include "tests/skip.h"
+#include "tests/suite.h"
 
 /* Elements of operation k: it rides, or goes through staging in a few chunks or in many. */
 static int64_t count_of(int k)
@@ -253,17 +253,10 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("pressure");
-	TCase *tests = tcase_create("pressure");
-	tcase_set_timeout(tests, 100);
-	tcase_add_loop_test(tests, more_sets_than_lanes, 1, 3);
-	tcase_add_test(tests, more_than_a_ring_holds);
-	if (SIZES_DIVISOR == 1 || test_is_long())
-		tcase_add_test(tests, all_handles);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{more_sets_than_lanes, 1, 3},
+		{more_than_a_ring_holds, ONCE},
+		{all_handles, 0, SIZES_DIVISOR == 1 || test_is_long()},
+	};
+	return SUITE_RUN("pressure", 100, tests);
 }

@@ -3,7 +3,6 @@
  * A process's lives with Ronde: starting and stopping again, settings, what does not fit into
  * memory, and the heap, which outlives them.
  */
-#include <check.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include "collectives/memory_room.h"
 #include "tests/fork_ranks.h"
 #include "tests/sizes.h"
+#include "tests/suite.h"
 
 static void works(void)
 {
@@ -435,23 +435,17 @@ END_TEST
 
 int main(void)
 {
+	const struct suite_test tests[] = {
+		{ranks, 0, BODIES},
+		{mistakes_in_the_environment, 0, MISTAKES},
+		{mistakes_in_the_options, ONCE},
+		{too_little_memory, ONCE},
+	};
+	const struct suite_test large[] = {
+		{more_than_two_to_the_31, 0, test_is_long()},
+	};
 	Suite *suite = suite_create("process");
-	TCase *tests = tcase_create("process");
-	tcase_set_timeout(tests, 120);
-	tcase_add_loop_test(tests, ranks, 0, BODIES);
-	tcase_add_loop_test(tests, mistakes_in_the_environment, 0, MISTAKES);
-	tcase_add_test(tests, mistakes_in_the_options);
-	tcase_add_test(tests, too_little_memory);
-	suite_add_tcase(suite, tests);
-	if (test_is_long()) {
-		TCase *large = tcase_create("large");
-		tcase_set_timeout(large, 600);
-		tcase_add_test(large, more_than_two_to_the_31);
-		suite_add_tcase(suite, large);
-	}
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	SUITE_ADD(suite, "process", 120, tests);
+	SUITE_ADD(suite, "large", 600, large);
+	return suite_end(suite);
 }

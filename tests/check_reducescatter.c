@@ -3,7 +3,6 @@
  * Reducescatter through contexts: the same bits as in its rows of an allreduce, for every type,
  * reduction, path and placement of the result.
  */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include "tests/ranks.h"
 #include "tests/schedules/values.h"
 #include "tests/sizes.h"
+#include "tests/suite.h"
 
 static const int worlds[] = {1, 2, 3, 4, 5, 8};
 #define WORLDS ((int)(sizeof worlds / sizeof *worlds))
@@ -246,16 +246,10 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("reducescatter");
-	TCase *tests = tcase_create("reducescatter");
-	tcase_set_timeout(tests, 120);
-	tcase_add_loop_test(tests, types, 0, WORLDS);
-	tcase_add_loop_test(tests, shapes, 0, WORLDS);
-	tcase_add_loop_test(tests, fused, 0, WORLDS);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{types, 0, WORLDS},
+		{shapes, 0, WORLDS},
+		{fused, 0, WORLDS},
+	};
+	return SUITE_RUN("reducescatter", 120, tests);
 }

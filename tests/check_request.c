@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The request pool: handles, states, the list of live ones, and threads that look at handles. */
-#include <check.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "coordinator/request.h"
+#include "tests/suite.h"
 
 #define MANY 100000u
 
@@ -338,19 +338,9 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("request");
-	TCase *tests = tcase_create("request");
-	tcase_set_timeout(tests, 100);
-	tcase_add_test(tests, life);
-	tcase_add_test(tests, unknown_handles);
-	tcase_add_test(tests, many);
-	tcase_add_loop_test(tests, as_an_array, 0, 4);
-	tcase_add_test(tests, claims_race);
-	tcase_add_test(tests, one_claim_wins);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{life, ONCE},        {unknown_handles, ONCE}, {many, ONCE},
+		{as_an_array, 0, 4}, {claims_race, ONCE},     {one_claim_wins, ONCE},
+	};
+	return SUITE_RUN("request", 100, tests);
 }

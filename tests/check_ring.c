@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The record ring: against a model in one thread, between two threads, and between processes. */
-#include <check.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "coordinator/ring.h"
+#include "tests/suite.h"
 
 #define CELLS 64u
 #define RING_BYTES ((size_t)CELLS * RONDE_CELL_BYTES + RONDE_CACHE_LINE)
@@ -279,19 +279,9 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("ring");
-	TCase *tests = tcase_create("ring");
-	tcase_set_timeout(tests, 60);
-	tcase_add_loop_test(tests, as_a_queue, 0, 8);
-	tcase_add_loop_test(tests, room_is_exact, 0, 8);
-	tcase_add_test(tests, room_for_the_largest);
-	tcase_add_test(tests, tells_of_room);
-	tcase_add_test(tests, between_two_threads);
-	tcase_add_test(tests, between_two_processes);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{as_a_queue, 0, 8},    {room_is_exact, 0, 8},       {room_for_the_largest, ONCE},
+		{tells_of_room, ONCE}, {between_two_threads, ONCE}, {between_two_processes, ONCE},
+	};
+	return SUITE_RUN("ring", 60, tests);
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The runtime end to end on ranks as threads: every operation, on every path, named and unnamed. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tests/ranks.h"
 #include "tests/sizes.h"
+#include "tests/suite.h"
 
 static const int worlds[] = {1, 2, 3, 4, 5, 8};
 #define WORLDS ((int)(sizeof worlds / sizeof *worlds))
@@ -201,20 +201,14 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("runtime");
-	TCase *tests = tcase_create("operations");
-	tcase_set_timeout(tests, 120);
-	tcase_add_loop_test(tests, sum_of_ordinary_memory, 0, WORLDS);
-	tcase_add_loop_test(tests, sum_of_heap_memory, 0, WORLDS);
-	tcase_add_loop_test(tests, broadcast_of_ordinary_memory, 0, WORLDS);
-	tcase_add_loop_test(tests, broadcast_of_heap_memory, 0, WORLDS);
-	tcase_add_loop_test(tests, allgather_of_ordinary_memory, 0, WORLDS);
-	tcase_add_loop_test(tests, allgather_of_heap_memory, 0, WORLDS);
-	tcase_add_loop_test(tests, barriers, 0, WORLDS);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{sum_of_ordinary_memory, 0, WORLDS},
+		{sum_of_heap_memory, 0, WORLDS},
+		{broadcast_of_ordinary_memory, 0, WORLDS},
+		{broadcast_of_heap_memory, 0, WORLDS},
+		{allgather_of_ordinary_memory, 0, WORLDS},
+		{allgather_of_heap_memory, 0, WORLDS},
+		{barriers, 0, WORLDS},
+	};
+	return SUITE_RUN("runtime", 120, tests);
 }

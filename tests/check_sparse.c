@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sparse allreduce, adding rows into a dense tensor, sparse gradients of the optimizer. */
-#include <check.h>
 #include <limits.h>
 #include <math.h>
 
@@ -8,6 +7,7 @@
 #include "tests/fork_ranks.h"
 #include "tests/schedules/values.h"
 #include "tests/sparse_input.h"
+#include "tests/suite.h"
 
 /* The dense sum of what all ranks give. */
 static void add_all(float *dense, uint64_t seed, int size, int64_t width, int givers)
@@ -409,14 +409,8 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("sparse");
-	TCase *t = tcase_create("sparse");
-	tcase_set_timeout(t, 100);
-	tcase_add_loop_test(t, bodies, 0, (int)(sizeof cases / sizeof *cases));
-	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	const struct suite_test tests[] = {
+		{bodies, 0, (int)(sizeof cases / sizeof *cases)},
+	};
+	return SUITE_RUN("sparse", 100, tests);
 }

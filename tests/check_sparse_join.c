@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sparse allreduce while ranks have joined: the rows of those that are left, and by what an average
  * of them is divided. Ranks as processes. */
-#include <check.h>
 
 #include "tests/fork_ranks.h"
 #include "tests/sparse_input.h"
+#include "tests/suite.h"
 
 /* The rows of ranks first … end - 1, one rank's behind the other's, each value times factor. */
 static void check_gathered(const ronde_sparse *sparse, uint64_t seed, int first, int end,
@@ -78,14 +78,8 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("sparse_join");
-	TCase *tests = tcase_create("sparse_join");
-	tcase_set_timeout(tests, 100);
-	tcase_add_loop_test(tests, divisors, 0, 2);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{divisors, 0, 2},
+	};
+	return SUITE_RUN("sparse_join", 100, tests);
 }

@@ -3,7 +3,6 @@
  * Mismatches in every split of the ranks into two opinions, every kind of difference, in one
  * runtime that stays usable throughout; then as many opinions as ranks, and texts of any length.
  */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include "collectives/status.h"
 #include "tests/ranks.h"
 #include "tests/sizes.h"
+#include "tests/suite.h"
 
 enum difference { TYPE, EXTENTS, DIMS, REDUCTION, PRESCALE, POSTSCALE, ROOT, ROWS, GATHERED_TYPE };
 #define DIFFERENCES 9
@@ -254,16 +254,10 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("splits");
-	TCase *tests = tcase_create("splits");
-	tcase_set_timeout(tests, 120);
-	tcase_add_loop_test(tests, every_split, 0, 3);
-	tcase_add_loop_test(tests, every_split_without_a_cache, 0, 3);
-	tcase_add_loop_test(tests, as_many_opinions_as_ranks, 0, 2);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{every_split, 0, 3},
+		{every_split_without_a_cache, 0, 3},
+		{as_many_opinions_as_ranks, 0, 2},
+	};
+	return SUITE_RUN("splits", 120, tests);
 }

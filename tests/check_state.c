@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Objects and optimizer state, of which only the root knows what there is. */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tests/fork_ranks.h"
+#include "tests/suite.h"
 
 /* ---- objects ---- */
 
@@ -297,14 +297,8 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("state");
-	TCase *t = tcase_create("state");
-	tcase_set_timeout(t, 100);
-	tcase_add_loop_test(t, bodies, 0, (int)(sizeof cases / sizeof *cases));
-	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	const struct suite_test tests[] = {
+		{bodies, 0, (int)(sizeof cases / sizeof *cases)},
+	};
+	return SUITE_RUN("state", 100, tests);
 }

@@ -3,7 +3,6 @@
  * The timeline of ranks: what is written is well-formed and true, whatever the moment. Files are
  * judged by ronde-timeline, whose path is this program's argument.
  */
-#include <check.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "tests/ranks.h"
+#include "tests/suite.h"
 #include "tests/timeline_tool.h"
 
 #define LARGE 60000
@@ -293,16 +293,13 @@ END_TEST
 
 static Suite *timeline_suite(void)
 {
+	const struct suite_test tests[] = {
+		{ranks_agree, ONCE}, {start_and_stop_under_load, ONCE},
+		{pending, ONCE},     {groups, ONCE},
+		{unnamed, ONCE},     {errors, ONCE},
+	};
 	Suite *suite = suite_create("timeline");
-	TCase *ranks = tcase_create("ranks");
-	tcase_set_timeout(ranks, 120);
-	tcase_add_test(ranks, ranks_agree);
-	tcase_add_test(ranks, start_and_stop_under_load);
-	tcase_add_test(ranks, pending);
-	tcase_add_test(ranks, groups);
-	tcase_add_test(ranks, unnamed);
-	tcase_add_test(ranks, errors);
-	suite_add_tcase(suite, ranks);
+	SUITE_ADD(suite, "timeline", 120, tests);
 	return suite;
 }
 

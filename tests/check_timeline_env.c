@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "tests/fork_ranks.h"
+#include "tests/suite.h"
 #include "tests/timeline_tool.h"
 
 #define LARGE 5000
@@ -362,17 +363,17 @@ END_TEST
 
 static Suite *timeline_env_suite(void)
 {
+	const struct suite_test tests[] = {
+		{by_environment, 0, sizeof jobs / sizeof *jobs},
+		{lives, ONCE},
+		{no_folder, ONCE},
+		{by_calls, ONCE},
+		{refusals, ONCE},
+		{full_disk, ONCE},
+		{hanging_disk, ONCE},
+	};
 	Suite *suite = suite_create("timeline_env");
-	TCase *tests = tcase_create("timeline_env");
-	tcase_set_timeout(tests, 100);
-	tcase_add_loop_test(tests, by_environment, 0, sizeof jobs / sizeof *jobs);
-	tcase_add_test(tests, lives);
-	tcase_add_test(tests, no_folder);
-	tcase_add_test(tests, by_calls);
-	tcase_add_test(tests, refusals);
-	tcase_add_test(tests, full_disk);
-	tcase_add_test(tests, hanging_disk);
-	suite_add_tcase(suite, tests);
+	SUITE_ADD(suite, "timeline_env", 100, tests);
 	return suite;
 }
 

@@ -3,7 +3,6 @@
  * A timeline's file alone, whatever the names and the disk; and ronde-timeline, whose path is this
  * program's argument, with files that are not as they should be.
  */
-#include <check.h>
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
@@ -17,6 +16,7 @@
 
 #include "coordinator/timeline_file.h"
 #include "tests/ranks.h"
+#include "tests/suite.h"
 #include "tests/timeline_tool.h"
 
 /* ---- names ---- */
@@ -320,21 +320,18 @@ END_TEST
 
 static Suite *timeline_file_suite(void)
 {
+	const struct suite_test file[] = {
+		{quoting, ONCE},   {events, ONCE},         {many_names, ONCE},
+		{full_disk, ONCE}, {no_room_at_all, ONCE}, {full_queue, ONCE},
+	};
+	const struct suite_test tools[] = {
+		{tool_refuses, ONCE},
+		{tool_leaves_out, ONCE},
+		{tool_aligns, ONCE},
+	};
 	Suite *suite = suite_create("timeline_file");
-	TCase *file = tcase_create("file"), *tools = tcase_create("tool");
-	tcase_set_timeout(file, 60);
-	tcase_add_test(file, quoting);
-	tcase_add_test(file, events);
-	tcase_add_test(file, many_names);
-	tcase_add_test(file, full_disk);
-	tcase_add_test(file, no_room_at_all);
-	tcase_add_test(file, full_queue);
-	tcase_set_timeout(tools, 100);
-	tcase_add_test(tools, tool_refuses);
-	tcase_add_test(tools, tool_leaves_out);
-	tcase_add_test(tools, tool_aligns);
-	suite_add_tcase(suite, file);
-	suite_add_tcase(suite, tools);
+	SUITE_ADD(suite, "file", 60, file);
+	SUITE_ADD(suite, "tool", 100, tools);
 	return suite;
 }
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The training functions one by one: errors and their texts, compression, initial weights, bytes.
  */
-#include <check.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "collectives/kernels/kernels.h"
 #include "tests/fork_ranks.h"
+#include "tests/suite.h"
 
 #define REPORTED_TWICE                                                                             \
 	"\"gradient.a\" (parameter 0) was reported 2 times since the last step, but "              \
@@ -375,15 +375,9 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("training");
-	TCase *t = tcase_create("training");
-	tcase_set_timeout(t, 100);
-	tcase_add_loop_test(t, bodies, 0, (int)(sizeof cases / sizeof *cases));
-	tcase_add_loop_test(t, rounded_once, 0, 2);
-	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	const struct suite_test tests[] = {
+		{bodies, 0, (int)(sizeof cases / sizeof *cases)},
+		{rounded_once, 0, 2},
+	};
+	return SUITE_RUN("training", 100, tests);
 }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Groups of the distributed optimizer: the same weights, bit for bit, as without them; when a group
  * starts; gradients that are absent; what ranks disagree about; what is refused. */
-#include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tests/fork_ranks.h"
+#include "tests/suite.h"
 
 #define LISTED 7
 #define ELEMENTS 600
@@ -343,15 +342,9 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("training_groups");
-	TCase *t = tcase_create("training_groups");
-	tcase_set_timeout(t, 100);
-	tcase_add_loop_test(t, same_weights, 0, VARIANTS);
-	tcase_add_loop_test(t, bodies, 0, (int)(sizeof cases / sizeof *cases));
-	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	const struct suite_test tests[] = {
+		{same_weights, 0, VARIANTS},
+		{bodies, 0, (int)(sizeof cases / sizeof *cases)},
+	};
+	return SUITE_RUN("training_groups", 100, tests);
 }

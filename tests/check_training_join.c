@@ -5,11 +5,11 @@
  * gradients, against weights that each rank computes alone in double; by both divisors of an
  * average, through the public header, ranks as processes.
  */
-#include <check.h>
 #include <math.h>
 
 #include "tests/adasum_reference.h"
 #include "tests/fork_ranks.h"
+#include "tests/suite.h"
 
 #define MOST 5 /* ranks */
 #define RATE 0.125
@@ -316,15 +316,9 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("training_join");
-	TCase *tests = tcase_create("training_join");
-	tcase_set_timeout(tests, 100);
-	tcase_add_loop_test(tests, uneven_data, 0, 2 * (int)(sizeof variants / sizeof *variants));
-	tcase_add_test(tests, state_while_one_has_joined);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{uneven_data, 0, 2 * (int)(sizeof variants / sizeof *variants)},
+		{state_while_one_has_joined, ONCE},
+	};
+	return SUITE_RUN("training_join", 100, tests);
 }

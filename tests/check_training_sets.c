@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What training is built of on process sets: two halves of the ranks train models of their own. */
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "collectives/kernels/kernels.h"
 #include "tests/fork_ranks.h"
+#include "tests/suite.h"
 
 /* This rank's half: even or odd ranks. */
 struct half {
@@ -160,14 +160,8 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("training_sets");
-	TCase *t = tcase_create("training_sets");
-	tcase_set_timeout(t, 100);
-	tcase_add_loop_test(t, bodies, 0, (int)(sizeof cases / sizeof *cases));
-	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	const struct suite_test tests[] = {
+		{bodies, 0, (int)(sizeof cases / sizeof *cases)},
+	};
+	return SUITE_RUN("training_sets", 100, tests);
 }

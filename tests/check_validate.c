@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The text of a mismatch: who said what, for ranks in many layouts. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "coordinator/validate.h"
+#include "tests/suite.h"
 
 #define MOST 60
 
@@ -205,18 +205,9 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("validate");
-	TCase *tests = tcase_create("validate");
-	tcase_set_timeout(tests, 60);
-	tcase_add_test(tests, layouts);
-	tcase_add_test(tests, questions);
-	tcase_add_test(tests, kinds);
-	tcase_add_test(tests, ranks_of_a_set);
-	tcase_add_test(tests, little_room);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{layouts, ONCE},        {questions, ONCE},   {kinds, ONCE},
+		{ranks_of_a_set, ONCE}, {little_room, ONCE},
+	};
+	return SUITE_RUN("validate", 60, tests);
 }

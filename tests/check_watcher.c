@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A dead process is noticed whatever way it went; a live one never is. */
-#include <check.h>
 #include <sched.h>
 #include <sys/syscall.h>
 
 #include "collectives/bootstrap/wait.h"
 #include "tests/node_ranks.h"
+#include "tests/suite.h"
 
 enum death { KILLED, EXITED_0, EXITED_1, ABORTED, CRASHED, LEFT_A_CHILD, DEATHS };
 
@@ -265,25 +265,12 @@ START_TEST(alone_there_is_no_thread)
 }
 END_TEST
 
-static Suite *watcher_suite(void)
-{
-	Suite *suite = suite_create("watcher");
-	TCase *deaths = tcase_create("deaths");
-	tcase_set_timeout(deaths, 60);
-	tcase_add_loop_test(deaths, death_is_noticed, 0, 2 * DEATHS);
-	tcase_add_loop_test(deaths, leaving_after_shutdown_is_no_loss, 0, 2);
-	tcase_add_test(deaths, the_first_is_blamed);
-	tcase_add_test(deaths, death_before_watching_is_noticed);
-	tcase_add_test(deaths, alone_there_is_no_thread);
-	suite_add_tcase(suite, deaths);
-	return suite;
-}
-
 int main(void)
 {
-	SRunner *runner = srunner_create(watcher_suite());
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	const struct suite_test tests[] = {
+		{death_is_noticed, 0, 2 * DEATHS}, {leaving_after_shutdown_is_no_loss, 0, 2},
+		{the_first_is_blamed, ONCE},       {death_before_watching_is_noticed, ONCE},
+		{alone_there_is_no_thread, ONCE},
+	};
+	return SUITE_RUN("watcher", 60, tests);
 }

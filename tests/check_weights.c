@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What training starts from: weights of one rank on all, and bytes whose number only the root
  * knows. */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tests/fork_ranks.h"
+#include "tests/suite.h"
 
 /* A request for too much memory gets NULL, as without a sanitizer (which finds these by name). */
 #define ALLOW_NULL(function)                                                                       \
@@ -166,14 +166,8 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("weights");
-	TCase *t = tcase_create("weights");
-	tcase_set_timeout(t, 100);
-	tcase_add_loop_test(t, bodies, 0, (int)(sizeof cases / sizeof *cases));
-	suite_add_tcase(s, t);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed != 0;
+	const struct suite_test tests[] = {
+		{bodies, 0, (int)(sizeof cases / sizeof *cases)},
+	};
+	return SUITE_RUN("weights", 100, tests);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Announcements: what is written is read, and what is damaged is refused. */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/suite.h"
 #include "tests/wire_random.h"
 
 struct said {
@@ -172,18 +172,12 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("wire");
-	TCase *tests = tcase_create("wire");
-	tcase_set_timeout(tests, 100);
-	tcase_add_loop_test(tests, announcements_come_back, 0, 3);
-	tcase_add_loop_test(tests, damaged_announcements, 0, 6);
-	tcase_add_loop_test(tests, sizes_of_announcements, 0, 1);
-	tcase_add_test(tests, descriptions_refused);
-	tcase_add_test(tests, long_names);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {
+		{announcements_come_back, 0, 3},
+		{damaged_announcements, 0, 6},
+		{sizes_of_announcements, 0, 1},
+		{descriptions_refused, ONCE},
+		{long_names, ONCE},
+	};
+	return SUITE_RUN("wire", 100, tests);
 }

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "tests/suite.h"
+
 #define MOST_BYTES (1 << 22)
 
 static const char *tool;
@@ -122,12 +124,9 @@ int timeline_tool_main(int argc, char **argv, Suite *(*suite)(void))
 	}
 	tool = argv[1];
 	strcpy(folder, root);
-	SRunner *runner = srunner_create(suite());
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
+	int status = suite_end(suite());
 	snprintf(command, sizeof command, "rm -rf %s", root);
 	if (system(command))
 		perror(root);
-	return failed != 0;
+	return status;
 }
