@@ -337,8 +337,11 @@ bool ronde_schedule_look(struct ronde_context *ctx)
 	uint32_t stalled =
 		atomic_load_explicit(&ctx->node->arena.header->stalled, memory_order_acquire);
 	if (s->state <= RONDE_SCHEDULE_DRAINING && (lost || stalled)) {
-		/* A shutdown without operations needs nobody any more. */
-		if (s->state == RONDE_SCHEDULE_DRAINING && !s->first)
+		/*
+		 * A shutdown without operations needs nobody any more. After a stall it is only how
+		 * the others have left, not why it is over: who was stopped until then learns why.
+		 */
+		if (s->state == RONDE_SCHEDULE_DRAINING && !s->first && !stalled)
 			return finish_shutdown(ctx);
 		s->stalled = stalled != 0;
 		return begin_abort(ctx, stalled ? -1 : (int)lost - 1);

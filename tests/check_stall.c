@@ -25,6 +25,14 @@ static void late_body(struct scene *scene, int rank)
 	stall_finish(scene, rank);
 }
 
+#define LATE_FOR_GRAD "# s: allreduce \"grad\": submitted by %s, not by rank %d\nrank %d" LATE
+
+static const char *late_others(void)
+{
+	static const char *const others[] = {"ranks 1-2", "ranks 0, 2", "ranks 0-1"};
+	return others[late_rank];
+}
+
 START_TEST(late)
 {
 	late_rank = _i;
@@ -32,12 +40,7 @@ START_TEST(late)
 	stall_await_all(scene, READY);
 	uint64_t start = scene_now();
 	char want[1000];
-	snprintf(want, sizeof want,
-		 HEAD "# s: allreduce \"grad\": submitted by %s, not by rank %d\nrank %d" LATE,
-		 late_rank == 0   ? "ranks 1-2"
-		 : late_rank == 1 ? "ranks 0, 2"
-				  : "ranks 0-1",
-		 late_rank, late_rank);
+	snprintf(want, sizeof want, HEAD LATE_FOR_GRAD, late_others(), late_rank, late_rank);
 	int k = stall_await_text(scene, 0, want);
 	stall_in_time(start, 0, k);
 	/* It is told once; then, that nothing has changed; then, that it is over. */
@@ -51,23 +54,32 @@ START_TEST(late)
 }
 END_TEST
 
-/* ---- crossing waits, which only the shutdown time ends ---- */
-
-/* The runtime has ended, with a report; it says why again, and can be shut down. */
-static void end_stalled(struct scene *scene, int rank, int status)
+/* Who waits for it is told of the end in time; it learns the same when it comes. */
+static void late_end_body(struct scene *scene, int rank)
 {
-	require(status == RONDE_ERR_STALLED, "%s: %s", ronde_status_name(status),
-		ronde_error_message());
-	scene_told(scene, rank);
-	stall_keep_error(rank);
-	status = ronde_barrier();
-	require(status == RONDE_ERR_STALLED, "%s", ronde_status_name(status));
-	char report[RONDE_STALL_REPORT_MAX];
-	require_ok(ronde_stall_report(report, sizeof report));
-	require(strcmp(report, ronde_error_message()) == 0, "%s", report);
-	scene_reach(scene, rank, DONE);
-	require_ok(ronde_shutdown());
+	stall_begin(scene, rank);
+	if (rank == late_rank)
+		scene_wait_go(scene);
+	else
+		stall_waits_now(rank);
+	stall_end(scene, rank,
+		  ronde_allreduce("grad", data[0], data[0], COUNT, RONDE_FLOAT32, RONDE_SUM));
 }
+
+START_TEST(late_until_the_end)
+{
+	late_rank = _i;
+	struct scene *scene = stall_open(3, late_end_body, SHUTDOWN_TEXT);
+	char want[1000];
+	snprintf(want, sizeof want, HEAD LATE_FOR_GRAD, late_others(), late_rank, late_rank);
+	stall_check_ends(scene, 1u << late_rank, want);
+	atomic_store(&scene->go, 1);
+	stall_check_end_of(scene, late_rank, want);
+	stall_close(scene, 0);
+}
+END_TEST
+
+/* ---- crossing waits, which only the shutdown time ends ---- */
 
 static void crossing_body(struct scene *scene, int rank)
 {
@@ -75,43 +87,26 @@ static void crossing_body(struct scene *scene, int rank)
 	stall_begin(scene, rank);
 	snprintf(name, sizeof name, "t%d", rank);
 	stall_take_turns(scene, rank);
-	end_stalled(scene, rank,
-		    ronde_allreduce(name, data[0], data[0], COUNT, RONDE_FLOAT32, RONDE_SUM));
-}
-
-static void check_crossing(int n, scene_body body, const char *text)
-{
-	struct scene *scene = stall_open(n, body, SHUTDOWN_TEXT);
-	stall_await_all(scene, DONE);
-	char want[3000];
-	snprintf(want, sizeof want, HEAD "%s", text);
-	stall_in_time(stall_began(scene), 0, stall_await_text(scene, 0, want));
-	snprintf(want, sizeof want,
-		 "Ronde has ended (RONDE_STALL_SHUTDOWN_TIME_SECONDS is #): " HEAD "%s", text);
-	for (int r = 0; r < n; r++) { /* some calls put their name in front */
-		const char *why = strstr(lines[r].last, "Ronde has ended");
-		ck_assert_msg(why, "%s", lines[r].last);
-		ck_assert_str_eq(why, want);
-	}
-	stall_ended_in_time(scene);
-	stall_close(scene, 0);
+	stall_end(scene, rank,
+		  ronde_allreduce(name, data[0], data[0], COUNT, RONDE_FLOAT32, RONDE_SUM));
 }
 
 START_TEST(crossing)
 {
-	check_crossing(2, crossing_body,
-		       "# s: allreduce \"t0\": submitted by rank 0, not by rank 1\n"
-		       "# s: allreduce \"t1\": submitted by rank 1, not by rank 0\n"
-		       "rank 0 waits in allreduce \"t0\" (# s)\n"
-		       "rank 1 waits in allreduce \"t1\" (# s)\n"
-		       "deadlock: rank 0 waits in allreduce \"t0\" for rank 1, rank 1 waits in "
-		       "allreduce \"t1\" for rank 0" STUCK);
+	stall_check_crossing(
+		2, crossing_body,
+		"# s: allreduce \"t0\": submitted by rank 0, not by rank 1\n"
+		"# s: allreduce \"t1\": submitted by rank 1, not by rank 0\n"
+		"rank 0 waits in allreduce \"t0\" (# s)\n"
+		"rank 1 waits in allreduce \"t1\" (# s)\n"
+		"deadlock: rank 0 waits in allreduce \"t0\" for rank 1, rank 1 waits in "
+		"allreduce \"t1\" for rank 0" STUCK);
 }
 END_TEST
 
 START_TEST(crossing_of_three)
 {
-	check_crossing(
+	stall_check_crossing(
 		3, crossing_body,
 		"# s: allreduce \"t0\": submitted by rank 0, not by ranks 1-2\n"
 		"# s: allreduce \"t1\": submitted by rank 1, not by ranks 0, 2\n"
@@ -129,20 +124,21 @@ static void crossing_sets_body(struct scene *scene, int rank)
 	int set;
 	stall_begin(scene, rank);
 	stall_take_turns(scene, rank);
-	end_stalled(scene, rank,
-		    rank ? ronde_allreduce("t1", data[0], data[0], COUNT, RONDE_FLOAT32, RONDE_SUM)
-			 : ronde_process_set_add((int[]){0}, 1, &set));
+	stall_end(scene, rank,
+		  rank ? ronde_allreduce("t1", data[0], data[0], COUNT, RONDE_FLOAT32, RONDE_SUM)
+		       : ronde_process_set_add((int[]){0}, 1, &set));
 }
 
 START_TEST(crossing_a_change_of_the_sets)
 {
-	check_crossing(2, crossing_sets_body,
-		       "# s: a change of the process sets: submitted by rank 0, not by rank 1\n"
-		       "# s: allreduce \"t1\": submitted by rank 1, not by rank 0\n"
-		       "rank 0 waits in a change of the process sets (# s)\n"
-		       "rank 1 waits in allreduce \"t1\" (# s)\n"
-		       "deadlock: rank 0 waits in a change of the process sets for rank 1, rank 1 "
-		       "waits in allreduce \"t1\" for rank 0" STUCK);
+	stall_check_crossing(
+		2, crossing_sets_body,
+		"# s: a change of the process sets: submitted by rank 0, not by rank 1\n"
+		"# s: allreduce \"t1\": submitted by rank 1, not by rank 0\n"
+		"rank 0 waits in a change of the process sets (# s)\n"
+		"rank 1 waits in allreduce \"t1\" (# s)\n"
+		"deadlock: rank 0 waits in a change of the process sets for rank 1, rank 1 "
+		"waits in allreduce \"t1\" for rank 0" STUCK);
 }
 END_TEST
 
@@ -152,21 +148,22 @@ static void skip_body(struct scene *scene, int rank)
 	stall_begin(scene, rank);
 	require_ok(ronde_wait(stall_submit("a", data[0])));
 	stall_take_turns(scene, rank);
-	end_stalled(scene, rank,
-		    ronde_allreduce(rank == 1 ? "c" : "b", data[0], data[0], COUNT, RONDE_FLOAT32,
-				    RONDE_SUM));
+	stall_end(scene, rank,
+		  ronde_allreduce(rank == 1 ? "c" : "b", data[0], data[0], COUNT, RONDE_FLOAT32,
+				  RONDE_SUM));
 }
 
 START_TEST(skipped)
 {
-	check_crossing(3, skip_body,
-		       "# s: allreduce \"b\": submitted by ranks 0, 2, not by rank 1\n"
-		       "# s: allreduce \"c\": submitted by rank 1, not by ranks 0, 2\n"
-		       "rank 0 waits in allreduce \"b\" (# s)\n"
-		       "rank 1 waits in allreduce \"c\" (# s)\n"
-		       "rank 2 waits in allreduce \"b\" (# s)\n"
-		       "deadlock: rank 0 waits in allreduce \"b\" for rank 1, rank 1 waits in "
-		       "allreduce \"c\" for rank 0" STUCK);
+	stall_check_crossing(
+		3, skip_body,
+		"# s: allreduce \"b\": submitted by ranks 0, 2, not by rank 1\n"
+		"# s: allreduce \"c\": submitted by rank 1, not by ranks 0, 2\n"
+		"rank 0 waits in allreduce \"b\" (# s)\n"
+		"rank 1 waits in allreduce \"c\" (# s)\n"
+		"rank 2 waits in allreduce \"b\" (# s)\n"
+		"deadlock: rank 0 waits in allreduce \"b\" for rank 1, rank 1 waits in "
+		"allreduce \"c\" for rank 0" STUCK);
 }
 END_TEST
 
@@ -284,16 +281,14 @@ static void unnamed_body(struct scene *scene, int rank)
 	stall_begin(scene, rank);
 	require_ok(ronde_allreduce(NULL, data[0], data[0], COUNT, RONDE_FLOAT32, RONDE_SUM));
 	stall_waits_now(rank);
-	end_stalled(
-		scene, rank,
-		rank ? ronde_barrier()
-		     : ronde_allreduce(NULL, data[0], data[0], COUNT, RONDE_FLOAT32, RONDE_SUM));
+	stall_end(scene, rank,
+		  rank ? ronde_barrier()
+		       : ronde_allreduce(NULL, data[0], data[0], COUNT, RONDE_FLOAT32, RONDE_SUM));
 }
 
 START_TEST(out_of_step)
 {
 	struct scene *scene = stall_open(2, unnamed_body, SHUTDOWN_TEXT);
-	stall_await_all(scene, DONE);
 	int k = stall_await_part(
 		scene, 0,
 		"unnamed operations are matched by their order: allreduce number 1 is "
@@ -302,7 +297,7 @@ START_TEST(out_of_step)
 		"deadlock: rank 0 waits in allreduce.noname.1 for rank 1, rank 1 waits "
 		"in barrier.noname.1 for rank 0" STUCK);
 	stall_in_time(stall_began(scene), 0, k);
-	stall_ended_in_time(scene);
+	stall_check_ends(scene, 0, lines[0].text[k]);
 	stall_close(scene, 0);
 }
 END_TEST
@@ -355,6 +350,7 @@ int main(void)
 	TCase *tests = tcase_create("stall");
 	tcase_set_timeout(tests, 100);
 	tcase_add_loop_test(tests, late, 0, 3);
+	tcase_add_loop_test(tests, late_until_the_end, 0, 3);
 	tcase_add_test(tests, crossing);
 	tcase_add_test(tests, crossing_of_three);
 	tcase_add_test(tests, crossing_a_change_of_the_sets);

@@ -71,40 +71,17 @@ END_TEST
 
 /* ---- waits for groups that cross others ---- */
 
-static void ended(struct scene *scene, int rank, int status)
-{
-	require(status == RONDE_ERR_STALLED, "%s: %s", ronde_status_name(status),
-		ronde_error_message());
-	scene_told(scene, rank);
-	stall_keep_error(rank);
-	scene_reach(scene, rank, DONE);
-	require_ok(ronde_shutdown());
-}
-
 static void crossing_body(struct scene *scene, int rank)
 {
 	stall_begin(scene, rank);
 	stall_take_turns(scene, rank);
-	ended(scene, rank, ronde_wait(rank ? stall_submit("t", data) : submit_group()));
+	stall_end(scene, rank, ronde_wait(rank ? stall_submit("t", data) : submit_group()));
 }
 
 static void check_crossing(struct plan p, const char *text)
 {
 	plan = p;
-	struct scene *scene = stall_open(2, crossing_body, SHUTDOWN_TEXT);
-	stall_await_all(scene, DONE);
-	char want[3000];
-	snprintf(want, sizeof want, HEAD "%s", text);
-	stall_in_time(stall_began(scene), 0, stall_await_text(scene, 0, want));
-	snprintf(want, sizeof want,
-		 "Ronde has ended (RONDE_STALL_SHUTDOWN_TIME_SECONDS is #): " HEAD "%s", text);
-	for (int r = 0; r < 2; r++) {
-		const char *why = strstr(lines[r].last, "Ronde has ended");
-		ck_assert_msg(why, "%s", lines[r].last);
-		ck_assert_str_eq(why, want);
-	}
-	stall_ended_in_time(scene);
-	stall_close(scene, 0);
+	stall_check_crossing(2, crossing_body, text);
 }
 
 #define WAITS "rank 1 waits in allreduce \"t\" (# s)\n"

@@ -46,6 +46,10 @@ START_TEST(stopped)
 }
 END_TEST
 
+#define SILENT_LEADER                                                                              \
+	"nothing has got on for # s: rank %d waits for allreduce \"grad\"\n"                       \
+	"rank 0, which orders the operations of this node," STOPPED
+
 /* The first of the others to notice tells. */
 START_TEST(leader_stopped)
 {
@@ -58,12 +62,42 @@ START_TEST(leader_stopped)
 	int teller = stall_await_teller(scene, 1);
 	stall_in_time(start, teller, 0);
 	char want[1000];
-	snprintf(want, sizeof want,
-		 "nothing has got on for # s: rank %d waits for allreduce \"grad\"\n"
-		 "rank 0, which orders the operations of this node," STOPPED,
-		 teller);
+	snprintf(want, sizeof want, SILENT_LEADER, teller);
 	ck_assert_str_eq(lines[teller].text[0], want);
 	scene_signal(scene, 0, SIGCONT);
+	stall_close(scene, 0);
+}
+END_TEST
+
+/* Nor does a stopped rank hold up the end; it learns of it when it goes on. */
+static void stopped_end_body(struct scene *scene, int rank)
+{
+	stall_begin(scene, rank);
+	scene_wait_go(scene);
+	stall_waits_now(rank);
+	stall_end(scene, rank,
+		  ronde_allreduce("grad", data, data, COUNT, RONDE_FLOAT32, RONDE_SUM));
+}
+
+/* _i: the rank that is stopped; 0 is the leader. */
+START_TEST(stopped_until_the_end)
+{
+	struct scene *scene = stall_open(3, stopped_end_body, SHUTDOWN_TEXT);
+	stall_await_all(scene, READY);
+	scene_signal(scene, _i, SIGSTOP);
+	sleep_ms(50);
+	atomic_store(&scene->go, 1);
+	int teller = stall_await_ends(scene, 1u << _i);
+	char want[1000];
+	if (_i)
+		snprintf(want, sizeof want,
+			 HEAD "# s: allreduce \"grad\": submitted by ranks 0, 2, not by rank 1\n"
+			      "rank 1" STOPPED);
+	else
+		snprintf(want, sizeof want, SILENT_LEADER, teller);
+	scene_signal(scene, _i, SIGCONT);
+	for (int r = 0; r < 3; r++)
+		stall_check_end_of(scene, r, want);
 	stall_close(scene, 0);
 }
 END_TEST
@@ -286,6 +320,7 @@ int main(void)
 	tcase_set_timeout(tests, 100);
 	tcase_add_test(tests, stopped);
 	tcase_add_test(tests, leader_stopped);
+	tcase_add_loop_test(tests, stopped_until_the_end, 0, 2);
 	tcase_add_test(tests, stopped_while_running);
 	tcase_add_loop_test(tests, killed, 0, 2);
 	tcase_add_loop_test(tests, another_namespace, 0, 2);

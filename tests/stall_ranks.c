@@ -80,6 +80,21 @@ void stall_keep_error(int rank)
 	blur(ronde_error_message(), lines[rank].last, sizeof lines[rank].last, &process);
 }
 
+void stall_end(struct scene *scene, int rank, int status)
+{
+	require(status == RONDE_ERR_STALLED, "%s: %s", ronde_status_name(status),
+		ronde_error_message());
+	scene_told(scene, rank);
+	stall_keep_error(rank);
+	status = ronde_barrier();
+	require(status == RONDE_ERR_STALLED, "%s", ronde_status_name(status));
+	char report[RONDE_STALL_REPORT_MAX];
+	require_ok(ronde_stall_report(report, sizeof report));
+	require(strcmp(report, ronde_error_message()) == 0, "%s", report);
+	require_ok(ronde_shutdown()); /* it delivers what is to be logged */
+	scene_reach(scene, rank, DONE);
+}
+
 /* ---- sums that must come out right whatever happened on the way ---- */
 
 void stall_fill(float *m, int rank)
@@ -224,14 +239,71 @@ uint64_t stall_began(const struct scene *scene)
 	return first;
 }
 
-void stall_ended_in_time(const struct scene *scene)
+static void ended_in_time(const struct scene *scene, unsigned victims)
 {
 	uint64_t start = stall_began(scene);
 	for (int r = 0; r < scene->n; r++) {
+		if (victims >> r & 1)
+			continue;
 		double took = (double)(atomic_load(&scene->ranks[r].told_at) - start) * 1e-9;
 		ck_assert_msg(took > SHUTDOWN && took - scene_lost() < SHUTDOWN + LATER,
 			      "rank %d was told of the end after %.3f s", r, took);
 	}
+}
+
+#define ENDED "Ronde has ended"
+
+void stall_check_end_of(struct scene *scene, int rank, const char *report)
+{
+	char want[RONDE_STALL_REPORT_MAX];
+	scene_await(scene, rank, DONE);
+	snprintf(want, sizeof want, ENDED " (RONDE_STALL_SHUTDOWN_TIME_SECONDS is #): %s", report);
+	const char *why = strstr(lines[rank].last, ENDED); /* some calls put their name in front */
+	ck_assert_msg(why, "%s", lines[rank].last);
+	ck_assert_str_eq(why, want);
+}
+
+/* The first rank that has logged the end so far; or -1. */
+static int find_teller(const struct scene *scene)
+{
+	for (int r = 0; r < scene->n; r++)
+		for (int k = 0; k < atomic_load(&lines[r].n); k++)
+			if (strncmp(lines[r].text[k], ENDED, strlen(ENDED)) == 0)
+				return r;
+	return -1;
+}
+
+int stall_await_ends(struct scene *scene, unsigned victims)
+{
+	int teller;
+	uint64_t start = scene_now();
+	for (int r = 0; r < scene->n; r++)
+		if (!(victims >> r & 1))
+			scene_await(scene, r, DONE);
+	/* A rank that is late may tell as well, and has not ended. */
+	while ((teller = find_teller(scene)) < 0 && scene_now() - start < PATIENCE)
+		sleep_ms(5);
+	ck_assert_msg(teller >= 0, "no rank has logged the end");
+	ended_in_time(scene, victims);
+	return teller;
+}
+
+void stall_check_ends(struct scene *scene, unsigned victims, const char *report)
+{
+	stall_await_ends(scene, victims);
+	for (int r = 0; r < scene->n; r++)
+		if (!(victims >> r & 1))
+			stall_check_end_of(scene, r, report);
+}
+
+void stall_check_crossing(int n, scene_body body, const char *text)
+{
+	struct scene *scene = stall_open(n, body, SHUTDOWN_TEXT);
+	char want[3000];
+	snprintf(want, sizeof want, HEAD "%s", text);
+	stall_check_ends(scene, 0, want);
+	stall_in_time(stall_began(scene), 0, stall_await_text(scene, 0, want));
+	stall_close(scene, 0);
 }
 
 int stall_run(Suite *suite)

@@ -58,6 +58,9 @@ void stall_waits_now(int rank);
 void stall_take_turns(struct scene *scene, int rank);
 /* Ends a rank, together with all others. */
 void stall_finish(struct scene *scene, int rank);
+/* Ends a rank after an operation with this status: a stall has ended the runtime, with a report. It
+ * says why again, and can be shut down. */
+void stall_end(struct scene *scene, int rank, int status);
 /* Keeps the last error's text in lines[rank].last. */
 void stall_keep_error(int rank);
 
@@ -88,8 +91,18 @@ int stall_await_part(struct scene *scene, int rank, const char *text);
 void stall_in_time(uint64_t start, int rank, int k);
 /* When the first rank began to wait, as it says by stall_waits_now(). */
 uint64_t stall_began(const struct scene *scene);
-/* So did the end of the runtime on each rank, for which they have called scene_told(). */
-void stall_ended_in_time(const struct scene *scene);
+/*
+ * Waits until the runtime has ended on all ranks but the victims (bit r: rank r), as they say by
+ * stall_end(): as soon after stall_began() as is promised. Returns a rank that has logged it.
+ */
+int stall_await_ends(struct scene *scene, unsigned victims);
+/* It has ended on the rank, whenever that was, for the reason in this report. */
+void stall_check_end_of(struct scene *scene, int rank, const char *report);
+/* Both, for all but the victims. */
+void stall_check_ends(struct scene *scene, unsigned victims, const char *report);
+/* A whole scene: n ranks wait for each other, which is told with this text, until the runtime ends.
+ */
+void stall_check_crossing(int n, scene_body body, const char *text);
 
 /* Runs a suite's cases; main's result. */
 int stall_run(Suite *suite);
