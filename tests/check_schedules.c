@@ -328,7 +328,9 @@ int main(void)
 	add_case(suite, "stale_name", stale_name);
 	add_case(suite, "stale_pattern", stale_pattern);
 	add_case(suite, "shutdown", shutdown_in_the_middle);
-	add_case(suite, "processes", processes);
+	/* The threads of these processes race as those of "threads" do. */
+	if (!test_of_races() || test_is_long())
+		add_case(suite, "processes", processes);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);

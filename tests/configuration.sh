@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Builds one configuration, or runs its tests and prints a line for each of them, as tests/lib.sh wants
-# it. Two at a time: many of them wait, for a time limit or for a rank that was killed.
+# it. One more at a time than two processors would have: many of them wait, for a time limit or for a rank
+# that was killed.
 #
 # gcc builds everything that there is. The others build what their tests need, and unless
 # RONDE_TEST_LONG is set leave out the tests that show nothing new: under the race checker what has one
-# thread a process, with clang what looks at processes from outside. The sanitizers are gcc's: their
+# thread a process, with clang what looks at processes from outside, or waits for a time limit. The sanitizers are gcc's: their
 # run-time libraries are shared ones, so that libronde.so links with no symbol missing. Programs with
 # them are less optimised (but for the kernels), and carry what a stack needs for its line numbers: that
 # halves the time it takes to build them. Warnings are errors in the other two: gcc guesses worse about code with checks in it.
@@ -25,7 +26,7 @@ left_out=() # suites
 compiler=gcc
 case $configuration in
 gcc) options=(-Dwerror=true -Dexamples=enabled) ;;
-clang) options=(-Dwerror=true "${bare[@]}") compiler=clang left_out=(processes) ;;
+clang) options=(-Dwerror=true "${bare[@]}") compiler=clang left_out=(processes waits) ;;
 asan) options=("${little[@]}" "-Db_sanitize=address,undefined") ;;
 tsan) options=("${little[@]}" -Db_sanitize=thread) left_out=(one-thread processes) ;;
 esac
@@ -43,7 +44,7 @@ if [ "$what" = build ]; then
 	exec "${NINJA:-ninja}" -C "$folder" "${targets[@]}"
 fi
 
-test=("$MESON" test -C "$folder" --no-rebuild --num-processes 2)
+test=("$MESON" test -C "$folder" --no-rebuild --num-processes $(($(nproc) > 1 ? 3 : 2)))
 for suite in "${left_out[@]}"; do
 	test+=(--no-suite "$suite")
 done

@@ -52,9 +52,12 @@ result()
 	printf '%-4s  %s%s\n' "$state" "$name" "${reason:+ - $reason}"
 }
 
+# results_count ok|fail|skip [NAME]: of all, or of a check and its parts.
 results_count()
 {
-	awk -F'\t' -v state="$1" '$1 == state { n++ } END { print n + 0 }' "$RONDE_RESULTS"
+	awk -F'\t' -v state="$1" -v name="${2-}" \
+		'$1 == state && (name == "" || $2 == name || index($2, name "/") == 1) { n++ }
+		END { print n + 0 }' "$RONDE_RESULTS"
 }
 
 # Prints every failure and skip with its reason, then the closing line; a script that did not open
@@ -125,13 +128,14 @@ results_of_parts()
 run_check()
 {
 	local name=$1 limit=$2 log status=0 failed
+	local start=$SECONDS
 	shift 2
 	log=${logs:?}/${name//\//-}.log
-	failed=$(results_count fail)
+	failed=$(results_count fail "$name")
 	timeout --kill-after=10 "$limit" "$@" >"$log" 2>&1 </dev/null || status=$?
 	case $status in
 	0)
-		results_of_parts "$name" "$log" || result ok "$name"
+		results_of_parts "$name" "$log" || result ok "$name" "$((SECONDS - start)) s"
 		return
 		;;
 	77)
@@ -146,7 +150,7 @@ run_check()
 		end_of_log "$log" | show_why "$name"
 		;;
 	*)
-		[ "$(results_count fail)" = "$failed" ] || return 0
+		[ "$(results_count fail "$name")" = "$failed" ] || return 0
 		result fail "$name" "exit status $status"
 		end_of_log "$log" | show_why "$name"
 		;;

@@ -4,12 +4,15 @@
 # So do ronde-perf-algorithms, ronde-perf-signal, and the program that writes docs/performance.md. No
 # figure is looked at but the number of wrong elements.
 #
-# usage: tests/perf.sh RONDE-PERF RONDE-PERF-ALGORITHMS RONDE-PERF-SIGNAL
+# usage: tests/perf.sh RONDE-PERF RONDE-PERF-ALGORITHMS RONDE-PERF-SIGNAL [few]
+# few: where programs are slow, not every number of ranks and every type with each command
 set -euo pipefail
 
 perf=$1
 algorithms=$2
 signal=$3
+sizes="1 2 3" reduced='(float16|float32|^uint8)|sum$'
+[ "${4-}" != few ] || sizes=3 reduced='^(float16|float32|uint8)sum$|^float16'
 source=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -70,7 +73,7 @@ refuses()
 }
 
 few="-n 3 -w 1 -c 2"
-for n in 1 2 3; do
+for n in $sizes; do
 	for command in allreduce broadcast allgather reduce_scatter alltoall; do
 		# shellcheck disable=SC2086
 		works $n "# wrong elements: 0;" $command -b 0 -e 300K -f 40 $few
@@ -79,7 +82,7 @@ done
 for type in uint8 int8 uint16 int16 uint32 int32 uint64 int64 float16 bfloat16 float32 float64; do
 	for reduction in sum average min max product; do
 		# All reductions of some types, some of all.
-		[[ $type$reduction =~ (float16|float32|^uint8)|sum$ ]] || continue
+		[[ $type$reduction =~ $reduced ]] || continue
 		# shellcheck disable=SC2086
 		works 2 "# wrong elements: 0;" allreduce -d $type -o $reduction -b 40K -e 40K $few
 	done
@@ -139,7 +142,7 @@ alone()
 	fi
 }
 
-for n in 1 2 3; do
+for n in $sizes; do
 	for placement in "" --out-of-place; do
 		# shellcheck disable=SC2086
 		alone "^# wrong elements: 0$" "$algorithms" -n $n -a allreduce -b 4K -e 300K -c 64K -r 2 $placement

@@ -117,13 +117,21 @@ if built gcc; then
 		wanted "$check" && run_check "$check" 900 tests/"$check".sh "$BUILD"
 	done
 fi
+# The checks come beside the tests of the other configurations: most have one process, and many of
+# the tests wait. What they print comes when all of them are done.
+set -m
 for check in "${checks[@]}"; do
-	wanted "$check" && run_check "$check" 600 tests/checks/"$check".sh
-done
+	wanted "$check" && run_check "$check" 900 nice -n 10 tests/checks/"$check".sh
+done >"$logs/checks.txt" 2>&1 &
+checker=$!
+set +m
+trap 'kill -- -$builder -$checker 2>/dev/null || true' EXIT
 wanted aarch64 || [ ${#names[@]} -gt 0 ] ||
 	result skip aarch64/left-out "takes minutes: tests/run.sh aarch64, or --all"
 for configuration in "${configurations[@]:1}"; do
 	built "$configuration" && run_check "$configuration" 1800 \
 		tests/configuration.sh test "$configuration" "$builds/$configuration"
 done
+wait $checker || true
+cat "$logs/checks.txt"
 results_close

@@ -28,6 +28,16 @@ static inline bool test_is_long(void)
 	return getenv("RONDE_TEST_LONG") != NULL;
 }
 
+/* The race checker looks on: at each process by itself. */
+static inline bool test_of_races(void)
+{
+#if defined(__SANITIZE_THREAD__)
+	return true;
+#else
+	return false;
+#endif
+}
+
 /* Turns of a loop that takes `usual` of them without a sanitizer. */
 static inline int test_turns(int usual)
 {

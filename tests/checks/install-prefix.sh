@@ -44,7 +44,7 @@ install()
 	local name=$1
 	shift
 	"$MESON" setup "$scratch/build-$name" --prefix="$scratch/$name" --libdir=lib \
-		-Doptimization=0 -Dtests=disabled -Dexamples=disabled "$@" &&
+		-Doptimization=0 -Ddebug=false -Dtests=disabled -Dexamples=disabled "$@" &&
 		"$MESON" compile -C "$scratch/build-$name" &&
 		"$MESON" install -C "$scratch/build-$name" --no-rebuild
 }
