@@ -10,6 +10,7 @@
 #define RANGE(low, high) .min = (double)(low), .max = (double)(high)
 #define POWER_OF_TWO(low, high) RANGE(low, high), .power_of_two = true
 #define ONE_OF(list) .choices = list
+#define ONE_OF_AS(list, others) .choices = list, .aliases = others
 #define ANY .choices = NULL
 
 #define ENTRY(entry_name, entry_type, entry_scope, alias, value, allowed, text)                    \

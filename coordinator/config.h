@@ -34,10 +34,12 @@
  * Every entry: X(name, type, scope, Horovod's variable or NULL, default, allowed, help).
  * Types: INT, SIZE (bytes, with K, M or G), DOUBLE, BOOL, CHOICE (one of a list; the field is its
  * position), TEXT. Scopes: JOB (rank 0's value holds everywhere) or RANK.
- * Allowed: RANGE(min, max), POWER_OF_TWO(min, max), ONE_OF("a|b|c"), ANY. Bounds are at most 2^53.
+ * Allowed: RANGE(min, max), POWER_OF_TWO(min, max), ONE_OF("a|b|c"), ONE_OF_AS("a|b|c", "other
+ * word|its a, b or c|..."), ANY. Bounds are at most 2^53.
  */
 #define RONDE_CONFIG_MAP(X)                                                                        \
-	X(log, CHOICE, RANK, NULL, "warn", ONE_OF("error|warn|info|debug|trace"),                  \
+	X(log, CHOICE, RANK, "HOROVOD_LOG_LEVEL", "warn",                                          \
+	  ONE_OF_AS("error|warn|info|debug|trace", "fatal|error|warning|warn"),                    \
 	  "Least severe log lines that are shown.")                                                \
 	X(log_file, TEXT, RANK, NULL, "", ANY,                                                     \
 	  "File that log lines are appended to; empty: stderr. %r stands for the rank, %h for "    \
@@ -163,6 +165,8 @@ struct ronde_config_entry {
 	double min, max;     /* INT, SIZE, DOUBLE */
 	bool power_of_two;
 	const char *choices; /* "a|b|c" or NULL; a TEXT may be empty as well */
+	const char
+		*aliases; /* of a CHOICE, or NULL: "x|a|y|b" if x is another word for a, y for b */
 	const char *help;
 	size_t offset; /* of the field in struct ronde_config */
 };

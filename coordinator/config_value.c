@@ -90,6 +90,19 @@ static int find_choice(const char *choices, const char *value)
 	return -1;
 }
 
+/* The same, also by another word for one of the choices. */
+static int find_meaning(const struct ronde_config_entry *entry, const char *value)
+{
+	char word[32];
+	int choice = find_choice(entry->choices, value);
+	int alias = choice < 0 && entry->aliases ? find_choice(entry->aliases, value) : -1;
+	if (alias < 0)
+		return choice;
+	const char *meaning = find_word(entry->aliases, alias + 1);
+	snprintf(word, sizeof word, "%.*s", (int)strcspn(meaning, "|"), meaning);
+	return find_choice(entry->choices, word);
+}
+
 static bool valid_number(const struct ronde_config_entry *entry, int64_t number)
 {
 	if (entry->power_of_two && (number & (number - 1)) != 0)
@@ -144,7 +157,7 @@ static bool parse_field(const struct ronde_config_entry *entry, const char *valu
 	case RONDE_CONFIG_BOOL:
 		return parse_bool(value, field);
 	case RONDE_CONFIG_CHOICE:
-		*(int *)field = find_choice(entry->choices, value);
+		*(int *)field = find_meaning(entry, value);
 		return true;
 	case RONDE_CONFIG_TEXT:
 		return parse_text(entry, value, field);
@@ -219,15 +232,29 @@ static void list_choices(const char *choices, const char *last, char *text, size
 	}
 }
 
+/* "; also fatal (error)", of "fatal|error". */
+static void list_aliases(const char *aliases, char *text, size_t bytes)
+{
+	size_t used = 0;
+	const char *word, *meaning;
+	for (int i = 0; aliases && used < bytes && (word = find_word(aliases, i)); i += 2) {
+		meaning = find_word(aliases, i + 1);
+		used += (size_t)snprintf(text + used, bytes - used, "%s%.*s (%.*s)",
+					 i ? ", " : "; also ", (int)strcspn(word, "|"), word,
+					 (int)strcspn(meaning, "|"), meaning);
+	}
+}
+
 const char *ronde_config_allowed(const struct ronde_config_entry *entry, char *text)
 {
 	const size_t bytes = RONDE_CONFIG_ALLOWED_BYTES;
-	char low[32], high[32], words[96];
+	char low[32], high[32], words[96], others[64] = "";
 	format_size((int64_t)entry->min, low, sizeof low);
 	format_size((int64_t)entry->max, high, sizeof high);
 	if (entry->choices)
 		list_choices(entry->choices, entry->type == RONDE_CONFIG_TEXT ? ", " : " or ",
 			     words, sizeof words);
+	list_aliases(entry->aliases, others, sizeof others);
 	switch (entry->type) {
 	case RONDE_CONFIG_INT:
 		snprintf(text, bytes, "a whole number from %.0f to %.0f", entry->min, entry->max);
@@ -244,7 +271,7 @@ const char *ronde_config_allowed(const struct ronde_config_entry *entry, char *t
 		snprintf(text, bytes, "1, true, yes, on, 0, false, no or off");
 		break;
 	case RONDE_CONFIG_CHOICE:
-		snprintf(text, bytes, "%s", words);
+		snprintf(text, bytes, "%s%s", words, others);
 		break;
 	case RONDE_CONFIG_TEXT:
 		if (entry->choices)

@@ -403,19 +403,23 @@ static void optimizers(void)
 		"the optimizer's counters: the struct's size is not set");
 	REFUSED(ronde_gradient_ready(NULL, 0), "the optimizer is NULL");
 	REFUSED(ronde_gradient_ready(optimizer, 1),
-		"gradient 1 was reported, but the optimizer has 1 parameters");
+		"ronde_gradient_ready() was called for gradient 1, but the optimizer has 1 "
+		"parameters");
 	REFUSED(ronde_gradient_absent(NULL, 0), "the optimizer is NULL");
 	REFUSED(ronde_gradient_absent(optimizer, 1),
-		"gradient 1 was reported, but the optimizer has 1 parameters");
+		"ronde_gradient_absent() was called for gradient 1, but the optimizer has 1 "
+		"parameters");
 	REFUSED(ronde_gradient_ready_sparse(NULL, 0, SPARSE(shape, in, RONDE_FLOAT32)),
 		"the optimizer is NULL");
 	REFUSED(ronde_gradient_ready_sparse(optimizer, 1, SPARSE(shape, in, RONDE_FLOAT32)),
-		"gradient 1 was reported, but the optimizer has 1 parameters");
+		"ronde_gradient_ready_sparse() was called for gradient 1, but the optimizer has 1 "
+		"parameters");
 	REFUSED(ronde_gradient_ready_sparse(optimizer, 0, NULL),
 		"\"gradient.p\": the rows are NULL");
 	REFUSED(ronde_sparse_gradient(NULL, 0, &result), "the optimizer is NULL");
 	REFUSED(ronde_sparse_gradient(optimizer, 1, &result),
-		"gradient 1 was reported, but the optimizer has 1 parameters");
+		"ronde_sparse_gradient() was called for gradient 1, but the optimizer has 1 "
+		"parameters");
 	REFUSED(ronde_sparse_gradient(optimizer, 0, NULL),
 		"\"gradient.p\" (parameter 0): the place for its rows is NULL");
 	REFUSED(ronde_sparse_gradient(optimizer, 0, &result),

@@ -103,8 +103,18 @@ START_TEST(horovods)
 						     "HOROVOD_CONTROLLER",
 						     "HOROVOD_GLOO_IFACE",
 						     "HOROVOD_CCL_CACHE",
+						     "HOROVOD_AUTOTUNE_BAYES_OPT_MAX_SAMPLES",
+						     "HOROVOD_AUTOTUNE_GAUSSIAN_PROCESS_NOISE",
+						     "HOROVOD_GLOO_TIMEOUT_SECONDS",
+						     "HOROVOD_LOG_HIDE_TIME",
+						     "HOROVOD_RANK",
+						     "HOROVOD_SIZE",
+						     "HOROVOD_LOCAL_RANK",
+						     "HOROVOD_LOCAL_SIZE",
+						     "HOROVOD_CROSS_RANK",
+						     "HOROVOD_CROSS_SIZE",
+						     "HOROVOD_HOSTNAME",
 						     "HOROVOD_THREAD_AFFINITY",
-						     "HOROVOD_LOG_LEVEL",
 						     "HOROVOD_NUM_NCCL_STREAMS",
 						     "HOROVOD_BATCH_D2D_MEMCOPIES",
 						     "HOROVOD_ENABLE_ASYNC_COMPLETION",
@@ -120,6 +130,32 @@ START_TEST(horovods)
 			ck_assert_int_eq(after.origin[i], RONDE_CONFIG_FROM_DEFAULT);
 		ck_assert_int_eq(ronde_config_mistyped(mistyped, 1), 0);
 	}
+}
+END_TEST
+
+/* Horovod's words for the levels of a log, in any case. */
+START_TEST(horovods_log_levels)
+{
+	static const char *const levels[][2] = {
+		{"trace", "trace"},  {"debug", "debug"}, {"info", "info"},
+		{"warning", "warn"}, {"error", "error"}, {"fatal", "error"},
+		{"WARNING", "warn"}, {"Fatal", "error"}, {"warn", "warn"},
+	};
+	const struct ronde_config_entry *e = &ronde_config_entries[RONDE_CONFIG_log];
+	char text[RONDE_CONFIG_TEXT_BYTES], origin[RONDE_CONFIG_ORIGIN_BYTES];
+	struct ronde_config c;
+	for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
+		setenv("HOROVOD_LOG_LEVEL", levels[i][0], 1);
+		c = load(NULL);
+		ck_assert_str_eq(ronde_config_format(e, &c, text), levels[i][1]);
+		ck_assert_str_eq(ronde_config_origin(e, &c, origin), "HOROVOD_LOG_LEVEL");
+	}
+	setenv("HOROVOD_LOG_LEVEL", "2", 1);
+	ck_assert_int_eq(ronde_config_load(&c, NULL), RONDE_ERR_CONFIGURATION);
+	ck_assert_str_eq(
+		ronde_error_message(),
+		"HOROVOD_LOG_LEVEL is \"2\": allowed is error, warn, info, debug or trace; "
+		"also fatal (error), warning (warn)");
 }
 END_TEST
 
@@ -221,7 +257,7 @@ START_TEST(error_texts)
 		"bytes from 16K to 256M, also with K, M or G");
 	refuses((const char *[]){"log", "x", NULL},
 		"the setting \"log\" of ronde_init() is \"x\": allowed is error, warn, info, debug "
-		"or trace");
+		"or trace; also fatal (error), warning (warn)");
 	refuses((const char *[]){"isa", "x", NULL},
 		"the setting \"isa\" of ronde_init() is \"x\": allowed is c, avx2, avx512, neon or "
 		"nothing");
@@ -426,6 +462,7 @@ int main(void)
 		{defaults, ONCE},
 		{precedence, ONCE},
 		{horovods, ONCE},
+		{horovods_log_levels, ONCE},
 		{spellings, ONCE},
 		{bad_values, ONCE},
 		{error_texts, ONCE},

@@ -106,7 +106,8 @@ static const struct {
 	{"RONDE_ZERO_COPY", "perhaps",
 	 "RONDE_ZERO_COPY is \"perhaps\": allowed is 1, true, yes, on, 0, false, no or off"},
 	{"RONDE_LOG", "loud",
-	 "RONDE_LOG is \"loud\": allowed is error, warn, info, debug or trace"},
+	 "RONDE_LOG is \"loud\": allowed is error, warn, info, debug or trace; also fatal "
+	 "(error), warning (warn)"},
 	{"RONDE_ISA", "mmx", "RONDE_ISA is \"mmx\": allowed is c, avx2, avx512, neon or nothing"},
 	{"HOROVOD_FUSION_THRESHOLD", "-1",
 	 "HOROVOD_FUSION_THRESHOLD is \"-1\": allowed is a number of bytes from 0 to 1024G, also "

@@ -153,7 +153,8 @@ static void state_errors(int rank, int size, const void *arg)
 	ronde_distributed_optimizer *o = create(&s, list, 2, &sum);
 
 	require_error(ronde_gradient_ready(o, 2), RONDE_ERR_INVALID_ARGUMENT,
-		      "gradient 2 was reported, but the optimizer has 2 parameters");
+		      "ronde_gradient_ready() was called for gradient 2, but the optimizer has 2 "
+		      "parameters");
 	require_error(ronde_gradient_ready(NULL, 0), RONDE_ERR_INVALID_ARGUMENT,
 		      "the optimizer is NULL");
 	require_error(ronde_distributed_optimizer_synchronize(NULL), RONDE_ERR_INVALID_ARGUMENT,

@@ -21,7 +21,7 @@
 static const struct {
 	const char *name, *allowed;
 } texts[] = {
-	{"log", "error, warn, info, debug or trace"},
+	{"log", "error, warn, info, debug or trace; also fatal (error), warning (warn)"},
 	{"log_file", ANY_TEXT},
 	{"fusion_threshold", BYTES("0 to 1024G")},
 	{"cache_capacity", WHOLE("0 to 1048576")},

@@ -92,14 +92,14 @@ static int check_optimizer(const ronde_distributed_optimizer *o)
 	return o ? RONDE_OK : ronde_error(RONDE_ERR_INVALID_ARGUMENT, "the optimizer is NULL");
 }
 
-int ronde_optimizer_check(const ronde_distributed_optimizer *o, size_t index)
+int ronde_optimizer_check(const char *function, const ronde_distributed_optimizer *o, size_t index)
 {
 	int status = check_optimizer(o);
 	if (status == RONDE_OK && index >= o->count)
 		status = ronde_error(
 			RONDE_ERR_INVALID_ARGUMENT,
-			"gradient %zu was reported, but the optimizer has %zu parameters", index,
-			o->count);
+			"%s() was called for gradient %zu, but the optimizer has %zu parameters",
+			function, index, o->count);
 	return status;
 }
 
@@ -107,7 +107,7 @@ static int check_report(const char *function, const ronde_distributed_optimizer 
 {
 	int status = ronde_default_check(function);
 	if (status == RONDE_OK)
-		status = ronde_optimizer_check(o, index);
+		status = ronde_optimizer_check(function, o, index);
 	if (status != RONDE_OK)
 		return status;
 	const struct ronde_exchanged *x = &o->parameters[index];

@@ -115,8 +115,9 @@ int ronde_exchange_all(ronde_distributed_optimizer *o);
 /* The update and the adasum of what it changed. */
 int ronde_adasum_step(ronde_distributed_optimizer *o);
 
-/* Whether the optimizer has a parameter of this index. Errors: INVALID_ARGUMENT. */
-int ronde_optimizer_check(const ronde_distributed_optimizer *o, size_t index);
+/* Whether the optimizer has a parameter of this index; function: the public one that asks. Errors:
+ * INVALID_ARGUMENT. */
+int ronde_optimizer_check(const char *function, const ronde_distributed_optimizer *o, size_t index);
 
 /* Calls the application's update. Errors: CALLBACK. */
 int ronde_optimizer_update(ronde_distributed_optimizer *o);

@@ -89,7 +89,7 @@ const struct ronde_exchange ronde_exchange_sparse = {.prepare = prepare_sparse,
 int ronde_sparse_gradient(const ronde_distributed_optimizer *optimizer, size_t index,
 			  ronde_sparse_rows *rows)
 {
-	int status = ronde_optimizer_check(optimizer, index);
+	int status = ronde_optimizer_check("ronde_sparse_gradient", optimizer, index);
 	if (status != RONDE_OK)
 		return status;
 	const struct ronde_exchanged *x = &optimizer->parameters[index];
