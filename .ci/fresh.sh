@@ -44,7 +44,8 @@ awk -v prefix="$work/block-" '
 ' README.md
 
 # again USER NAME COMMAND: once more where it has been. The network has to name 90 % of the pictures
-# rightly, else the command fails.
+# rightly, else the command fails. The tests come again in one configuration only: what is to be seen
+# is that a second run finds its way in what the first has left.
 again()
 {
 	run_check "fresh/$1/again-$2" 3600 .ci/fresh-inside.sh "$work/root" "$cache" "$1" "$3"

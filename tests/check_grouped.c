@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/fork_ranks.h"
+#include "tests/rank_bodies.h"
 #include "tests/suite.h"
 
 #define THREE 3
@@ -352,11 +352,7 @@ static void bad_members(int rank, int size, const void *arg)
 		free(gathered[i].data);
 }
 
-static const struct {
-	const char *name;
-	fork_ranks_fn body;
-	int min, max; /* ranks */
-} cases[] = {
+static const struct rank_body cases[] = {
 	{"mixed", mixed, 1, 5},
 	{"rows_of_ranks", rows_of_ranks, 1, 4},
 	{"one_handle", one_handle, 1, 3},
@@ -368,9 +364,7 @@ static const struct {
 
 START_TEST(bodies)
 {
-	for (int n = cases[_i].min; n <= cases[_i].max; n++)
-		ck_assert_msg(fork_ranks(n, cases[_i].body, NULL) == 0, "%s with %d ranks",
-			      cases[_i].name, n);
+	rank_body_run(&cases[_i], NULL);
 }
 END_TEST
 

@@ -4,7 +4,7 @@
 #include <math.h>
 
 #include "tests/floating_mode.h"
-#include "tests/fork_ranks.h"
+#include "tests/rank_bodies.h"
 #include "tests/schedules/values.h"
 #include "tests/sparse_input.h"
 #include "tests/suite.h"
@@ -386,11 +386,7 @@ static void absent(int rank, int size, const void *arg)
 
 /* ---- the suite ---- */
 
-static const struct {
-	const char *name;
-	fork_ranks_fn body;
-	int min, max; /* ranks */
-} cases[] = {
+static const struct rank_body cases[] = {
 	{"allreduces", allreduces, 1, 5}, {"types_of_all_kinds", types_of_all_kinds, 1, 5},
 	{"mismatches", mismatches, 2, 4}, {"refused", refused, 1, 1},
 	{"added", added, 1, 1},           {"added_alike", added_alike, 1, 1},
@@ -401,9 +397,7 @@ static const struct {
 START_TEST(bodies)
 {
 	uint64_t seed = test_seed();
-	for (int n = cases[_i].min; n <= cases[_i].max; n++)
-		ck_assert_msg(fork_ranks(n, cases[_i].body, &seed) == 0, "%s with %d ranks",
-			      cases[_i].name, n);
+	rank_body_run(&cases[_i], &seed);
 }
 END_TEST
 

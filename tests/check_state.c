@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/fork_ranks.h"
+#include "tests/rank_bodies.h"
 #include "tests/suite.h"
 
 /* ---- objects ---- */
@@ -276,11 +276,7 @@ static void state_refused(int rank, int size, const void *arg)
 
 /* ---- the suite ---- */
 
-static const struct {
-	const char *name;
-	fork_ranks_fn body;
-	int min, max; /* ranks */
-} cases[] = {
+static const struct rank_body cases[] = {
 	{"objects", objects, 1, 4},
 	{"objects_refused", objects_refused, 1, 3},
 	{"state_arrives", state_arrives, 1, 4},
@@ -289,9 +285,7 @@ static const struct {
 
 START_TEST(bodies)
 {
-	for (int n = cases[_i].min; n <= cases[_i].max; n++)
-		ck_assert_msg(fork_ranks(n, cases[_i].body, NULL) == 0, "%s with %d ranks",
-			      cases[_i].name, n);
+	rank_body_run(&cases[_i], NULL);
 }
 END_TEST
 

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "collectives/kernels/kernels.h"
-#include "tests/fork_ranks.h"
+#include "tests/rank_bodies.h"
 #include "tests/suite.h"
 
 #define REPORTED_TWICE                                                                             \
@@ -346,11 +346,7 @@ static void compression(int rank, int size, const void *arg)
 
 /* ---- the suite ---- */
 
-static const struct {
-	const char *name;
-	fork_ranks_fn body;
-	int min, max; /* ranks */
-} cases[] = {
+static const struct rank_body cases[] = {
 	{"create_errors", create_errors, 1, 2}, {"state_errors", state_errors, 1, 3},
 	{"early_step", early_step, 1, 2},       {"not_initialised", not_initialised, 1, 2},
 	{"mismatch", mismatch, 2, 4},           {"destroyed_in_flight", destroyed_in_flight, 1, 3},
@@ -358,9 +354,7 @@ static const struct {
 
 START_TEST(bodies)
 {
-	for (int n = cases[_i].min; n <= cases[_i].max; n++)
-		ck_assert_msg(fork_ranks(n, cases[_i].body, NULL) == 0, "%s with %d ranks",
-			      cases[_i].name, n);
+	rank_body_run(&cases[_i], NULL);
 }
 END_TEST
 

@@ -3,7 +3,7 @@
  * starts; gradients that are absent; what ranks disagree about; what is refused. */
 #include <string.h>
 
-#include "tests/fork_ranks.h"
+#include "tests/rank_bodies.h"
 #include "tests/suite.h"
 
 #define LISTED 7
@@ -321,11 +321,7 @@ static void refused(int rank, int size, const void *arg)
 	ronde_distributed_optimizer_destroy(o);
 }
 
-static const struct {
-	const char *name;
-	fork_ranks_fn body;
-	int min, max; /* ranks */
-} cases[] = {
+static const struct rank_body cases[] = {
 	{"starts", starts, 1, 4},
 	{"destroyed", destroyed, 1, 3},
 	{"mismatch", mismatch, 2, 4},
@@ -334,9 +330,7 @@ static const struct {
 
 START_TEST(bodies)
 {
-	for (int n = cases[_i].min; n <= cases[_i].max; n++)
-		ck_assert_msg(fork_ranks(n, cases[_i].body, NULL) == 0, "%s with %d ranks",
-			      cases[_i].name, n);
+	rank_body_run(&cases[_i], NULL);
 }
 END_TEST
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/fork_ranks.h"
+#include "tests/rank_bodies.h"
 #include "tests/suite.h"
 
 /* A request for too much memory gets NULL, as without a sanitizer (which finds these by name). */
@@ -145,11 +145,7 @@ static void bytes_refused(int rank, int size, const void *arg)
 
 /* ---- the suite ---- */
 
-static const struct {
-	const char *name;
-	fork_ranks_fn body;
-	int min, max; /* ranks */
-} cases[] = {
+static const struct rank_body cases[] = {
 	{"initial_weights", initial_weights, 1, 4},
 	{"disagreeing_weights", disagreeing_weights, 2, 4},
 	{"bytes_of_any_length", bytes_of_any_length, 1, 4},
@@ -158,9 +154,7 @@ static const struct {
 
 START_TEST(bodies)
 {
-	for (int n = cases[_i].min; n <= cases[_i].max; n++)
-		ck_assert_msg(fork_ranks(n, cases[_i].body, NULL) == 0, "%s with %d ranks",
-			      cases[_i].name, n);
+	rank_body_run(&cases[_i], NULL);
 }
 END_TEST
 
