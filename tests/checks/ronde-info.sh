@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # ronde-info: its JSON is JSON and has everything, its exit status is what the manual says, and it
-# says plainly what is wrong. The checks of the machine have a suite of their own, check_info.
+# says plainly what is wrong. The checks of the machine have suites of their own, check_info and check_info_system.
 set -euo pipefail
 
 info=$BUILD/bindings/cli/ronde-info
