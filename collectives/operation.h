@@ -142,6 +142,9 @@ const struct ronde_algorithm *ronde_algorithm_select(const struct ronde_plan *pl
 /* The whole table, for ronde-info and tests. */
 const struct ronde_algorithm *const *ronde_algorithm_table(size_t *count);
 
+/* The chunk of a reduction, unless another is configured; less where no more fits. */
+#define RONDE_CHUNK_REDUCE ((size_t)256 << 10)
+
 /* Largest chunk_bytes whose pipeline fits into staging_bytes for n ranks (a multiple of 64). */
 size_t ronde_chunk_limit(size_t staging_bytes, int n);
 

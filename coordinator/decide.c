@@ -11,6 +11,7 @@
 
 #include "collectives/algorithms/adasum.h"
 #include "collectives/bootstrap/wait.h"
+#include "collectives/operation.h"
 #include "coordinator/leader.h"
 #include "coordinator/submit.h"
 
@@ -22,8 +23,8 @@
  * Chunks of a staged operation, where the user has not set their size: what of it is in flight
  * stays in a core's cache. Measure it anew by `ronde-perf-algorithms -c SIZE`. A broadcast copies
  * only, and gains by a finer pipeline.
+ * RONDE_CHUNK_REDUCE is that of all others.
  */
-#define CHUNK_REDUCE ((size_t)256 << 10)
 #define CHUNK_COPY ((size_t)128 << 10)
 #define CHUNK_COPY_SMALL ((size_t)64 << 10)
 #define COPY_SMALL_BYTES ((uint64_t)256 << 10)
@@ -174,7 +175,7 @@ static size_t choose_chunk(const struct ronde_leader *l, const struct ronde_queu
 	size_t limit = ronde_chunk_limit(shape->staging_bytes, q->set->n);
 	size_t chunk = (size_t)l->context->config.chunk_bytes;
 	if (!chunk)
-		chunk = kind != RONDE_KIND_BROADCAST ? CHUNK_REDUCE
+		chunk = kind != RONDE_KIND_BROADCAST ? RONDE_CHUNK_REDUCE
 			: bytes <= COPY_SMALL_BYTES  ? CHUNK_COPY_SMALL
 						     : CHUNK_COPY;
 	chunk = (chunk + 63) & ~(size_t)63;
@@ -189,7 +190,7 @@ static size_t choose_adasum_chunk(const struct ronde_leader *l, const struct ron
 	size_t limit = ronde_adasum_chunk_limit(shape->staging_bytes, q->set->n);
 	size_t chunk = (size_t)l->context->config.chunk_bytes;
 	if (!chunk)
-		chunk = CHUNK_REDUCE;
+		chunk = RONDE_CHUNK_REDUCE;
 	chunk = chunk < block ? block : chunk - chunk % block;
 	return chunk < limit ? chunk : limit;
 }

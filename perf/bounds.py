@@ -1,25 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the goals would mean here, beside what the loads and stores alone take.
+"""What the goals would mean here, beside what an allreduce is made of.
 
-In units of a memcpy of the same bytes, two ranks. "Moves alone" is the fastest of the moves of
-ronde-perf-algorithms that a path could be made of (perf/algorithms/moves.c): the bytes are read,
-added up and written as in an operation, and no rank waits for another or decides anything. "Bare" is
-the fastest algorithm of that path in the same program and run, with its waiting, without
-negotiation. Part of report.py.
+All of a row comes from one run of ronde-perf-limits (perf/limits/), in which these are contestants
+of the same rounds on the same tensors: memcpy, Open MPI, Ronde, the bare algorithm, and the moves
+alone. A path has several runs of moves (slices or blocks, through the caches or past them); the
+fastest counts. Ratios are taken within a run first. Part of report.py.
 """
-import statistics
+from tables import KIB, MIB, Data, number, size_text, table, training_faster
 
-from tables import KIB, MIB, Data, limits, number, size_text, table
-
-# A path's moves and algorithms, as ronde-perf-algorithms calls them.
-MOVES = {
-    "heap": ("allreduce-moves-heap",),
-    "ordinary": ("allreduce-moves-slices", "allreduce-moves-direct"),
-}
-BARE = {
-    "heap": ("allreduce-zero-copy",),
-    "ordinary": ("allreduce-staged", "allreduce-direct"),
-}
+PLACEMENTS = ("out-of-place", "in-place")
 
 
 def goal_mpi(memory, size):
@@ -36,36 +25,105 @@ def goal_memcpy(memory, size):
     return 2 if size >= 64 * MIB else None
 
 
-def fastest(found, size, placement, names):
-    """The least of the medians over the runs, of what begins with one of the names."""
-    medians = [
-        statistics.median(run[1] for run in runs)
-        for (bytes_, name, where), runs in found.items()
-        if bytes_ == size and where == placement and name.startswith(names)
-    ]
-    return min(medians) if medians else None
+def moves_of(data, key):
+    """The name of the fastest moves, or None."""
+    names = {row["contestant"] for row in data.rows if row["contestant"].startswith("moves-")}
+    found = [(data.figure(name, **key), name) for name in sorted(names)]
+    found = [pair for pair in found if pair[0] is not None]
+    return min(found)[1] if found else None
+
+
+def cells(data):
+    """(memory, size, placement, what to look for) of everything from 64 KiB on."""
+    for memory in ("heap", "ordinary"):
+        for size in data.sizes(memory=memory, contestant="ronde", command="allreduce"):
+            for placement in PLACEMENTS if size >= 64 * KIB else ():
+                yield memory, size, placement, dict(memory=memory, bytes=size, placement=placement)
 
 
 def bounds_table(folder):
-    data, found = Data(folder, "allreduce"), limits(folder)
-    rows = []
-    for memory in ("heap", "ordinary"):
-        for size in data.sizes(memory=memory, contestant="ronde", command="allreduce"):
-            if size < 64 * KIB:
-                continue
-            for placement in ("out-of-place", "in-place"):
-                key = dict(memory=memory, bytes=size, placement=placement)
-                mpi = data.ratio("mpi", "memcpy", **key)
-                place = placement.replace("-", " ")
-                figures = (
-                    goal_memcpy(memory, size),
-                    None if mpi is None else mpi / goal_mpi(memory, size),
-                    fastest(found, size, place, MOVES[memory]),
-                    fastest(found, size, place, BARE[memory]),
-                    data.ratio("ronde", "memcpy", **key),
-                )
-                rows.append([f"{memory}, {place}", size_text(size)] + [number(f, 2) for f in figures])
+    data, rows = Data(folder, "allreduce"), []
+    for memory, size, placement, key in cells(data):
+        moves, mpi = moves_of(data, key), data.ratio("mpi", "memcpy", **key)
+        if moves is None:
+            continue
+        figures = [goal_memcpy(memory, size), None if mpi is None else mpi / goal_mpi(memory, size)]
+        figures += [data.ratio(who, "memcpy", **key) for who in (moves, "bare", "ronde", "ronde-handle")]
+        row = [f"{memory}, {placement.replace('-', ' ')}", size_text(size)]
+        row.append(number(data.figure("memcpy", **key)))
+        rows.append(row + [number(f, 2) for f in figures] + [moves.removeprefix("moves-")])
     if not rows:
         return "Not measured."
-    head = ["tensors", "size", "wanted", "wanted, from Open MPI's time", "moves alone", "bare", "Ronde"]
+    head = ["tensors", "size", "memcpy (µs)", "wanted", "wanted, from Open MPI's time"]
+    head += ["moves alone", "bare", "Ronde", "Ronde, by handle", "fastest moves"]
+    return table(head, rows)
+
+
+def shares(data, moves, key):
+    """Where Ronde's time goes, in the same run."""
+    least, bare = data.ratio(moves, "ronde", **key), data.ratio("bare", "ronde", **key)
+    if bare is None:
+        return f"moves {100 * least:.0f}, all else {100 * (1 - least):.0f}"
+    return f"moves {100 * least:.0f}, waiting {100 * (bare - least):.0f}, agreement {100 * (1 - bare):.0f}"
+
+
+def limit(wanted, most, moves, bare):
+    """What alone misses the goal already."""
+    for value, text in ((moves, "the moves alone"), (bare, "moves and waiting")):
+        if value is not None and (value > wanted if most else value < wanted):
+            return text
+    return "only all of it"
+
+
+def missed_large(data):
+    rows = []
+    for memory, size, placement, key in cells(data):
+        moves = moves_of(data, key)
+        if moves is None:
+            continue
+        name = f"{memory}, {size_text(size)} {placement.replace('-', ' ')}"
+        wanted = goal_memcpy(memory, size)
+        who = ("ronde", moves, "bare")
+        if wanted is not None:
+            values = [data.ratio(w, "memcpy", **key) for w in who]
+            if values[0] > wanted:
+                rows.append((f"{name}: time ÷ memcpy", "≤", wanted, "×", values, shares(data, moves, key)))
+        wanted = goal_mpi(memory, size)
+        values = [data.ratio("mpi", w, **key) for w in who]
+        if values[0] is not None and values[0] < wanted:
+            rows.append((f"{name}: faster than Open MPI", "≥", wanted, "×", values, shares(data, moves, key)))
+    return rows
+
+
+def missed_small(data):
+    rows = []
+    for called in ("back-to-back", "after-meeting"):
+        key = dict(memory="heap", bytes=32, placement=called)
+        values = [data.figure(who, **key) for who in ("ronde", "moves-lines")] + [None]
+        if None not in values[:2] and values[0] > 2:
+            name = f"8 floats, {called.replace('-', ' ')}"
+            rows.append((name, "≤", 2, "µs", values, shares(data, "moves-lines", key)))
+    return rows
+
+
+def missed_training(folder):
+    values = [training_faster(folder, "2"), training_faster(folder, "apart"), None]
+    if None in values[:2] or values[0] >= 1.8:
+        return []
+    share = 100 * values[0] / values[1]
+    return [("Fashion-MNIST: images/s of 2 ranks ÷ 1 rank", "≥", 1.8, "×", values,
+             f"{share:.0f} of what two trainings come to that are not connected")]
+
+
+def missed_table(folder):
+    """The goals that are missed: what the machine's part alone would reach, and where the rest goes."""
+    rows = []
+    found = missed_large(Data(folder, "allreduce")) + missed_small(Data(folder, "latency"))
+    for name, sign, wanted, unit, values, text in found + missed_training(folder):
+        reached = [number(v, 2) + (f" {unit}" if v is not None else "") for v in values]
+        misses = limit(wanted, sign == "≤", values[1], values[2])
+        rows.append([name, f"{sign} {wanted:g} {unit}"] + reached + [misses, text])
+    if not rows:
+        return "None, of those that are measured beside it."
+    head = ["missed", "wanted", "Ronde", "moves alone", "bare", "what misses it already", "% of Ronde's time"]
     return table(head, rows)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Measures everything docs/performance.md shows, on this machine: builds, runs, and rewrites the
-# tables and plots of that page. Takes about 15 minutes; leave the machine alone meanwhile: other
+# tables and plots of that page. Takes about 10 minutes; leave the machine alone meanwhile: other
 # load spoils every figure.
 #
 # usage: perf/run.sh [--quick] [--repeat N] [--only NAME]...
@@ -22,12 +22,16 @@ output=${OUTPUT:-docs/performance}
 export PYTHONDONTWRITEBYTECODE=1
 repeat=3
 quick=()
+epochs=()          # of the training that shows how well it trains: all
+short=(--epochs=1) # of those that show how fast
 only=
 
 while [ $# -gt 0 ]; do
 	case $1 in
 	--quick)
 		quick=(-n 5 -w 1)
+		epochs=(--epochs=1)
+		short=(--steps=30)
 		repeat=1
 		;;
 	--repeat)
@@ -61,6 +65,7 @@ setup_build "$build" --buildtype=release -Dexamples=enabled -Dtests=disabled >"$
 setup_mpirun
 mkdir -p "$output"
 perf=$build/perf/ronde-perf
+limits=$build/perf/ronde-perf-limits
 cores=$(nproc)
 mpich=$build/perf/mpi-peer-mpich
 
@@ -102,6 +107,14 @@ mpich()
 	mpirun.mpich -np "$n" "$mpich" "$@" </dev/null >>"$output/$part.csv"
 }
 
+# train N OPTION...: the example, on N ranks.
+train()
+{
+	local n=$1
+	shift
+	OPENBLAS_NUM_THREADS=1 ranks "$n" "$build/docs/examples/fashion_mnist" "$@"
+}
+
 # Two trainings of one rank that know nothing of each other, at once, each with the share of a batch
 # that one of two ranks has: together the most images/s that two ranks could come to here.
 apart()
@@ -109,13 +122,28 @@ apart()
 	local core pids=()
 	for core in 0 1; do
 		OPENBLAS_NUM_THREADS=1 taskset -c $core "$build/docs/examples/fashion_mnist" \
-			--batch=64 </dev/null >"$log.$core" 2>&1 &
+			--batch=64 "$@" </dev/null &
 		pids+=($!)
 	done
 	wait "${pids[@]}"
-	awk '$1 == "images/s" { sum += $2 } END { print "apart images/s", sum }' "$log".[01] |
-		tee -a "$output/training.txt"
-	rm -f "$log".[01]
+}
+
+# Images/s of a short training on 1 rank, on 2, and of two apart, one after the other.
+rates()
+{
+	local who
+	for who in 1 2 apart; do
+		if [ $who = apart ]; then
+			apart "${short[@]}"
+		else
+			train $who "${short[@]}"
+		fi >"$log" 2>&1 || {
+			cat "$log" >&2
+			setup_die "the training failed"
+		}
+		awk -v who=$who '$1 == "images/s" { sum += $2 } END { print "rate", who, sum }' "$log" |
+			tee -a "$output/training.txt"
+	done
 }
 
 # Processor time that was wanted, and what of it the host gave to others (proc(5): steal).
@@ -130,7 +158,10 @@ build_mpich_peer
 
 for ((run = 1; run <= repeat; run++)); do
 	if part allreduce; then
-		ranks 2 "$perf" allreduce --compare -b 1K -e 64M -f 4 "${quick[@]}" \
+		ranks 2 "$perf" allreduce --compare -b 1K -e 16K -f 4 "${quick[@]}" \
+			--csv "$output/allreduce.csv"
+		# Where the goals begin, beside what it is made of.
+		ranks 2 "$limits" allreduce --compare -b 64K -e 64M -f 4 "${quick[@]}" \
 			--csv "$output/allreduce.csv"
 		mpich 2 allreduce 30 1024 4096 16384 65536 262144 1048576 4194304 16777216 67108864
 	fi
@@ -142,7 +173,7 @@ for ((run = 1; run <= repeat; run++)); do
 		ranks 2 "$perf" barrier --compare --latency "${quick[@]}" --csv "$output/others.csv"
 	fi
 	if part latency; then
-		ranks 2 "$perf" allreduce --compare --latency -b 32 -e 32 "${quick[@]}" \
+		ranks 2 "$limits" allreduce --compare --latency -b 32 -e 32 "${quick[@]}" \
 			--csv "$output/latency.csv"
 	fi
 	if part step; then
@@ -162,25 +193,18 @@ for ((run = 1; run <= repeat; run++)); do
 			--csv "$output/crowded.csv"
 		mpich 4 crowded 30 32 16777216
 	fi
-	# What the machine itself needs to bring bytes from one core to the other, and for an allreduce's
-	# moves; many contestants, so fewer rounds.
 	if part limits; then
 		"$build/perf/ronde-perf-signal" | tee -a "$output/limits.txt"
-		for placement in "" --out-of-place; do
-			"$build/perf/ronde-perf-algorithms" -a allreduce -b 64K -e 64M -c 256K \
-				-r "$([ ${#quick[@]} = 0 ] && echo 15 || echo 5)" $placement | tee -a "$output/limits.txt"
-		done
 	fi
-	# Minutes each; what they show does not change from run to run.
-	if [ "$run" = 1 ] && part training; then
-		for n in 1 2; do
+	# How well it trains does not change from run to run, how fast it does.
+	if part training; then
+		if [ "$run" = 1 ]; then
 			start=$SECONDS
-			OPENBLAS_NUM_THREADS=1 ranks $n "$build/docs/examples/fashion_mnist" |
-				grep -v '^epoch.*%' | tee -a "$output/training.txt"
+			train 2 "${epochs[@]}" | grep -v '^epoch.*%' | tee -a "$output/training.txt"
 			echo "whole run      $((SECONDS - start)) s, with loading and evaluation" |
 				tee -a "$output/training.txt"
-		done
-		apart
+		fi
+		rates
 	fi
 done
 

@@ -191,96 +191,42 @@ def others_table(data):
 
 
 def training(folder):
-    """{ranks: {"rate", "accuracy", "epoch", "whole"}} from the output of fashion_mnist."""
-    path = os.path.join(folder, "training.txt")
-    runs = {}
-    if not os.path.exists(path):
-        return runs
-    with open(path) as file:
-        text = file.read()
-    pattern = (
-        r"^test accuracy +([\d.]+).*?epoch time +([\d.]+) s.*?images/s +(\d+) on (\d+) rank"
-        r".*?whole run +(\d+) s"
-    )
-    for accuracy, epoch, rate, ranks, whole in re.findall(pattern, text, re.S | re.M):
-        run = runs.setdefault(
-            int(ranks), {"accuracy": [], "epoch": [], "rate": [], "whole": []}
-        )
-        run["accuracy"].append(float(accuracy))
-        run["epoch"].append(float(epoch))
-        run["rate"].append(float(rate))
-        run["whole"].append(float(whole))
-    return {n: {k: statistics.median(v) for k, v in run.items()} for n, run in runs.items()}
+    """{"accuracy", "epoch", "whole"} of the whole training of fashion_mnist on 2 ranks; empty: not done."""
+    names = {"test accuracy": "accuracy", "epoch time": "epoch", "whole run": "whole"}
+    found = re.findall(r"^(test accuracy|epoch time|whole run) +([\d.]+)", text_of(folder, "training.txt"), re.M)
+    return {names[name]: float(value) for name, value in found}
 
 
-def apart(folder):
-    """images/s of two trainings of one rank each that run at once, or None."""
-    path = os.path.join(folder, "training.txt")
-    if not os.path.exists(path):
-        return None
-    with open(path) as file:
-        found = re.findall(r"^apart images/s (\d+)", file.read(), re.M)
-    return statistics.median(float(rate) for rate in found) if found else None
-
-
-def limits(folder):
-    """What ronde-perf-algorithms printed: {(bytes, algorithm, placement): [(µs, ÷ memcpy)]}, a pair a run."""
-    found, placement = {}, ""
-    for line in text_of(folder, "limits.txt").splitlines():
-        title = re.search(r"float32 sum, (in place|out of place)", line)
-        placement = title.group(1) if title else placement
-        row = re.match(r" *(\d+)  (\S+) +\d+ +([\d.]+) us +([\d.]+) x", line)
-        if row:
-            key = (int(row.group(1)), row.group(2), placement)
-            found.setdefault(key, []).append((float(row.group(3)), float(row.group(4))))
+def training_rates(folder):
+    """{"1", "2", "apart": [images/s]} of the short trainings, one number a turn."""
+    found = {}
+    for who, rate in re.findall(r"^rate (\w+) (\d+)", text_of(folder, "training.txt"), re.M):
+        found.setdefault(who, []).append(float(rate))
     return found
 
 
-def limits_table(folder):
-    """The bare algorithms: medians over the runs, in units of memcpy."""
-    found = limits(folder)
-    if not found:
-        return "Not measured."
+def training_faster(folder, who):
+    """Median over the turns of its images/s ÷ those of 1 rank, or None."""
+    rates = training_rates(folder)
+    ratios = [x / y for x, y in zip(rates.get(who, []), rates.get("1", []))]
+    return statistics.median(ratios) if ratios else None
 
-    def cell(size, name, placement, which=1):
-        runs = found.get((size, name, placement))
-        return number(statistics.median(run[which] for run in runs)) if runs else "–"
 
-    rows = []
-    for size in sorted({key[0] for key in found}):
-        row = [size_text(size), cell(size, "memcpy", "in place", 0)]
-        row.append(cell(size, "peer-copy", "in place"))
-        for name in ("allreduce-zero-copy", "allreduce-direct", "allreduce-staged"):
-            row += [cell(size, name, "in place"), cell(size, name, "out of place")]
-        rows.append(row)
+def line_text(folder):
+    """What a cache line takes from one core to the other and back."""
     ways = re.findall(r"there and back: median ([\d.]+) us", text_of(folder, "limits.txt"))
-    way = f"{statistics.median(map(float, ways)):.2f} µs" if ways else "–"
-    head = ["size", "memcpy (µs)", "peer copy"]
-    for name in ("zero-copy", "direct", "staged"):
-        head += [f"{name}, in place", f"{name}, out of place"]
-    return f"A cache line from one core to the other and back: {way}.\n\n" + table(head, rows)
+    return f"{statistics.median(map(float, ways)):.2f} µs" if ways else "–"
 
 
 def training_table(folder):
-    rows = []
-    runs = training(folder)
-    for ranks, run in sorted(runs.items()):
-        faster = run["rate"] / runs[1]["rate"] if 1 in runs else None
-        rows.append(
-            [
-                str(ranks),
-                f"{run['accuracy']:.4f}",
-                number(run["whole"], 0),
-                number(run["epoch"], 2),
-                number(run["rate"], 0),
-                number(faster, 2),
-            ]
-        )
-    both = apart(folder)
-    if both is not None:
-        faster = both / runs[1]["rate"] if 1 in runs else None
-        rows.append(["1 + 1", "–", "–", "–", number(both, 0), number(faster, 2)])
-    return table(["ranks", "test accuracy", "whole run (s)", "an epoch (s)", "images/s", "× 1 rank"], rows)
+    rows, rates, whole = [], training_rates(folder), training(folder)
+    for who, name in (("1", "1"), ("2", "2"), ("apart", "1 + 1")):
+        own = whole if who == "2" else {}
+        rate = statistics.median(rates[who]) if who in rates else None
+        row = [name, number(own.get("accuracy"), 4), number(own.get("whole"), 0)]
+        row += [number(rate, 0), number(training_faster(folder, who), 2)]
+        rows.append(row)
+    return table(["ranks", "test accuracy", "whole run (s)", "images/s", "× 1 rank"], rows)
 
 
 def large_table(data, size):

@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # ronde-perf works: every command, every type and reduction, wrong arguments, a rank that is killed.
-# So do ronde-perf-algorithms, ronde-perf-signal, and the program that writes docs/performance.md. No
+# So do ronde-perf-algorithms, -limits and -signal, and the program that writes docs/performance.md. No
 # figure is looked at but the number of wrong elements.
 #
-# usage: tests/perf.sh RONDE-PERF RONDE-PERF-ALGORITHMS RONDE-PERF-SIGNAL [few]
+# usage: tests/perf.sh RONDE-PERF RONDE-PERF-ALGORITHMS RONDE-PERF-SIGNAL RONDE-PERF-LIMITS [few]
 # few: where programs are slow, not every number of ranks and every type with each command
 set -euo pipefail
 
 perf=$1
 algorithms=$2
 signal=$3
+limits=$4
 sizes="1 2 3" reduced='(float16|float32|^uint8)|sum$'
-[ "${4-}" != few ] || sizes=3 reduced='^(float16|float32|uint8)sum$|^float16'
+[ "${5-}" != few ] || sizes=3 reduced='^(float16|float32|uint8)sum$|^float16'
 source=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -27,6 +28,7 @@ not_ok()
 
 # ranks N ARGUMENT...: runs N ranks, without a launcher; what rank i prints goes to $folder/out.i.
 # Returns the last status that is not 0.
+program=$perf
 ranks()
 {
 	local n=$1 i status=0 pids=() address
@@ -35,7 +37,7 @@ ranks()
 	rm -f "$folder"/out.*
 	for ((i = 0; i < n; i++)); do
 		RONDE_RANK=$i RONDE_SIZE=$n RONDE_ADDRESS=$address \
-			timeout 100 "$perf" "$@" >"$folder/out.$i" 2>&1 </dev/null &
+			timeout 100 "$program" "$@" >"$folder/out.$i" 2>&1 </dev/null &
 		pids+=($!)
 	done
 	for i in "${pids[@]}"; do
@@ -150,6 +152,25 @@ for n in $sizes; do
 done
 alone "^ *4096  allreduce-moves-heap/bs " "$algorithms" -b 4K -e 4K -r 1 --out-of-place
 alone "^a cache line there and back: " "$signal"
+
+# An allreduce beside what it is made of: every contestant is there, and what it leaves is right.
+program=$limits
+for n in $sizes; do
+	# shellcheck disable=SC2086
+	works $n "# wrong elements: 0" allreduce -b 0 -e 300K -f 40 $few
+done
+works 2 "# wrong elements: 0" allreduce --latency -b 32 -e 32 -n 10 --csv "$folder/limits.csv"
+works 2 "# wrong elements: 0" allreduce -b 4K -e 4K -n 3 --csv "$folder/limits.csv"
+who=$(awk -F, 'NR > 1 && !seen[$2]++ { printf "%s ", $2 }' "$folder/limits.csv")
+if [ "$who" = "memcpy ronde ronde-handle moves-lines bare moves-heap moves-heap/s moves-heap/b \
+moves-heap/bs moves-slices moves-slices/s moves-direct moves-direct/s " ]; then
+	echo "ok contestants of an allreduce's parts"
+else
+	not_ok "contestants of an allreduce's parts" "they are: $who"
+fi
+refuses "there is no command \"broadcast\"" broadcast
+refuses "the moves are those of a sum of float32" allreduce -d float16 -e 8
+program=$perf
 
 # The page that is there is what its program makes of the data that are there.
 cp -r "$source/docs/performance" "$folder/performance"

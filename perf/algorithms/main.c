@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "collectives/operation.h"
 #include "perf/algorithms/rig.h"
 
 /* ---- ranks ---- */
@@ -70,7 +71,10 @@ static int run(const struct options *o)
 					  .lanes = 1,
 					  .staging_bytes = o->staging};
 	unsigned char *heaps[MAX_RANKS];
-	struct rank r = {.options = o, .heaps = heaps, .kernels = ronde_kernels_select(NULL)};
+	struct rank r = {.options = o,
+			 .heaps = heaps,
+			 .kernels = ronde_kernels_select(NULL),
+			 .chunk = RONDE_CHUNK_REDUCE};
 	void *memory = map_shared(ronde_arena_bytes(&shape));
 	ronde_arena_format(memory, &shape);
 	if (ronde_arena_attach(&r.arena, memory) != RONDE_OK) {

@@ -20,8 +20,6 @@
 #include "collectives/kernels/stream.h"
 #include "perf/algorithms/rig.h"
 
-/* Of the staging: what the coordinator gives to chunks of large tensors. */
-#define CHUNK_BYTES ((size_t)256 << 10)
 /* Added up at once, as in allreduce_staged.c. */
 #define REDUCE_BYTES ((size_t)8 << 10)
 
@@ -63,7 +61,7 @@ static struct ronde_plan staging_of(struct rank *r)
 	return (struct ronde_plan){.arena = &r->arena,
 				   .n = r->options->ranks,
 				   .me = r->me,
-				   .chunk_bytes = limit < CHUNK_BYTES ? limit : CHUNK_BYTES};
+				   .chunk_bytes = r->chunk < limit ? r->chunk : limit};
 }
 
 static void move(const struct rank *r, bool streaming, void *to, const void *from, size_t bytes)

@@ -2,6 +2,8 @@
 /* One operation of the data plane, planned as the coordinator would. */
 #include "perf/algorithms/rig.h"
 
+#include <sched.h>
+
 #include "collectives/algorithms/layout.h"
 
 static bool give_result(void *arg, const int64_t *rows, void **memory, int *status)
@@ -10,6 +12,15 @@ static bool give_result(void *arg, const int64_t *rows, void **memory, int *stat
 	(void)status;
 	*memory = ((struct rank *)arg)->gathered;
 	return true;
+}
+
+void perf_relax(const struct rank *r)
+{
+	if (r->crowded)
+		sched_yield();
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#endif
 }
 
 bool perf_in_heap(const struct candidate *c)

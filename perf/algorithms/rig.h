@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the parts of ronde-perf-algorithms share: a rank, and what it does in its turn of a round.
+ * ronde-perf-limits has the last two.
  *
  *   main.c        options, processes
  *   rounds.c      who takes part, turns, figures
@@ -60,6 +61,7 @@ struct rank {
 	uint32_t meetings;
 	bool crowded; /* more ranks than cores: yield while waiting */
 	size_t bytes; /* of this size */
+	size_t chunk; /* of the moves through the staging; no more than fits counts */
 };
 
 /*

@@ -4,7 +4,6 @@
  * does one thing. The time of a round is the slowest rank's; the figure is the median over rounds
  * in which all candidates of a size take turns. What the last round of a sum left is looked at.
  */
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,15 +18,6 @@ static double now(void)
 	struct timespec t;
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-void perf_relax(const struct rank *r)
-{
-	if (r->crowded)
-		sched_yield();
-#if defined(__x86_64__)
-	__builtin_ia32_pause();
-#endif
 }
 
 static void meet(struct rank *r)

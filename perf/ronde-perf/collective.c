@@ -67,8 +67,7 @@ void perf_call_init(struct perf_call *call, const struct perf_run *run,
 	snprintf(call->name, sizeof(call->name), "perf.%s.%zu", operation->name, bytes);
 }
 
-/* Rounds for a size: enough to be sure of small ones, not too long for large ones. */
-static int choose_rounds(const struct perf_options *options, size_t bytes)
+int perf_choose_rounds(const struct perf_options *options, size_t bytes)
 {
 	size_t rounds = ((size_t)256 << 20) / (bytes + 1);
 
@@ -98,7 +97,8 @@ static void measure_cell(const struct perf_run *run, const struct perf_operation
 {
 	struct perf_contestant list[PERF_MAX_CONTESTANTS];
 	struct perf_measurement measurement;
-	struct perf_rounds rounds = {run->options->warmup, choose_rounds(run->options, bytes), 1};
+	struct perf_rounds rounds = {run->options->warmup, perf_choose_rounds(run->options, bytes),
+				     1};
 	struct perf_call ronde, copy, mpi;
 	int count;
 

@@ -25,6 +25,9 @@ void perf_call_init(struct perf_call *call, const struct perf_run *run,
 int perf_contestants(const struct perf_run *run, struct perf_contestant *list,
 		     struct perf_call *ronde, struct perf_call *memcpy_call, struct perf_call *mpi);
 
+/* Timed rounds for a size: enough to be sure of small ones, not too long for large ones. */
+int perf_choose_rounds(const struct perf_options *options, size_t bytes);
+
 /* The first size and the one after bytes: whole elements (on every rank of an allgather). */
 size_t perf_first_size(const struct perf_run *run, const struct perf_operation *operation);
 size_t perf_next_size(const struct perf_run *run, const struct perf_operation *operation,

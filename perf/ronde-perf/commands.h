@@ -24,8 +24,11 @@ size_t perf_step(struct perf_run *run);
 size_t perf_idle(struct perf_run *run);
 size_t perf_overlap(struct perf_run *run);
 
-/* NULL if there is none of this name. */
+/* Each program's own: NULL if it has none of this name. */
 perf_command_fn perf_command_find(const char *name);
+
+/* The whole of a program but its commands; returns its status. */
+int perf_main(int argc, char **argv);
 
 /* Ends the program with Ronde's own text if status is an error. */
 void perf_check(const struct perf_world *world, int status, const char *what);

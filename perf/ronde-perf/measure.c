@@ -5,7 +5,8 @@
  *   A: prepare (not timed), meet (not timed), clock, run, clock
  *   B: prepare (not timed), meet (not timed), clock, run, clock
  *
- * The order turns with r, so that nobody always runs on the caches its neighbour left. Each rank
+ * The order is drawn anew for every round, the same on all ranks, so that nobody always runs on the
+ * caches that the same neighbour left. Each rank
  * keeps its own times; at the end the maximum over the ranks of each round is taken, and the
  * figures from those. A time includes one reading of the clock (20–40 ns).
  */
@@ -57,6 +58,21 @@ static void run_round(const struct perf_world *world, const struct perf_contesta
 	}
 }
 
+/* Puts the contestants into another order (Fisher and Yates; xorshift). */
+static void shuffle(int *order, int count, uint64_t *state)
+{
+	for (int i = count - 1; i > 0; i--) {
+		int other, held = order[i];
+
+		*state ^= *state << 13;
+		*state ^= *state >> 7;
+		*state ^= *state << 17;
+		other = (int)(*state % (uint64_t)(i + 1));
+		order[i] = order[other];
+		order[other] = held;
+	}
+}
+
 /* Median over the rounds of: last rank's start − first rank's. */
 static double median_skew(const struct perf_world *world, double *starts, size_t count)
 {
@@ -83,11 +99,17 @@ void perf_measure(const struct perf_world *world, const struct perf_contestant *
 	double *times = calloc((size_t)count * calls, sizeof(*times));
 	double *starts = calloc((size_t)count * (size_t)rounds->rounds, sizeof(*starts));
 
+	int order[PERF_MAX_CONTESTANTS];
+	uint64_t state = 1;
+
 	if (!times || !starts)
 		perf_die(world, "out of memory for %zu times", (size_t)count * calls);
+	for (int c = 0; c < count; c++)
+		order[c] = c;
 	for (int r = -rounds->warmup; r < rounds->rounds; r++) {
+		shuffle(order, count, &state);
 		for (int turn = 0; turn < count; turn++) {
-			int c = (turn + r + rounds->warmup) % count;
+			int c = order[turn];
 			size_t slot = (size_t)(r < 0 ? 0 : r);
 
 			run_round(world, &contestants[c], r, rounds->repeat,

@@ -8,7 +8,7 @@
 
 #include "perf/ronde-perf/world.h"
 
-#define PERF_MAX_CONTESTANTS 8
+#define PERF_MAX_CONTESTANTS 16
 
 /* One thing that is timed. */
 struct perf_contestant {
