@@ -8,6 +8,7 @@ fastest counts. Ratios are taken within a run first. Part of report.py.
 """
 from tables import KIB, MIB, Data, number, size_text, table, training_faster
 
+NOT_MEASURED = "Not measured."
 PLACEMENTS = ("out-of-place", "in-place")
 
 
@@ -53,7 +54,7 @@ def bounds_table(folder):
         row.append(number(data.figure("memcpy", **key)))
         rows.append(row + [number(f, 2) for f in figures] + [moves.removeprefix("moves-")])
     if not rows:
-        return "Not measured."
+        return NOT_MEASURED
     head = ["tensors", "size", "memcpy (µs)", "wanted", "wanted, from Open MPI's time"]
     head += ["moves alone", "bare", "Ronde", "Ronde, by handle", "fastest moves"]
     return table(head, rows)
@@ -123,6 +124,8 @@ def missed_table(folder):
         reached = [number(v, 2) + (f" {unit}" if v is not None else "") for v in values]
         misses = limit(wanted, sign == "≤", values[1], values[2])
         rows.append([name, f"{sign} {wanted:g} {unit}"] + reached + [misses, text])
+    if bounds_table(folder) == NOT_MEASURED:
+        return NOT_MEASURED
     if not rows:
         return "None, of those that are measured beside it."
     head = ["missed", "wanted", "Ronde", "moves alone", "bare", "what misses it already", "% of Ronde's time"]
