@@ -38,7 +38,7 @@ START_TEST(late)
 	late_rank = _i;
 	struct scene *scene = stall_open(3, late_body, "0");
 	stall_await_all(scene, READY);
-	uint64_t start = scene_now();
+	struct moment start = scene_mark();
 	char want[1000];
 	snprintf(want, sizeof want, HEAD LATE_FOR_GRAD, late_others(), late_rank, late_rank);
 	int k = stall_await_text(scene, 0, want);
@@ -48,7 +48,7 @@ START_TEST(late)
 	ck_assert_str_eq(lines[0].text[k + 1],
 			 "operations wait for other ranks, the first for # s; "
 			 "nothing has changed since the last report");
-	double period = (double)(lines[0].at[k + 1] - lines[0].at[k]) * 1e-9;
+	double period = scene_seconds(lines[0].at[k], lines[0].at[k + 1]);
 	ck_assert_msg(period > WARN * 0.9, "two reports within %.3f s", period);
 	stall_close(scene, 0);
 }

@@ -49,7 +49,7 @@ static void check_late(struct plan p, const char *what)
 	plan = p;
 	struct scene *scene = stall_open(3, late_body, "0");
 	stall_await_all(scene, READY);
-	uint64_t start = scene_now();
+	struct moment start = scene_mark();
 	snprintf(want, sizeof want,
 		 HEAD "# s: %s: submitted by ranks 0, 2, not by rank 1\nrank 1" LATE, what);
 	int k = stall_await_text(scene, 0, want);

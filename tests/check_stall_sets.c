@@ -257,7 +257,7 @@ START_TEST(while_a_large_operation_runs)
 {
 	struct scene *scene = stall_open(3, large_body, "0");
 	stall_await_all(scene, READY);
-	uint64_t start = scene_now();
+	struct moment start = scene_mark();
 	int k = stall_await_part(scene, 0,
 				 "allreduce \"late\": submitted by ranks 0-1, not by rank 2\n");
 	stall_in_time(start, 0, k);

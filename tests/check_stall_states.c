@@ -33,7 +33,7 @@ START_TEST(stopped)
 	stall_await_all(scene, READY);
 	scene_signal(scene, 1, SIGSTOP);
 	sleep_ms(50);
-	uint64_t start = scene_now();
+	struct moment start = scene_mark();
 	atomic_store(&scene->go, 1);
 	int k = stall_await_text(scene, 0,
 				 HEAD
@@ -57,7 +57,7 @@ START_TEST(leader_stopped)
 	stall_await_all(scene, READY);
 	scene_signal(scene, 0, SIGSTOP);
 	sleep_ms(50);
-	uint64_t start = scene_now();
+	struct moment start = scene_mark();
 	atomic_store(&scene->go, 1);
 	int teller = stall_await_teller(scene, 1);
 	stall_in_time(start, teller, 0);

@@ -53,6 +53,22 @@ double scene_lost(void)
 	return others > 0 && cores > 0 ? others / cores : 0;
 }
 
+struct moment scene_mark(void)
+{
+	return (struct moment){.lost = scene_lost(), .at = scene_now()};
+}
+
+double scene_seconds(struct moment from, struct moment to)
+{
+	return to.at > from.at ? (double)(to.at - from.at) * 1e-9 : 0;
+}
+
+double scene_own_seconds(struct moment from, struct moment to)
+{
+	double lost = to.lost - from.lost;
+	return scene_seconds(from, to) - (lost > 0 ? lost : 0);
+}
+
 /* ---- ranks ---- */
 
 void scene_reach(struct scene *scene, int rank, int phase)
@@ -87,7 +103,9 @@ void scene_world(int rank, int size, const char *address)
 void scene_told(struct scene *scene, int rank)
 {
 	struct fault_rank *me = &scene->ranks[rank];
-	atomic_store(&me->told_at, scene_now());
+	struct moment now = scene_mark();
+	me->told_lost = now.lost;
+	atomic_store(&me->told_at, now.at);
 	snprintf(me->text, sizeof me->text, "%s", ronde_error_message());
 }
 

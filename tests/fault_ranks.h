@@ -31,6 +31,7 @@
 struct fault_rank {
 	pid_t pid;
 	_Atomic int phase;        /* how far it says it is */
+	double told_lost;         /* scene_lost() then */
 	_Atomic uint64_t told_at; /* nanoseconds: its call returned with an error */
 	char text[FAULT_TEXT];    /* that error's text */
 	_Atomic uint64_t
@@ -52,6 +53,12 @@ struct scene {
 	_Atomic int go;           /* the director says: now */
 	_Atomic uint64_t died_at; /* nanoseconds: just before the first death */
 	struct fault_rank ranks[FAULT_RANKS_MAX];
+};
+
+/* A time in nanoseconds, and what had been lost to others by then: see scene_lost(). */
+struct moment {
+	uint64_t at;
+	double lost;
 };
 
 typedef void (*scene_body)(struct scene *scene, int rank);
@@ -94,6 +101,10 @@ void scene_told(struct scene *scene, int rank);
 uint64_t scene_now(void);
 /* Seconds lost to others since the scene was opened. */
 double scene_lost(void);
+/* Now; seconds from one to the other; of them, those that were not lost. */
+struct moment scene_mark(void);
+double scene_seconds(struct moment from, struct moment to);
+double scene_own_seconds(struct moment from, struct moment to);
 void sleep_ms(long ms);
 
 #endif

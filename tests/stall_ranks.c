@@ -40,7 +40,7 @@ static void keep_line(ronde_log_level level, const char *message, void *arg)
 	int n = atomic_load(&mine->n);
 	if (level > RONDE_LOG_WARN || n == MOST_REPORTS)
 		return;
-	mine->at[n] = scene_now();
+	mine->at[n] = scene_mark();
 	blur(message, mine->text[n], sizeof mine->text[n], &mine->process[n]);
 	atomic_store(&mine->n, n + 1);
 }
@@ -55,7 +55,8 @@ void stall_begin(struct scene *scene, int rank)
 
 void stall_waits_now(int rank)
 {
-	atomic_store(&lines[rank].began, scene_now());
+	lines[rank].began = scene_mark();
+	atomic_store(&lines[rank].waits, true);
 }
 
 void stall_take_turns(struct scene *scene, int rank)
@@ -220,34 +221,40 @@ int stall_await_part(struct scene *scene, int rank, const char *text)
 	return await_found(scene, rank, text, false);
 }
 
-void stall_in_time(uint64_t start, int rank, int k)
+/* Not before `least`, and not later than is promised after a limit, unless others are to blame. */
+static void check_time(struct moment start, struct moment end, double least, double limit,
+		       const char *what)
 {
-	double took = (double)(lines[rank].at[k] - start) * 1e-9;
-	ck_assert_msg(took > WARN * 0.9 && took - scene_lost() < WARN + LATER,
-		      "the report came after %.3f s", took);
+	double took = scene_seconds(start, end), own = scene_own_seconds(start, end);
+	ck_assert_msg(took > least && own < limit + LATER,
+		      "%s came after %.3f s, of which %.3f s were lost", what, took, took - own);
 }
 
-uint64_t stall_began(const struct scene *scene)
+void stall_in_time(struct moment start, int rank, int k)
 {
-	uint64_t first = UINT64_MAX;
-	for (int r = 0; r < scene->n; r++) {
-		uint64_t began = atomic_load(&lines[r].began);
-		if (began && began < first)
-			first = began;
-	}
-	ck_assert_msg(first != UINT64_MAX, "no rank has said that it waits");
+	check_time(start, lines[rank].at[k], 0.9 * WARN, WARN, "the report");
+}
+
+struct moment stall_began(const struct scene *scene)
+{
+	struct moment first = {.at = UINT64_MAX};
+	for (int r = 0; r < scene->n; r++)
+		if (atomic_load(&lines[r].waits) && lines[r].began.at < first.at)
+			first = lines[r].began;
+	ck_assert_msg(first.at != UINT64_MAX, "no rank has said that it waits");
 	return first;
 }
 
 static void ended_in_time(const struct scene *scene, unsigned victims)
 {
-	uint64_t start = stall_began(scene);
+	struct moment start = stall_began(scene);
 	for (int r = 0; r < scene->n; r++) {
-		if (victims >> r & 1)
-			continue;
-		double took = (double)(atomic_load(&scene->ranks[r].told_at) - start) * 1e-9;
-		ck_assert_msg(took > SHUTDOWN && took - scene_lost() < SHUTDOWN + LATER,
-			      "rank %d was told of the end after %.3f s", r, took);
+		const struct fault_rank *rank = &scene->ranks[r];
+		if (!(victims >> r & 1))
+			check_time(start,
+				   (struct moment){.at = atomic_load(&rank->told_at),
+						   .lost = rank->told_lost},
+				   SHUTDOWN, SHUTDOWN, "the end");
 	}
 }
 

@@ -26,12 +26,13 @@ enum phase { READY = 1, GOING, DONE };
 /* What a rank's log says, warnings and errors. */
 struct lines {
 	_Atomic int n;
-	uint64_t at[MOST_REPORTS];
+	struct moment at[MOST_REPORTS];
 	int process[MOST_REPORTS]; /* the first that the line names by its number, or 0 */
 	char text[MOST_REPORTS][RONDE_STALL_REPORT_MAX];
 	char last[RONDE_STALL_REPORT_MAX]; /* what the rank keeps besides */
 	_Atomic int inner;                 /* number of the process that stands for the rank */
-	_Atomic uint64_t began;            /* nanoseconds: see stall_waits_now(); 0: not yet */
+	struct moment began;               /* see stall_waits_now() */
+	_Atomic bool waits;                /* it has */
 };
 
 extern struct lines *lines; /* [FAULT_RANKS_MAX] */
@@ -87,10 +88,10 @@ int stall_await_teller(struct scene *scene, int first);
 /* Waits for a line of the rank that is the text; for one that holds it. Returns its number. */
 int stall_await_text(struct scene *scene, int rank, const char *text);
 int stall_await_part(struct scene *scene, int rank, const char *text);
-/* That line came as soon after `start` as is promised. */
-void stall_in_time(uint64_t start, int rank, int k);
+/* That line came as soon after `start` as is promised, less what was lost to others meanwhile. */
+void stall_in_time(struct moment start, int rank, int k);
 /* When the first rank began to wait, as it says by stall_waits_now(). */
-uint64_t stall_began(const struct scene *scene);
+struct moment stall_began(const struct scene *scene);
 /*
  * Waits until the runtime has ended on all ranks but the victims (bit r: rank r), as they say by
  * stall_end(): as soon after stall_began() as is promised. Returns a rank that has logged it.
