@@ -128,9 +128,11 @@ void ronde_stall_publish(struct ronde_context *ctx, const char *text)
 
 void ronde_stall_last_report(const struct ronde_context *ctx, char *text)
 {
-	read_report(ctx,
-		    atomic_load_explicit(&ctx->node->arena.header->reporter, memory_order_acquire),
-		    text);
+	const struct ronde_arena_header *header = ctx->node->arena.header;
+	uint32_t ended = atomic_load_explicit(&header->stalled, memory_order_acquire);
+	uint32_t reporter = atomic_load_explicit(&header->reporter, memory_order_acquire);
+	/* Of two that notice a silent leader at once one ends the runtime: its report holds. */
+	read_report(ctx, ended ? ended : reporter, text);
 }
 
 void ronde_stall_end(struct ronde_context *ctx, const char *text)
