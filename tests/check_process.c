@@ -9,7 +9,6 @@
 
 #include "collectives/memory_room.h"
 #include "tests/fork_ranks.h"
-#include "tests/sizes.h"
 #include "tests/suite.h"
 
 static void works(void)
@@ -293,135 +292,6 @@ static void heap_between_lives(int rank, int size, const void *arg)
 	require_ok(ronde_free(first));
 }
 
-/* ---- large ---- */
-
-#define BLOCK (101 * 4096)
-
-static void fill_block(uint8_t *block, int factor, int more)
-{
-	for (int i = 0; i < BLOCK; i++)
-		block[i] = (uint8_t)(factor * (i % 101) + more);
-}
-
-static void spread_block(uint8_t *x, size_t n, const uint8_t *block)
-{
-	for (size_t at = 0; at < n; at += BLOCK)
-		memcpy(x + at, block, n - at < BLOCK ? n - at : BLOCK);
-}
-
-/* That x[0 … n) is what blocks behind each other have from element `first` on. */
-static void require_blocks(const uint8_t *x, size_t first, size_t n, const uint8_t *block)
-{
-	for (size_t at = 0, most; at < n; at += most) {
-		size_t in_block = (first + at) % BLOCK;
-		most = n - at < BLOCK - in_block ? n - at : BLOCK - in_block;
-		require(memcmp(x + at, block + in_block, most) == 0,
-			"wrong elements behind element %zu", at);
-	}
-}
-
-/* More elements than an int can count; with RONDE_TEST_LONG only, for it takes 8 GiB. */
-#define MANY (((size_t)1 << 31) + 12345)
-
-static uint8_t *get_many(void)
-{
-	uint8_t *x = malloc(MANY);
-	require(x != NULL, "no memory");
-	return x;
-}
-
-static void reduce_many(int rank, int size, uint8_t *x)
-{
-	static uint8_t mine[BLOCK], sum[BLOCK];
-	const int64_t shape[] = {(int64_t)MANY};
-	int64_t first, count;
-	fill_block(mine, 1, rank);
-	fill_block(sum, size, size * (size - 1) / 2);
-	spread_block(x, MANY, mine);
-	require_ok(ronde_allreduce("large", x, x, shape[0], RONDE_UINT8, RONDE_SUM));
-	require_blocks(x, 0, MANY, sum);
-
-	spread_block(x, MANY, mine);
-	require_ok(ronde_reducescatter_rows(shape[0], size, rank, &first, &count));
-	require_ok(ronde_reducescatter("large", x, x + first, shape, 1, RONDE_UINT8, RONDE_SUM));
-	require_blocks(x + first, (size_t)first, (size_t)count, sum);
-}
-
-static void exchange_many(int rank, int size, uint8_t *x)
-{
-	static uint8_t block[BLOCK];
-	const int64_t shape[] = {(int64_t)MANY}, splits[] = {7, (int64_t)MANY - 7};
-	const size_t begin = rank ? 7 : 0, here = (size_t)splits[rank];
-	ronde_gathered g = {0};
-	fill_block(block, 1, rank);
-	spread_block(x, MANY, block);
-	require_ok(ronde_alltoall("large", x, shape, 1, RONDE_UINT8, splits, 2, &g));
-	require(g.rows == size * splits[rank], "%lld rows", (long long)g.rows);
-	for (int from = 0; from < size; from++) {
-		fill_block(block, 1, from);
-		require_blocks((uint8_t *)g.data + (size_t)from * here, begin, here, block);
-	}
-	free(g.data);
-}
-
-static void spread_many(int rank, int size, uint8_t *x)
-{
-	static uint8_t block[BLOCK];
-	fill_block(block, 1, rank);
-	spread_block(x, MANY, block);
-	require_ok(ronde_broadcast("large", x, x, (int64_t)MANY, RONDE_UINT8, size - 1));
-	fill_block(block, 1, size - 1);
-	require_blocks(x, 0, MANY, block);
-}
-
-/* Together more than that: rank 0 has all but a few, the result is as large as the input. */
-static void gather_many(int rank, int size, const uint8_t *x, uint8_t *to)
-{
-	static uint8_t block[BLOCK];
-	const int64_t few = 5, shape[] = {rank ? few : (int64_t)MANY - few * (size - 1)};
-	ronde_gathered g = {.data = to, .capacity_bytes = MANY};
-	size_t at = (size_t)MANY - (size_t)(few * (size - 1));
-	require_ok(ronde_allgather("large", x, shape, 1, RONDE_UINT8, &g));
-	require(g.rows == (int64_t)MANY, "%lld rows", (long long)g.rows);
-	fill_block(block, 1, size - 1);
-	require_blocks(to, 0, at, block);
-	for (; at < MANY; at += (size_t)few)
-		require_blocks(to + at, 0, (size_t)few, block);
-}
-
-static uint64_t zero_copy_entries(void)
-{
-	ronde_counters c = {.size = sizeof c};
-	require_ok(ronde_get_counters(&c));
-	return c.entries_zero_copy;
-}
-
-static void many_elements(int rank, int size, const void *arg)
-{
-	(void)arg;
-	uint8_t *x = get_many();
-	reduce_many(rank, size, x);
-	exchange_many(rank, size, x);
-	spread_many(rank, size, x);
-	uint8_t *to = get_many();
-	gather_many(rank, size, x, to);
-	free(to);
-	free(x);
-	/* The same in memory that all ranks see. */
-	require((x = ronde_alloc(MANY)) != NULL, "%s", ronde_error_message());
-	uint64_t before = zero_copy_entries();
-	reduce_many(rank, size, x);
-	spread_many(rank, size, x);
-	require(zero_copy_entries() >= before + 2, "the heap was not used as it is");
-	require_ok(ronde_free(x));
-}
-
-START_TEST(more_than_two_to_the_31)
-{
-	ck_assert_int_eq(fork_ranks(2, many_elements, NULL), 0);
-}
-END_TEST
-
 static const fork_ranks_fn bodies[] = {init_again, peer_shutdown, forked_child, free_errors,
 				       heap_between_lives};
 #define BODIES ((int)(sizeof bodies / sizeof *bodies))
@@ -442,11 +312,5 @@ int main(void)
 		{mistakes_in_the_options, ONCE},
 		{too_little_memory, ONCE},
 	};
-	const struct suite_test large[] = {
-		{more_than_two_to_the_31, 0, test_is_long()},
-	};
-	Suite *suite = suite_create("process");
-	SUITE_ADD(suite, "process", 120, tests);
-	SUITE_ADD(suite, "large", 600, large);
-	return suite_end(suite);
+	return SUITE_RUN("process", 120, tests);
 }
