@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/census.h"
 #include "tests/conformance/perform.h"
 #include "tests/fork_ranks.h"
 #include "tests/seed.h"
@@ -258,17 +259,19 @@ static void compare_all(struct census *c)
 
 static void print_census(const struct census *c)
 {
+	char where[40], what[60];
+	snprintf(where, sizeof where, "%d of %d ranks", c->ranks, c->world);
+	snprintf(what, sizeof what, "situations, %ld of them again by processes",
+		 c->run_by_processes);
+	report_census("conformance", where, c->run, c->exist, what);
 	if (c->undecided)
 		printf("%ld tensors: in their adasum is a vector of nothing but rounding errors, "
 		       "whose size decides whether all or half of another counts\n",
 		       c->undecided);
-	printf("%d of %d ranks: %ld of %ld situations run (one in %ld, from number %llu on), %ld "
-	       "of them "
-	       "again by processes; %ld results compared over ranks and operations\n  %ld "
-	       "combinations are none:\n",
-	       c->ranks, c->world, c->run, c->exist, c->stride,
-	       (unsigned long long)(c->seed % (uint64_t)c->stride), c->run_by_processes,
-	       c->compared, c->excluded);
+	printf("  one in %ld, from number %llu on; %ld results compared over ranks and "
+	       "operations\n  %ld combinations are none:\n",
+	       c->stride, (unsigned long long)(c->seed % (uint64_t)c->stride), c->compared,
+	       c->excluded);
 	for (int i = 0; i < REASONS_MAX && c->reasons[i].why; i++)
 		printf("  %8ld %s\n", c->reasons[i].count, c->reasons[i].why);
 }

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "collectives/status.h"
+#include "tests/census.h"
 #include "tests/disagreements/disagreement.h"
 #include "tests/fork_ranks.h"
 #include "tests/schedules/block.h"
@@ -251,6 +252,14 @@ static struct plan make_plan(int ranks)
 	return plan;
 }
 
+static void report(int ranks, const char *as, int times, const struct plan *plan)
+{
+	char where[40];
+	snprintf(where, sizeof where, "%d ranks as %s", ranks, as);
+	report_census("disagreements", where, (long)plan->cases * times, (long)LONG * times,
+		      "random mismatches");
+}
+
 START_TEST(threads)
 {
 	struct plan plan = make_plan(_i);
@@ -259,8 +268,7 @@ START_TEST(threads)
 		run_ranks(_i, settings, thread_body, &plan);
 		plan.seed += (uint64_t)plan.cases;
 	}
-	printf("%d ranks: %d disagreements\n", _i,
-	       plan.cases * (int)(sizeof caches / sizeof *caches));
+	report(_i, "threads", (int)(sizeof caches / sizeof *caches), &plan);
 }
 END_TEST
 
@@ -268,7 +276,7 @@ START_TEST(processes)
 {
 	struct plan plan = make_plan(_i + RANKS_MAX);
 	ck_assert_int_eq(fork_ranks(_i, process_body, &plan), 0);
-	printf("%d ranks as processes: %d disagreements\n", _i, plan.cases);
+	report(_i, "processes", 1, &plan);
 }
 END_TEST
 

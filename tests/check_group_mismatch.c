@@ -13,6 +13,7 @@
 
 #include "collectives/bootstrap/wait.h"
 #include "collectives/status.h"
+#include "tests/census.h"
 #include "tests/schedules/port.h"
 #include "tests/seed.h"
 #include "tests/sizes.h"
@@ -324,8 +325,11 @@ START_TEST(disagreements)
 	struct world w = {test_seed() + (uint64_t)_i, test_turns(USUAL)};
 	for (size_t s = 0; s < sizeof settings / sizeof *settings; s++)
 		run_ranks(_i, settings[s], world_body, &w);
-	printf("%d ranks: %d disagreements about groups\n", _i,
-	       w.turns * (int)(sizeof settings / sizeof *settings));
+	char where[20];
+	long times = sizeof settings / sizeof *settings;
+	snprintf(where, sizeof where, "%d ranks", _i);
+	report_census("group_mismatch", where, w.turns * times, USUAL * times,
+		      "random mismatches of groups");
 }
 END_TEST
 

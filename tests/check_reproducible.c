@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tests/census.h"
 #include "tests/schedules/threads.h"
 #include "tests/sizes.h"
 
@@ -39,7 +40,10 @@ START_TEST(reproducible)
 		       : test_is_long() ? LONG
 					: test_turns(USUAL);
 	play_programs("reproducible", worlds[_i], programs, TIMES, tune);
-	printf("  %d programs, each %d times\n", programs, TIMES);
+	char where[20], what[40];
+	snprintf(where, sizeof where, "%d ranks", worlds[_i]);
+	snprintf(what, sizeof what, "programs, each %d times", TIMES);
+	report_census("reproducible", where, programs, LONG, what);
 }
 END_TEST
 
