@@ -37,14 +37,32 @@ static void be_valid(struct op *op)
 	count_elements(op);
 }
 
-static void make_first(uint64_t *state, int ranks, bool without_all, struct op *op)
+/* One that has not joined: else that is what is wrong with it. */
+static void choose_root(uint64_t *state, int ranks, int joins, struct op *op)
+{
+	int member = (int)below(state, (uint64_t)ranks);
+	op->root = op_rank(op, member);
+	if (op->root == joins)
+		op->root = op_rank(op, (member + 1) % ranks);
+}
+
+/* Of an alltoall: they take all rows, and none go to who has joined. */
+static void choose_splits(uint64_t *state, int ranks, int joins, struct op *op)
+{
+	for (int r = 0; r < ranks; r++)
+		for (int m = 0; m < ranks; m++) {
+			bool taken = joins < 0 || op_rank(op, m) != joins;
+			op->splits[r][m] = taken ? (int64_t)below(state, 4) : 0;
+			op->rows[r] += op->splits[r][m];
+		}
+}
+
+static void make_first(uint64_t *state, int ranks, int joins, struct op *op)
 {
 	static const enum ronde_kind kinds[] = {RONDE_KIND_ALLREDUCE, RONDE_KIND_BROADCAST,
 						RONDE_KIND_ALLGATHER, RONDE_KIND_REDUCESCATTER,
 						RONDE_KIND_ALLTOALL};
 	op->kind = kinds[below(state, sizeof kinds / sizeof *kinds)];
-	if (without_all && op->kind != RONDE_KIND_ALLREDUCE) /* others need all, or a root */
-		op->kind = RONDE_KIND_ALLGATHER;
 	op->dtype = (ronde_dtype)below(state, RONDE_DTYPE_COUNT);
 	op->prescale = op->postscale = 1;
 	if (reduces(op)) {
@@ -52,17 +70,12 @@ static void make_first(uint64_t *state, int ranks, bool without_all, struct op *
 		op->prescale = once_in(state, 3) ? 0.1 : 1;
 	}
 	if (op->kind == RONDE_KIND_BROADCAST)
-		op->root = op_rank(op, (int)below(state, (uint64_t)ranks));
+		choose_root(state, ranks, joins, op);
 	bool has_rows = op->kind != RONDE_KIND_ALLREDUCE && op->kind != RONDE_KIND_BROADCAST;
 	op->ndim = has_rows ? 1 + (int)below(state, 4) : (int)below(state, 5);
 	for (int i = 0; i < op->ndim; i++)
 		op->dims[i] = (int64_t)below(state, 9);
-	for (int r = 0; r < ranks; r++) { /* of an alltoall they are what the splits take */
-		for (int m = 0; m < ranks; m++)
-			op->splits[r][m] = (int64_t)below(state, 4);
-		for (int m = 0; m < ranks; m++)
-			op->rows[r] += op->splits[r][m];
-	}
+	choose_splits(state, ranks, joins, op);
 	be_valid(op);
 }
 
@@ -78,7 +91,7 @@ static void change_shape(uint64_t *state, struct op *op)
 			1 + (int64_t)below(state, 4);
 }
 
-static void change(uint64_t *state, int ranks, struct op *op)
+static void change(uint64_t *state, int ranks, int joins, struct op *op)
 {
 	switch (below(state, 6)) {
 	case 0:
@@ -101,7 +114,7 @@ static void change(uint64_t *state, int ranks, struct op *op)
 		break;
 	default:
 		if (op->kind == RONDE_KIND_BROADCAST)
-			op->root = op_rank(op, (int)below(state, (uint64_t)ranks));
+			choose_root(state, ranks, joins, op);
 	}
 	be_valid(op);
 }
@@ -245,11 +258,11 @@ void make_disagreement(uint64_t seed, int ranks, struct disagreement *d)
 		make_name(&state, d->name);
 		struct op *first = &d->parties[0];
 		first->set = d->set;
-		make_first(&state, op_size(first, ranks), d->joins >= 0, first);
+		make_first(&state, op_size(first, ranks), d->joins, first);
 		for (int i = 1; i < PARTIES; i++) {
 			d->parties[i] = *first;
 			for (uint64_t n = 1 + below(&state, 3); n > 0; n--)
-				change(&state, op_size(first, ranks), &d->parties[i]);
+				change(&state, op_size(first, ranks), d->joins, &d->parties[i]);
 		}
 		choose_parties(&state, d);
 	} while (!say_all(d));
