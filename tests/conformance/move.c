@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What only moves bytes: broadcast, allgather and alltoall; and the barrier, which moves nothing.
- */
+/* What moves bytes: broadcast, allgather, sparse allreduce and alltoall; and the barrier. */
 #include "tests/conformance/operation.h"
 
 /* ---- broadcast ---- */
@@ -91,6 +90,31 @@ const struct operation operation_allgather = {
 	.whole = count_gathered,
 	.part = part_gathered,
 	.refer = refer_gathered,
+};
+
+/* ---- sparse allreduce: gathered, then each rank's rows are scaled ---- */
+
+static const char *excludes_sparse(const struct situation *s)
+{
+#ifdef __SANITIZE_THREAD__
+	return "only processes have it, and of those the race checker sees nothing";
+#endif
+	if (s->reduction != RONDE_SUM && s->reduction != RONDE_AVERAGE)
+		return "of sparse tensors there are sums and averages";
+	return excludes_gathered(s);
+}
+
+const struct operation operation_sparse = {
+	.name = "sparse allreduce",
+	.kind = RONDE_KIND_ALLGATHER,
+	.reduces = true,
+	.typed = true,
+	.sparse = true,
+	.excludes = excludes_sparse,
+	.shape = choose_rows,
+	.whole = count_gathered,
+	.part = part_gathered,
+	.refer = refer_scaled,
 };
 
 /* ---- alltoall: the whole is rank 0's result, then rank 1's, … ---- */

@@ -76,6 +76,7 @@ struct operation {
 	bool reduces, typed;
 	bool fuses;   /* several become one entry */
 	bool groups;  /* there are groups of it */
+	bool sparse;  /* rows with numbers: ronde.h alone has it, so threads don't run it */
 	bool differs; /* each rank's result is another one */
 	/* All ranks' results are rows of that operation's, bit by bit. NULL: of none. */
 	const struct operation *rows_of;
@@ -95,7 +96,7 @@ struct operation {
 };
 
 extern const struct operation operation_allreduce, operation_reducescatter, operation_broadcast,
-	operation_allgather, operation_alltoall, operation_barrier;
+	operation_allgather, operation_sparse, operation_alltoall, operation_barrier;
 /* Ends in NULL. */
 extern const struct operation *const operations[];
 
@@ -108,6 +109,8 @@ const char *situation_excluded(const struct situation *s);
 
 /* The serial reference of a reduction of all ranks' inputs; reference.c. */
 void refer_reduction(struct tensor *t, int ranks);
+/* What every rank gives, scaled as a reduction, all ranks' behind each other; reference.c. */
+void refer_scaled(struct tensor *t, int ranks);
 /* The element's own bits. */
 struct wanted exactly(ronde_dtype dtype, const unsigned char *elements, uint64_t number);
 struct ronde_share all_of(uint64_t count);

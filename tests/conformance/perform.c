@@ -17,6 +17,7 @@ struct performance {
 	struct tensor *tensor;
 	struct op op;
 	struct block in, out;
+	struct block numbers, all_numbers; /* sparse: of the rows */
 	struct buffers buffers;
 	int64_t rows[RANKS_MAX];
 	unsigned char *result;
@@ -52,6 +53,29 @@ static void prepare_in_place(const struct stage *g, const struct situation *s,
 	p->buffers.output = p->result;
 }
 
+/* Some rows of a rank have the same. */
+static int64_t number_of(int rank, int64_t row)
+{
+	return 1000 * rank + row * row % 7;
+}
+
+static void prepare_sparse(const struct stage *g, const struct situation *s, struct performance *p)
+{
+	int64_t rows = p->op.rows[g->rank], all = 0;
+	for (int r = 0; r < s->ranks; r++)
+		all += p->op.rows[r];
+	block_make(g->port, g->to, &p->numbers, s->heap, 0, (uint64_t)rows * sizeof rows);
+	block_make(g->port, g->to, &p->all_numbers, s->heap, 0, (uint64_t)all * sizeof rows);
+	for (int64_t i = 0; i < rows; i++)
+		((int64_t *)(void *)p->numbers.data)[i] = number_of(g->rank, i);
+	p->buffers.indices = (const int64_t *)(const void *)p->numbers.data;
+	p->buffers.sparse.values = p->buffers.gathered;
+	p->buffers.sparse.indices = (ronde_gathered){.data = p->all_numbers.data,
+						     .capacity_bytes = p->all_numbers.bytes};
+	if (s->form == VECTOR)
+		p->op.name = NULL;
+}
+
 static void prepare(const struct stage *g, const struct situation *s, struct tensor *t, int number,
 		    struct performance *p)
 {
@@ -79,6 +103,8 @@ static void prepare(const struct stage *g, const struct situation *s, struct ten
 	p->buffers.output = result || s->heap ? p->result : NULL;
 	p->buffers.gathered = (ronde_gathered){
 		.data = p->out.data, .capacity_bytes = result, .rows_per_rank = p->rows};
+	if (p->op.sparse)
+		prepare_sparse(g, s, p);
 }
 
 /* ---- after ---- */
@@ -120,6 +146,23 @@ static void judge_rows(const struct stage *g, const struct situation *s,
 	if (rows != p->buffers.gathered.rows)
 		conform_failed(g->seed, s, "rank %d: %lld rows instead of %lld", g->rank,
 			       (long long)p->buffers.gathered.rows, (long long)rows);
+}
+
+static void judge_numbers(const struct stage *g, const struct situation *s,
+			  const struct performance *p)
+{
+	const ronde_sparse_rows *result = &p->buffers.sparse.result;
+	const int64_t *at = result->indices;
+	bool right = result->values == p->out.data && result->width == p->op.columns &&
+		     block_guarded(&p->numbers) && block_guarded(&p->all_numbers);
+	for (int r = 0; right && r < s->ranks; r++)
+		for (int64_t i = 0; i < p->op.rows[r]; i++)
+			right &= *at++ == number_of(r, i);
+	for (int64_t i = 0; i < p->op.rows[g->rank]; i++)
+		right &= p->buffers.indices[i] == number_of(g->rank, i);
+	if (!right)
+		conform_failed(g->seed, s, "rank %d, %s: wrong numbers of rows, or bytes beside",
+			       g->rank, op_text(&p->op));
 }
 
 /* Nothing was written but the result. */
@@ -166,6 +209,8 @@ static void judge(const struct stage *g, const struct situation *s, const struct
 	judge_bits(g, s, p, bytes);
 	if (op_has_own_rows(&p->op))
 		judge_rows(g, s, p);
+	if (p->op.sparse)
+		judge_numbers(g, s, p);
 }
 
 /* It went the way it was meant to go. */
@@ -181,6 +226,8 @@ static void judge_path(const struct stage *g, const struct situation *s, int ten
 	bool together = s->company == GROUPED || (s->company == FUSED && meets);
 	bool one = together && s->operation->fuses && s->reduction != RONDE_ADASUM;
 	uint64_t wanted = one ? 1 : (uint64_t)tensors;
+	if (s->operation->sparse) /* rows, and their numbers */
+		wanted *= 2;
 	bool any_number = s->company != ALONE && !one;
 	if (s->operation->typed &&
 	    (by_path[s->path] != entries || (!any_number && entries != wanted)))
@@ -233,6 +280,16 @@ static void submit_group(const struct stage *g, const struct situation *s, struc
 				    &p[0].handle));
 }
 
+static void finish(const struct stage *g, const struct situation *s, struct performance *p)
+{
+	if (!p->op.sparse) {
+		check(g, s, g->port->wait(g->to, p->handle));
+		return;
+	}
+	check(g, s, g->port->wait_sparse(g->to, &p->buffers));
+	p->buffers.gathered.rows = p->buffers.sparse.result.rows;
+}
+
 void perform(const struct stage *g, const struct situation *s, struct tensor *lot)
 {
 	struct performance p[LOT];
@@ -246,12 +303,14 @@ void perform(const struct stage *g, const struct situation *s, struct tensor *lo
 	else
 		submit_all(g, s, p, n);
 	for (int i = 0; i < (s->company == GROUPED ? 1 : n); i++)
-		check(g, s, g->port->wait(g->to, p[i].handle));
+		finish(g, s, &p[i]);
 	g->port->counters(g->to, &after);
 	judge_path(g, s, n, &before, &after);
 	for (int i = 0; i < n; i++) {
 		judge(g, s, &p[i]);
 		block_free(g->port, g->to, &p[i].in);
 		block_free(g->port, g->to, &p[i].out);
+		block_free(g->port, g->to, &p[i].numbers);
+		block_free(g->port, g->to, &p[i].all_numbers);
 	}
 }

@@ -172,6 +172,28 @@ static void refer_adasum(struct tensor *t, int ranks)
 		free(v[r].x);
 }
 
+/* The sum or average of one rank's rows and of nothing. Truths stay what they are. */
+void refer_scaled(struct tensor *t, int ranks)
+{
+	struct wanted *at = t->wanted;
+	for (int r = 0; r < ranks; r++) {
+		struct tensor one = {.op = t->op, .wanted = at};
+		uint64_t count = (uint64_t)(t->op.rows[r] * t->op.columns);
+		unsigned char *zeros = calloc(op_bytes(&t->op, r) + 1, 1);
+		if (!zeros)
+			abort();
+		for (int k = 0; k < ranks; k++)
+			one.given[k] = k ? zeros : t->given[r];
+		one.op.count = (int64_t)count;
+		if (t->op.dtype != RONDE_BOOL)
+			refer_reduction(&one, ranks);
+		for (uint64_t i = 0; t->op.dtype == RONDE_BOOL && i < count; i++)
+			at[i] = exactly(t->op.dtype, t->given[r], i);
+		at += count;
+		free(zeros);
+	}
+}
+
 void refer_reduction(struct tensor *t, int ranks)
 {
 	const struct op *op = &t->op;

@@ -5,13 +5,9 @@
 
 #include "tests/conformance/operation.h"
 
-const struct operation *const operations[] = {&operation_allreduce,
-					      &operation_reducescatter,
-					      &operation_broadcast,
-					      &operation_allgather,
-					      &operation_alltoall,
-					      &operation_barrier,
-					      NULL};
+const struct operation *const operations[] = {
+	&operation_allreduce, &operation_reducescatter, &operation_broadcast, &operation_allgather,
+	&operation_sparse,    &operation_alltoall,      &operation_barrier,   NULL};
 
 static bool is_empty(enum form form)
 {

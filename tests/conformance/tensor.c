@@ -97,6 +97,7 @@ void make_lot(uint64_t seed, const struct situation *s, struct tensor *lot)
 		t->op = (struct op){.kind = s->operation->kind,
 				    .dtype = s->dtype,
 				    .reduction = s->reduction,
+				    .sparse = s->operation->sparse,
 				    .prescale = s->operation->reduces ? scale[0] : 1,
 				    .postscale = s->operation->reduces ? scale[1] : 1};
 		make_shape(s->form, s->ranks, i, &t->op);

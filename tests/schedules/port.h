@@ -3,6 +3,7 @@
 #ifndef RONDE_TESTS_SCHEDULES_PORT_H
 #define RONDE_TESTS_SCHEDULES_PORT_H
 
+#include "ronde/training.h"
 #include "tests/ranks.h"
 #include "tests/schedules/program.h"
 
@@ -11,6 +12,8 @@ struct buffers {
 	const void *input;
 	void *output;
 	ronde_gathered gathered;
+	const int64_t *indices; /* sparse: the rows' numbers */
+	ronde_sparse sparse;
 };
 
 /* Every function as the one of ronde.h with this name. `to` is the rank (struct rank) or NULL. */
@@ -27,6 +30,8 @@ struct port {
 	int (*execute)(void *to, const struct op *op, int member, struct buffers *buffers);
 	int (*test)(void *to, ronde_handle handle, int *done);
 	int (*wait)(void *to, ronde_handle handle);
+	/* Of what is sparse, instead of wait(); NULL: the port has nothing of the kind. */
+	int (*wait_sparse)(void *to, struct buffers *buffers);
 	int (*on_done)(void *to, ronde_handle handle, ronde_done_fn fn, void *arg);
 	int (*add_set)(void *to, const int *ranks, size_t count, int *set);
 	int (*remove_set)(void *to, int set);

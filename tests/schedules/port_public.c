@@ -29,6 +29,19 @@ static void public_counters(void *to, ronde_counters *counters)
 	must(ronde_get_counters(counters), "counters");
 }
 
+static int submit_sparse(const struct op *op, int member, struct buffers *b, ronde_options *options,
+			 ronde_handle *handle)
+{
+	const ronde_sparse_rows rows = {op->rows[member], op->columns, b->indices, b->input,
+					op->dtype};
+	options->prescale = op->prescale;
+	options->postscale = op->postscale;
+	int status =
+		ronde_sparse_allreduce_async(op->name, &rows, op->reduction, options, &b->sparse);
+	*handle = b->sparse.handle;
+	return status;
+}
+
 static int public_submit(void *to, const struct op *op, int member, struct buffers *b,
 			 ronde_handle *handle)
 {
@@ -37,6 +50,8 @@ static int public_submit(void *to, const struct op *op, int member, struct buffe
 	options.process_set = op->set ? op->set->number : 0;
 	if (op->kind == RONDE_KIND_BARRIER)
 		return ronde_barrier_async(&options, handle);
+	if (op->sparse)
+		return submit_sparse(op, member, b, &options, handle);
 	if (op_has_own_rows(op)) {
 		int64_t shape[RONDE_MAX_DIMS];
 		own_shape(op, member, shape);
@@ -136,6 +151,12 @@ static int public_wait(void *to, ronde_handle handle)
 	return ronde_wait(handle);
 }
 
+static int public_wait_sparse(void *to, struct buffers *buffers)
+{
+	(void)to;
+	return ronde_sparse_wait(&buffers->sparse);
+}
+
 static int public_on_done(void *to, ronde_handle handle, ronde_done_fn fn, void *arg)
 {
 	(void)to;
@@ -167,6 +188,7 @@ const struct port port_public = {.alloc = public_alloc,
 				 .execute = public_execute,
 				 .test = public_test,
 				 .wait = public_wait,
+				 .wait_sparse = public_wait_sparse,
 				 .on_done = public_on_done,
 				 .add_set = public_add_set,
 				 .remove_set = public_remove_set,

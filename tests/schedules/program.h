@@ -43,6 +43,7 @@ struct op {
 	int64_t rows[RANKS_MAX];              /* allgather, alltoall */
 	int64_t columns;                      /* allgather, alltoall: elements of a row */
 	int64_t splits[RANKS_MAX][RANKS_MAX]; /* alltoall: from, to; take all rows */
+	bool sparse; /* allgather: of rows and their numbers, scaled as a reduction */
 	bool in_place;
 	bool at_start; /* reducescatter in place: there, not where the own rows are */
 	bool heap;     /* on all ranks: else each rank's memory is of a kind it chooses itself */
