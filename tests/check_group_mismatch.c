@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Random groups that two parties of ranks disagree about: a member's type or shape, the reduction,
- * how many tensors there are, whether it is a group at all. The parties are all ranks, or those of
- * a process set, or those left when one has joined. All of them get the one text, nothing of the
- * group is written, what else is in flight goes on, and the same group works as soon as all agree.
- * check_groups.c has some by hand, with every setting.
+ * Random groups that two or three parties of ranks disagree about: a member's type, shape or
+ * scales, the reduction, how many tensors there are, whether it is a group at all. The parties are
+ * all ranks, or those of a process set, or those left when one has joined. All of them get the one
+ * text, nothing of the group is written, what else is in flight goes on, and the same group works
+ * as soon as all agree. check_groups.c has some by hand, with every setting.
  */
 #include <check.h>
 #include <stdio.h>
@@ -27,7 +27,9 @@
 #define SETS 3
 static const int left_out[SETS] = {-1, 1, 0};
 
-enum fault { TYPE, SHAPE, SCALE, REDUCTION, NUMBER, ALONE, FAULTS };
+#define PARTIES 3 /* number 0 submits what all could agree on */
+
+enum fault { TYPE, SHAPE, PRESCALE, POSTSCALE, REDUCTION, NUMBER, ALONE, FAULTS };
 
 /* The same on all ranks, out of a seed. */
 struct disagreement {
@@ -35,8 +37,9 @@ struct disagreement {
 	enum ronde_kind kind;
 	int set, joins; /* joins: this rank has joined meanwhile; -1: none has */
 	bool named;
-	bool active[MOST_RANKS], odd[MOST_RANKS]; /* who submits it, who is of the other party */
-	uint32_t members, other_number, at;
+	bool active[MOST_RANKS]; /* who submits it */
+	int party[MOST_RANKS];
+	uint32_t members, at;
 	int64_t elements[MOST_MEMBERS + 1];
 	char text[RONDE_ERROR_BYTES];
 };
@@ -46,16 +49,50 @@ struct world {
 	int turns;
 };
 
-static void who_text(const struct disagreement *d, int size, bool odd, char *text, size_t bytes)
+static void who_text(const struct disagreement *d, int size, int party, char *text, size_t bytes)
 {
 	bool who[MOST_RANKS];
 	for (int r = 0; r < size; r++)
-		who[r] = d->active[r] && d->odd[r] == odd;
+		who[r] = d->active[r] && d->party[r] == party;
 	ronde_ranks_text(text, bytes, who, size);
 }
 
+/* How many tensors the party's group has; they are all different. */
+static uint32_t number_of(const struct disagreement *d, int party)
+{
+	bool differs = party && (d->fault == NUMBER || d->fault == ALONE);
+	return differs ? (d->members + (uint32_t)party - 1) % MOST_MEMBERS + 1 : d->members;
+}
+
+/* One who submits the tensor alone; a third party a group, of another number. */
+static bool is_alone(const struct disagreement *d, int party)
+{
+	return d->fault == ALONE && party == 1;
+}
+
+static ronde_dtype type_of(const struct disagreement *d, int party)
+{
+	static const ronde_dtype types[PARTIES] = {RONDE_FLOAT32, RONDE_INT32, RONDE_UINT16};
+	return types[d->fault == TYPE ? party : 0];
+}
+
+static ronde_reduction reduction_of(const struct disagreement *d, int party)
+{
+	if (d->fault != REDUCTION || party == 0)
+		return RONDE_SUM;
+	if (party == 1)
+		return RONDE_MAX;
+	return d->kind == RONDE_KIND_ALLREDUCE ? RONDE_ADASUM : RONDE_PRODUCT;
+}
+
+/* Another one for each party, or always 1. */
+static double scale_of(const struct disagreement *d, enum fault fault, int party)
+{
+	return d->fault == fault ? 1 + party : 1;
+}
+
 /* What a rank of the party says of what they disagree about. */
-static void said_text(const struct disagreement *d, bool odd, char *text, size_t bytes)
+static void said_text(const struct disagreement *d, int party, char *text, size_t bytes)
 {
 	long long n = (long long)d->elements[d->at];
 	bool gathers = d->kind == RONDE_KIND_ALLGATHER;
@@ -63,28 +100,28 @@ static void said_text(const struct disagreement *d, bool odd, char *text, size_t
 	case TYPE:
 	case SHAPE:
 		n = gathers ? 1 : n; /* columns, of rows that are each rank's own */
-		snprintf(text, bytes, "%s[%s%lld]", odd && d->fault == TYPE ? "int32" : "float32",
-			 gathers ? "*," : "", odd && d->fault == SHAPE ? n + 1 : n);
+		snprintf(text, bytes, "%s[%s%lld]", ronde_dtype_name(type_of(d, party)),
+			 gathers ? "*," : "", n + (d->fault == SHAPE ? party : 0));
 		break;
-	case SCALE:
-		snprintf(text, bytes, "prescale %s and postscale 1", odd ? "2" : "1");
+	case PRESCALE:
+	case POSTSCALE:
+		snprintf(text, bytes, "prescale %g and postscale %g", scale_of(d, PRESCALE, party),
+			 scale_of(d, POSTSCALE, party));
 		break;
 	case REDUCTION:
-		snprintf(text, bytes, "reduction %s", odd ? "max" : "sum");
+		snprintf(text, bytes, "reduction %s", ronde_reduction_name(reduction_of(d, party)));
 		break;
 	case NUMBER:
-		snprintf(text, bytes, "a group of %u", odd ? d->other_number : d->members);
-		break;
 	case ALONE:
 	case FAULTS:
-		if (odd)
+		if (is_alone(d, party))
 			snprintf(text, bytes, "a tensor of no group");
 		else
-			snprintf(text, bytes, "a group of %u", d->members);
+			snprintf(text, bytes, "a group of %u", number_of(d, party));
 	}
 }
 
-/* Who submits, and as which party; both have somebody. */
+/* Who submits, and as which party; two at least have somebody. */
 static void choose_ranks(struct disagreement *d, uint64_t *state, int size)
 {
 	int list[MOST_RANKS], n = 0;
@@ -95,12 +132,12 @@ static void choose_ranks(struct disagreement *d, uint64_t *state, int size)
 		d->joins = -1; /* or there is only one left */
 	for (int r = 0; r < size; r++) {
 		d->active[r] = r != left_out[d->set] && r != d->joins;
-		d->odd[r] = once_in(state, 2);
+		d->party[r] = (int)below(state, PARTIES);
 		if (d->active[r])
 			list[n++] = r;
 	}
 	int one = (int)below(state, (uint64_t)n);
-	d->odd[list[one]] = !d->odd[list[(one + 1) % n]];
+	d->party[list[one]] = (d->party[list[(one + 1) % n]] + 1) % PARTIES;
 }
 
 static void choose_fault(struct disagreement *d, uint64_t *state)
@@ -114,18 +151,38 @@ static void choose_fault(struct disagreement *d, uint64_t *state)
 	/* Single tensors with the names of members are in check_groups.c. */
 	d->named = d->fault != ALONE && once_in(state, 2);
 	d->members = 1 + (uint32_t)below(state, MOST_MEMBERS);
-	d->other_number = d->members % MOST_MEMBERS + 1;
 	d->at = d->fault < REDUCTION ? (uint32_t)below(state, d->members) : 0;
 	for (int i = 0; i <= MOST_MEMBERS; i++)
 		d->elements[i] = (int64_t)below(state, once_in(state, 3) ? ELEMENTS : 6);
+}
+
+/* Adds what each party says, in the order of their first ranks. */
+static void say_all(struct disagreement *d, int size)
+{
+	char who[80], what[80];
+	const char *separator = "";
+	bool said[PARTIES] = {false};
+	size_t n = strlen(d->text);
+	for (int r = 0; r < size; r++) {
+		int party = d->party[r];
+		if (!d->active[r] || said[party])
+			continue;
+		said[party] = true;
+		who_text(d, size, party, who, sizeof who);
+		said_text(d, party, what, sizeof what);
+		n += (size_t)snprintf(d->text + n, sizeof d->text - n, "%s%s submitted %s",
+				      separator, who, what);
+		separator = ", ";
+	}
+	snprintf(d->text + n, sizeof d->text - n, "; all ranks must give the same to one %s",
+		 ronde_kind_name(d->kind));
 }
 
 /* ordinals: of the unnamed groups so far, by set. */
 static void make(struct disagreement *d, uint64_t *state, int size, int turn,
 		 uint64_t (*ordinals)[RONDE_KIND_COUNT])
 {
-	char name[100], suffix[RONDE_MEMBER_SUFFIX], who[2][80], what[2][80];
-	int first = 0;
+	char name[100], suffix[RONDE_MEMBER_SUFFIX];
 	memset(d, 0, sizeof *d);
 	choose_ranks(d, state, size);
 	choose_fault(d, state);
@@ -141,18 +198,9 @@ static void make(struct disagreement *d, uint64_t *state, int size, int turn,
 		memset(ordinals, 0, SETS * sizeof *ordinals);
 	ronde_member_suffix(suffix, d->at, d->members);
 	bool of_group = d->fault == NUMBER || d->fault == ALONE;
-	for (int odd = 0; odd < 2; odd++) {
-		who_text(d, size, odd, who[odd], sizeof who[odd]);
-		said_text(d, odd, what[odd], sizeof what[odd]);
-	}
-	while (!d->active[first])
-		first++;
-	bool a = d->odd[first];
-	snprintf(d->text, sizeof d->text,
-		 "%s \"%s%s\": %s submitted %s, %s submitted %s; all ranks must give the same to "
-		 "one %s",
-		 of_group ? "group" : "tensor", name, of_group ? "" : suffix, who[a], what[a],
-		 who[!a], what[!a], ronde_kind_name(d->kind));
+	snprintf(d->text, sizeof d->text, "%s \"%s%s\": ", of_group ? "group" : "tensor", name,
+		 of_group ? "" : suffix);
+	say_all(d, size);
 }
 
 /* ---- one rank's part ---- */
@@ -172,42 +220,42 @@ static int64_t rows_of(const struct disagreement *d, int rank, uint32_t member)
 	return d->elements[member] + (d->kind == RONDE_KIND_ALLGATHER ? rank : 0);
 }
 
-/* A member as this rank submits it; odd: as the party that gives something else. */
+/* A member as this rank submits it as one of the party. */
 static struct ronde_submission submission(const struct rank *r, const struct disagreement *d,
-					  uint32_t i, bool odd)
+					  uint32_t i, int party)
 {
-	bool here = odd && i == d->at, gathers = d->kind == RONDE_KIND_ALLGATHER;
-	bool reshaped = here && d->fault == SHAPE;
-	int64_t rows = rows_of(d, r->rank, i), columns = gathers && reshaped ? 2 : 1;
-	rows = gathers ? rows / columns : rows + reshaped;
-	struct ronde_submission s = {
-		.input = in[r->rank][i],
-		.output = gathers ? NULL : out[r->rank][i],
-		.gathered = gathers ? &gathered[r->rank][i] : NULL,
-		.count = (uint64_t)(rows * columns),
-		.rows = rows,
-		.desc = {.kind = (uint8_t)d->kind,
-			 .set = (uint32_t)d->set,
-			 .dtype = here && d->fault == TYPE ? RONDE_INT32 : RONDE_FLOAT32,
-			 .ndim = gathers ? 2 : 1,
-			 .prescale = here && d->fault == SCALE ? 2 : 1,
-			 .postscale = 1,
-			 .dims = {gathers ? 0 : rows, columns}}};
+	int here = i == d->at ? party : 0; /* other members are the same */
+	bool gathers = d->kind == RONDE_KIND_ALLGATHER;
+	int more = d->fault == SHAPE ? here : 0;
+	int64_t rows = rows_of(d, r->rank, i), columns = gathers ? 1 + more : 1;
+	rows = gathers ? rows / columns : rows + more;
+	struct ronde_submission s = {.input = in[r->rank][i],
+				     .output = gathers ? NULL : out[r->rank][i],
+				     .gathered = gathers ? &gathered[r->rank][i] : NULL,
+				     .count = (uint64_t)(rows * columns),
+				     .rows = rows,
+				     .desc = {.kind = (uint8_t)d->kind,
+					      .set = (uint32_t)d->set,
+					      .dtype = (uint8_t)type_of(d, here),
+					      .ndim = gathers ? 2 : 1,
+					      .prescale = scale_of(d, PRESCALE, here),
+					      .postscale = scale_of(d, POSTSCALE, here),
+					      .dims = {gathers ? 0 : rows, columns}}};
 	if (!gathers)
-		s.desc.reduction = odd && d->fault == REDUCTION ? RONDE_MAX : RONDE_SUM;
+		s.desc.reduction = (uint8_t)reduction_of(d, party);
 	return s;
 }
 
-/* What this rank submits: as the party it is of, or as all. */
-static int submit(struct rank *r, const struct disagreement *d, int turn, bool odd,
+/* What this rank submits as one of the party. */
+static int submit(struct rank *r, const struct disagreement *d, int turn, int party,
 		  ronde_handle *handle)
 {
 	struct ronde_submission all[MOST_MEMBERS];
 	char name[10];
-	uint32_t n = odd && d->fault == NUMBER ? d->other_number : d->members;
+	uint32_t n = number_of(d, party);
 	for (uint32_t i = 0; i < n; i++)
-		all[i] = submission(r, d, i, odd);
-	if (odd && d->fault == ALONE)
+		all[i] = submission(r, d, i, party);
+	if (is_alone(d, party))
 		return ronde_submit(r->context, &all[0], handle);
 	snprintf(name, sizeof name, "g%d", turn % 3);
 	return ronde_submit_group(r->context, d->named ? name : NULL, all, n, handle);
@@ -269,10 +317,10 @@ static void disagree(struct rank *r, const struct disagreement *d, int turn)
 {
 	ronde_handle group;
 	int wrong = 0;
-	must(submit(r, d, turn, d->odd[r->rank], &group), "submit");
+	must(submit(r, d, turn, d->party[r->rank], &group), "submit");
 	must_fail(r, wait_for(r, group), RONDE_ERR_MISMATCH, d->text);
 	ck_assert_int_eq(touched(r), 0);
-	must(submit(r, d, turn, false, &group), "submit");
+	must(submit(r, d, turn, 0, &group), "submit");
 	must(wait_for(r, group), "agreeing");
 	for (uint32_t i = 0; i < d->members; i++)
 		wrong +=
