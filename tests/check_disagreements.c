@@ -4,7 +4,8 @@
  * ways between two or three parties of ranks: all of them, or those of a process set, or those left
  * when one has joined. All ranks get the same text, which names the tensor,
  * the ranks and what each gave; nothing was written; what else is in flight goes on, and the same
- * name works as soon as all agree. check_mismatch.c has some by hand.
+ * name works as soon as all agree. So it is with groups. check_mismatch.c has some by hand, and
+ * check_group_mismatch.c what only groups can differ in.
  */
 #include <check.h>
 #include <sched.h>
@@ -58,8 +59,7 @@ struct attempt {
 	ronde_handle handle;
 };
 
-static void submit(struct side *side, const struct disagreement *d, const struct op *op,
-		   struct attempt *a)
+static void prepare(struct side *side, const struct op *op, struct attempt *a)
 {
 	*a = (struct attempt){.handle = 0};
 	int member = op_member(op, side->rank);
@@ -71,6 +71,13 @@ static void submit(struct side *side, const struct disagreement *d, const struct
 	a->buffers.output = a->out.data;
 	if (op->kind == RONDE_KIND_BROADCAST && op->root != side->rank)
 		a->buffers.input = NULL;
+}
+
+static void submit(struct side *side, const struct disagreement *d, const struct op *op,
+		   struct attempt *a)
+{
+	int member = op_member(op, side->rank);
+	prepare(side, op, a);
 	int status = side->port->submit(side->to, op, member, &a->buffers, &a->handle);
 	if (status)
 		failed(side, d, "submit: %s: %s", ronde_status_name(status), ronde_error_message());
@@ -91,16 +98,27 @@ static void release(struct side *side, struct attempt *a)
 	block_free(side->port, side->to, &a->out);
 }
 
+static void must_disagree(struct side *side, const struct disagreement *d, ronde_handle handle)
+{
+	int status = side->port->wait(side->to, handle);
+	if (status != RONDE_ERR_MISMATCH || strcmp(ronde_error_message(), d->text) != 0)
+		failed(side, d, "got %s: %s", ronde_status_name(status),
+		       status ? ronde_error_message() : "");
+}
+
+static void must_be_untouched(const struct side *side, const struct disagreement *d,
+			      const struct attempt *a)
+{
+	if (!untouched(&a->in) || !untouched(&a->out) || a->buffers.gathered.data)
+		failed(side, d, "something was written");
+}
+
 static void disagree(struct side *side, const struct disagreement *d)
 {
 	struct attempt a;
 	submit(side, d, &d->parties[d->party[side->rank]], &a);
-	int status = side->port->wait(side->to, a.handle);
-	if (status != RONDE_ERR_MISMATCH || strcmp(ronde_error_message(), d->text) != 0)
-		failed(side, d, "got %s: %s", ronde_status_name(status),
-		       status ? ronde_error_message() : "");
-	if (!untouched(&a.in) || !untouched(&a.out) || a.buffers.gathered.data)
-		failed(side, d, "something was written");
+	must_disagree(side, d, a.handle);
+	must_be_untouched(side, d, &a);
 	release(side, &a);
 }
 
@@ -152,6 +170,65 @@ static void take_part(struct side *side, uint64_t seed, int ranks)
 		failed(side, &d, "another tensor: %d", sum);
 	if (op_member(&d.parties[0], side->rank) >= 0)
 		agree(side, &d);
+}
+
+/* ---- the same of groups: about the first tensor; nothing of the others is written either ---- */
+
+#define GROUP 3
+
+static void submit_group(struct side *side, const struct disagreement *d, const char *name,
+			 const struct op *first, struct attempt *all)
+{
+	struct op other = {.kind = first->kind,
+			   .set = first->set,
+			   .dtype = RONDE_FLOAT32,
+			   .reduction = first->reduction,
+			   .prescale = first->prescale,
+			   .postscale = first->postscale,
+			   .ndim = 1,
+			   .dims = {4},
+			   .count = 4,
+			   .columns = 1};
+	const struct op *ops[GROUP] = {first, &other, &other};
+	struct buffers *buffers[GROUP];
+	int member = op_member(first, side->rank);
+	for (int m = 0; m < RANKS_MAX; m++)
+		other.rows[m] = m;
+	for (int i = 0; i < GROUP; i++) {
+		prepare(side, ops[i], &all[i]);
+		buffers[i] = &all[i].buffers;
+	}
+	check(side, d,
+	      side->port->submit_group(side->to, name, ops, GROUP, member, buffers, &all[0].handle),
+	      "submit a group");
+}
+
+/* None about broadcasts and alltoalls, of which there are no groups. */
+static void disagree_in_group(struct side *side, uint64_t seed, int ranks)
+{
+	struct attempt all[GROUP];
+	struct disagreement d;
+	char name[sizeof d.name];
+	uint64_t other = ~seed;
+	do
+		make_disagreement(next_random(&other), ranks, &d);
+	while (d.joins >= 0 || d.parties[0].kind == RONDE_KIND_BROADCAST ||
+	       d.parties[0].kind == RONDE_KIND_ALLTOALL);
+	snprintf(name, sizeof name, "%s", d.name);
+	snprintf(d.name, sizeof d.name, "%.60s_1of%d", name, GROUP);
+	say_all(&d);
+	if (d.party[side->rank] < 0)
+		return;
+	submit_group(side, &d, name, &d.parties[d.party[side->rank]], all);
+	must_disagree(side, &d, all[0].handle);
+	for (int i = 0; i < GROUP; i++) {
+		must_be_untouched(side, &d, &all[i]);
+		release(side, &all[i]);
+	}
+	submit_group(side, &d, name, &d.parties[0], all);
+	check(side, &d, side->port->wait(side->to, all[0].handle), "agreeing");
+	for (int i = 0; i < GROUP; i++)
+		release(side, &all[i]);
 }
 
 static void make_sets(const struct side *side, int ranks)
@@ -228,8 +305,10 @@ static void thread_body(struct rank *r)
 	const struct plan *plan = r->arg;
 	struct side side = {&port_context, r, r->rank, plan->seed + (uint64_t)r->rank};
 	make_sets(&side, r->size);
-	for (int i = 0; i < plan->cases; i++)
+	for (int i = 0; i < plan->cases; i++) {
 		take_part(&side, plan->seed + (uint64_t)i, r->size);
+		disagree_in_group(&side, plan->seed + (uint64_t)i, r->size);
+	}
 	must(barrier(r), "barrier"); /* others may have a case of their own set left */
 }
 
@@ -240,6 +319,7 @@ static void process_body(int rank, int size, const void *arg)
 	make_sets(&side, size);
 	for (int i = 0; i < plan->cases; i++) {
 		take_part(&side, plan->seed + (uint64_t)i, size);
+		disagree_in_group(&side, plan->seed + (uint64_t)i, size);
 		miscount_splits(&side, plan->seed + (uint64_t)i, size);
 		disagree_sparsely(&side, plan->seed + (uint64_t)i, size);
 	}
@@ -256,8 +336,8 @@ static void report(int ranks, const char *as, int times, const struct plan *plan
 {
 	char where[40];
 	snprintf(where, sizeof where, "%d ranks as %s", ranks, as);
-	report_census("disagreements", where, (long)plan->cases * times, (long)LONG * times,
-		      "random mismatches");
+	report_census("disagreements", where, 2L * plan->cases * times, 2L * LONG * times,
+		      "random mismatches, half of them in groups");
 }
 
 START_TEST(threads)
