@@ -72,7 +72,6 @@ struct census {
 	int nbases;
 	struct scene *scenes; /* of one path and company, those that are run */
 	int nscenes;
-	int again; /* one in so many is run by processes as well; 0: none */
 	pthread_barrier_t meeting;
 };
 
@@ -148,15 +147,7 @@ static const char *const path_settings[PATHS][7] = {
 	{"carry_bytes", "0", "chunk_bytes", "256", NULL},
 };
 
-/* Processes run what threads cannot, and of the rest one in so many again; 0: none. */
-static bool is_run_by(const struct census *c, const struct port *port, int scene)
-{
-	if (c->scenes[scene].situation.operation->sparse)
-		return port == &port_public;
-	return port != &port_public || (c->again && scene % c->again == 0);
-}
-
-static void run_scenes_on(struct census *c, struct stage *g, int rank)
+static void run_scenes_on(struct census *c, struct stage *g, int rank, int stride)
 {
 	const struct op everybody = {.kind = RONDE_KIND_BARRIER, .prescale = 1, .postscale = 1};
 	const struct op here = {.set = c->set};
@@ -168,9 +159,8 @@ static void run_scenes_on(struct census *c, struct stage *g, int rank)
 	g->set = c->set;
 	g->rank = op_member(&here, rank);
 	g->leader = op_member(&here, 0);
-	for (int i = 0; i < c->nscenes && g->rank >= 0; i++)
-		if (is_run_by(c, g->port, i))
-			perform(g, &c->scenes[i].situation, c->scenes[i].base->lot);
+	for (int i = 0; i < c->nscenes && g->rank >= 0; i += stride)
+		perform(g, &c->scenes[i].situation, c->scenes[i].base->lot);
 	/* Nobody ends the runtime while others are at it. */
 	if (c->set)
 		must(g->port->execute(g->to, &everybody, rank, &none), "barrier");
@@ -180,14 +170,14 @@ static void thread_body(struct rank *r)
 {
 	struct census *c = r->arg;
 	struct stage stage = {.port = &port_context, .to = r, .meeting = &c->meeting};
-	run_scenes_on(c, &stage, r->rank);
+	run_scenes_on(c, &stage, r->rank, 1);
 }
 
 static void process_body(int rank, int size, const void *arg)
 {
 	struct stage stage = {.port = &port_public};
 	(void)size;
-	run_scenes_on((struct census *)arg, &stage, rank);
+	run_scenes_on((struct census *)arg, &stage, rank, PROCESS_STRIDE);
 }
 
 /* Processes take their settings from the environment. */
@@ -204,6 +194,7 @@ static void run_processes(struct census *c, const char *const *settings)
 	ck_assert_int_eq(fork_ranks(c->world, process_body, c), 0);
 	while (n-- > 0)
 		unsetenv(names[n]);
+	c->run_by_processes += (c->nscenes + PROCESS_STRIDE - 1) / PROCESS_STRIDE;
 }
 
 static void run_scenes(struct census *c, enum path path, enum company company)
@@ -218,12 +209,7 @@ static void run_scenes(struct census *c, enum path path, enum company company)
 	}
 	run_ranks(c->world, settings, thread_body, c);
 	c->run += c->nscenes;
-	int by_processes = 0;
-	c->again = c->world <= PROCESS_RANKS || test_is_long() ? PROCESS_STRIDE : 0;
-	for (int i = 0; i < c->nscenes; i++)
-		by_processes += is_run_by(c, &port_public, i);
-	c->run_by_processes += by_processes;
-	if (by_processes)
+	if (c->world <= PROCESS_RANKS || test_is_long())
 		run_processes(c, settings);
 }
 
@@ -275,7 +261,8 @@ static void print_census(const struct census *c)
 {
 	char where[40], what[60];
 	snprintf(where, sizeof where, "%d of %d ranks", c->ranks, c->world);
-	snprintf(what, sizeof what, "situations, %ld of them by processes", c->run_by_processes);
+	snprintf(what, sizeof what, "situations, %ld of them again by processes",
+		 c->run_by_processes);
 	report_census("conformance", where, c->run, c->exist, what);
 	if (c->undecided)
 		printf("%ld tensors: in their adasum is a vector of nothing but rounding errors, "

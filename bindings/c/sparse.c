@@ -164,6 +164,14 @@ static int scale(ronde_sparse *sparse)
 	return RONDE_OK;
 }
 
+int ronde_sparse_finish(ronde_sparse *sparse)
+{
+	sparse->result.rows = sparse->indices.rows;
+	sparse->result.indices = sparse->indices.data;
+	sparse->result.values = sparse->values.data;
+	return scale(sparse);
+}
+
 int ronde_sparse_wait(ronde_sparse *sparse)
 {
 	if (!sparse)
@@ -175,10 +183,7 @@ int ronde_sparse_wait(ronde_sparse *sparse)
 		forget(sparse);
 		return status;
 	}
-	sparse->result.rows = sparse->indices.rows;
-	sparse->result.indices = sparse->indices.data;
-	sparse->result.values = sparse->values.data;
-	return scale(sparse);
+	return ronde_sparse_finish(sparse);
 }
 
 int ronde_sparse_allreduce(const char *name, const ronde_sparse_rows *input,

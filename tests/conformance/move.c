@@ -96,9 +96,6 @@ const struct operation operation_allgather = {
 
 static const char *excludes_sparse(const struct situation *s)
 {
-#ifdef __SANITIZE_THREAD__
-	return "only processes have it, and of those the race checker sees nothing";
-#endif
 	if (s->reduction != RONDE_SUM && s->reduction != RONDE_AVERAGE)
 		return "of sparse tensors there are sums and averages";
 	return excludes_gathered(s);

@@ -76,7 +76,7 @@ struct operation {
 	bool reduces, typed;
 	bool fuses;   /* several become one entry */
 	bool groups;  /* there are groups of it */
-	bool sparse;  /* rows with numbers: ronde.h alone has it, so threads don't run it */
+	bool sparse;  /* rows with numbers, gathered and scaled */
 	bool differs; /* each rank's result is another one */
 	/* All ranks' results are rows of that operation's, bit by bit. NULL: of none. */
 	const struct operation *rows_of;

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bindings/c/sparse.h"
+
 /* ---- before ---- */
 
 static bool gives_input(const struct job *job)
@@ -73,6 +75,23 @@ static void prepare_gathered(struct job *job, uint64_t *state, bool heap, size_t
 	}
 }
 
+/* Some rows of a member have the same. */
+static int64_t number_of(int member, int64_t row)
+{
+	return 1000 * member + row * row % 7;
+}
+
+static void prepare_sparse(struct job *job, bool heap)
+{
+	int64_t rows = job->op->rows[job->member];
+	block_make(job->port, job->to, &job->numbers, heap, 0, (uint64_t)rows * sizeof rows);
+	int64_t *numbers = (void *)job->numbers.data;
+	for (int64_t i = 0; i < rows; i++)
+		numbers[i] = number_of(job->member, i);
+	job->buffers.indices = numbers;
+	job->buffers.sparse = (ronde_sparse){.values = job->buffers.gathered};
+}
+
 void job_prepare(struct job *job, uint64_t *state)
 {
 	const struct op *op = job->op;
@@ -91,6 +110,8 @@ void job_prepare(struct job *job, uint64_t *state)
 	job->buffers.input = gives_input(job) ? job->in.data : NULL;
 	if (op_has_own_rows(op)) {
 		prepare_gathered(job, state, out_heap, offset);
+		if (op->sparse)
+			prepare_sparse(job, heap);
 		return;
 	}
 	if (!op->in_place)
@@ -103,6 +124,46 @@ void job_prepare(struct job *job, uint64_t *state)
 
 /* ---- after ---- */
 
+int job_finish(struct job *job, int status)
+{
+	if (!job->op->sparse)
+		return status;
+	if (status == RONDE_OK)
+		status = ronde_sparse_finish(&job->buffers.sparse);
+	job->buffers.gathered = job->buffers.sparse.values;
+	return status;
+}
+
+/* A member's rows as they arrive: of a sparse tensor reduced with nothing else. */
+static void make_gathered(const struct job *job, int member, void *period)
+{
+	const struct op *op = job->op;
+	const struct program_style *style = &job->program->style;
+	const void *given = op->given[member];
+	int n = op_size(op, style->ranks);
+	struct ronde_reduce_spec spec = {.dtype = op->dtype,
+					 .reduction = op->reduction,
+					 .prescale = op->prescale,
+					 .postscale = op->postscale,
+					 .divisor = n};
+	for (int m = 0; m < n && style->active; m++)
+		spec.divisor -= op->absent >> m & 1;
+	if (op->sparse)
+		reduce_periods(&spec, &given, 1, period);
+	else
+		memcpy(period, given, PERIOD * ronde_dtype_bytes(op->dtype));
+}
+
+static const char *judge_numbers(const struct job *job)
+{
+	const int64_t *at = job->buffers.sparse.indices.data;
+	for (int m = 0; m < op_size(job->op, job->program->style.ranks); m++)
+		for (int64_t i = 0; i < job->op->rows[m]; i++)
+			if (*at++ != number_of(m, i))
+				return "a row's number is wrong";
+	return NULL;
+}
+
 static const char *judge_gathered(const struct job *job)
 {
 	static _Thread_local char text[200];
@@ -113,9 +174,13 @@ static const char *judge_gathered(const struct job *job)
 		uint64_t bytes = bytes_from(job, m), first = 0;
 		for (int to = 0; job->op->kind == RONDE_KIND_ALLTOALL && to < job->member; to++)
 			first += (uint64_t)(job->op->splits[m][to] * job->op->columns);
-		int64_t wrong = bytes ? find_wrong_from(first, at, bytes, job->op->given[m],
-							job->op->dtype, false)
-				      : -1;
+		int64_t wrong = -1;
+		if (bytes) {
+			unsigned char period[PERIOD * 8];
+			make_gathered(job, m, period);
+			wrong = find_wrong_from(first, at, bytes, period, job->op->dtype,
+						job->op->sparse);
+		}
 		if (wrong >= 0) {
 			snprintf(text, sizeof text, "element %lld of member %d's rows is wrong",
 				 (long long)wrong, m);
@@ -130,7 +195,7 @@ static const char *judge_gathered(const struct job *job)
 		}
 	}
 	if (g->rows == rows)
-		return NULL;
+		return job->op->sparse ? judge_numbers(job) : NULL;
 	snprintf(text, sizeof text, "rows are %lld instead of %lld", (long long)g->rows,
 		 (long long)rows);
 	return text;
@@ -178,7 +243,7 @@ const char *job_judge(const struct job *job)
 {
 	const struct op *op = job->op;
 	bool in_place = op->in_place && !op_has_own_rows(op);
-	if (!block_guarded(&job->in))
+	if (!block_guarded(&job->in) || !block_guarded(&job->numbers))
 		return "bytes around the input were written";
 	if (!block_guarded(&job->out))
 		return "bytes around the output were written";
@@ -194,6 +259,9 @@ void job_release(struct job *job)
 	if (g->data && g->data != job->out.data)
 		free(g->data);
 	g->data = NULL;
+	free(job->buffers.sparse.indices.data);
+	job->buffers.sparse = (ronde_sparse){0};
+	block_free(job->port, job->to, &job->numbers);
 	block_free(job->port, job->to, &job->in);
 	block_free(job->port, job->to, &job->out);
 }

@@ -25,7 +25,7 @@ struct job {
 	const struct port *port;
 	void *to;
 	int rank, member;
-	struct block in, out;
+	struct block in, out, numbers; /* numbers: of a sparse tensor's rows */
 	struct buffers buffers;
 	int64_t rows[RANKS_MAX];
 	bool truncated; /* less memory than the result needs */
@@ -37,6 +37,8 @@ struct job {
 
 /* Memory of a kind, at an alignment and with values as the rank's dice fall. */
 void job_prepare(struct job *job, uint64_t *state);
+/* It has been waited for, with that status. */
+int job_finish(struct job *job, int status);
 /* What is wrong with the result, or NULL; static per thread. */
 const char *job_judge(const struct job *job);
 void job_release(struct job *job);

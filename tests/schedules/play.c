@@ -47,6 +47,8 @@ static void judge(struct player *p, const struct job *job)
 static void finished(struct player *p, struct job *job)
 {
 	const char *message = job->status ? ronde_error_message() : "";
+	for (int i = 0; i < job->op->members; i++)
+		job->status = job_finish(&job[i], job->status);
 	bool ended = p->run->quitter >= 0 && job->status == RONDE_ERR_SHUTDOWN;
 	if (ended)
 		atomic_store(&p->ended, true);
@@ -162,7 +164,7 @@ static void submit(struct worker *w, struct job *job, bool blocking)
 	struct player *p = w->player;
 	bool is_group = job->op->members > 1;
 	atomic_store(&job->state, JOB_SUBMITTED);
-	if (blocking && !is_group) {
+	if (blocking && !is_group && !job->op->sparse) {
 		job->status = job->port->execute(job->to, job->op, job->member, &job->buffers);
 		finished(p, job);
 		return;

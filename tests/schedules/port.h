@@ -30,7 +30,7 @@ struct port {
 	int (*execute)(void *to, const struct op *op, int member, struct buffers *buffers);
 	int (*test)(void *to, ronde_handle handle, int *done);
 	int (*wait)(void *to, ronde_handle handle);
-	/* Of what is sparse, instead of wait(); NULL: the port has nothing of the kind. */
+	/* Of what is sparse: waits and makes the result. */
 	int (*wait_sparse)(void *to, struct buffers *buffers);
 	int (*on_done)(void *to, ronde_handle handle, ronde_done_fn fn, void *arg);
 	int (*add_set)(void *to, const int *ranks, size_t count, int *set);

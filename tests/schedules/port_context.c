@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <string.h>
 
+#include "bindings/c/sparse.h"
 #include "coordinator/control.h"
 #include "tests/schedules/port.h"
 
@@ -54,10 +56,35 @@ static void context_counters(void *to, ronde_counters *counters)
 #undef COPY
 }
 
+/* As bindings/c/sparse.c: a group of two. */
+static int submit_sparse(struct ronde_context *context, const struct op *op, int member,
+			 struct buffers *b, ronde_handle *handle)
+{
+	char name[RONDE_MAX_NAME + 1];
+	struct ronde_submission two[2];
+	b->sparse.result = (ronde_sparse_rows){.width = op->columns, .dtype = op->dtype};
+	b->sparse.reduction = op->reduction;
+	b->sparse.scale[0] = op->prescale;
+	b->sparse.scale[1] = op->postscale;
+	two[0] = two[1] = translate(op, member, b);
+	two[0].input = b->indices;
+	two[0].count = (uint64_t)op->rows[member];
+	two[0].gathered = &b->sparse.indices;
+	two[0].desc.dtype = RONDE_INT64;
+	two[0].desc.ndim = 1;
+	two[1].gathered = &b->sparse.values;
+	snprintf(name, sizeof name, "%s.rows", op->name ? op->name : "");
+	int status = ronde_submit_group(context, op->name ? name : NULL, two, 2, handle);
+	b->sparse.handle = *handle;
+	return status;
+}
+
 static int context_submit(void *to, const struct op *op, int member, struct buffers *b,
 			  ronde_handle *handle)
 {
 	struct ronde_submission s = translate(op, member, b);
+	if (op->sparse)
+		return submit_sparse(((struct rank *)to)->context, op, member, b, handle);
 	return ronde_submit(((struct rank *)to)->context, &s, handle);
 }
 
@@ -98,6 +125,12 @@ static int context_test(void *to, ronde_handle handle, int *done)
 static int context_wait(void *to, ronde_handle handle)
 {
 	return ronde_submit_wait(((struct rank *)to)->context, handle);
+}
+
+static int context_wait_sparse(void *to, struct buffers *b)
+{
+	int status = context_wait(to, b->sparse.handle);
+	return status ? status : ronde_sparse_finish(&b->sparse);
 }
 
 static int context_on_done(void *to, ronde_handle handle, ronde_done_fn fn, void *arg)
@@ -156,6 +189,7 @@ const struct port port_context = {.alloc = context_alloc,
 				  .execute = context_execute,
 				  .test = context_test,
 				  .wait = context_wait,
+				  .wait_sparse = context_wait_sparse,
 				  .on_done = context_on_done,
 				  .add_set = context_add_set,
 				  .remove_set = context_remove_set,

@@ -84,6 +84,9 @@ static void describe(uint64_t state, struct op *op, const struct program_style *
 	if (op_has_own_rows(op)) {
 		int n = op_size(op, style->ranks);
 		random_rows(&state, op, n, elements / (uint64_t)n);
+		op->sparse = op->kind == RONDE_KIND_ALLGATHER && once_in(&state, 3);
+		if (op->sparse)
+			op->reduction = once_in(&state, 2) ? RONDE_SUM : RONDE_AVERAGE;
 	} else if (op->kind == RONDE_KIND_BARRIER) {
 		op->dtype = RONDE_UINT8;
 	} else {
@@ -165,6 +168,7 @@ static void make_members(struct making *m, struct op *first, uint64_t descriptio
 		struct op *op = &first[i];
 		*op = (struct op){.kind = first->kind, .set = first->set, .absent = first->absent};
 		describe(random_bits(&state), op, &m->p->style);
+		op->sparse = false;
 		op->reduction = first->reduction;
 		op->prescale = first->prescale;
 		op->postscale = first->postscale;
@@ -193,9 +197,12 @@ static int identify(struct making *m, struct op *op, int number, int most)
 			description = *stands_for;
 		*stands_for = description;
 		names->used[op->kind][n] = m->step + 1;
-		op->name = make_name(p, n, grouped ? RONDE_MEMBER_SUFFIX : 0);
+		op->name = make_name(
+			p, n,
+			grouped || op->kind == RONDE_KIND_ALLGATHER ? RONDE_MEMBER_SUFFIX : 0);
 	}
 	describe(description, op, &p->style);
+	op->sparse &= !grouped; /* it is a group itself */
 	if (n < 0 && p->style.distinct) {
 		op->dims[0] = op->count = number + 1;
 		op->ndim = 1;
@@ -267,8 +274,11 @@ static void fill(uint64_t *state, struct program *p, struct op *op)
 		if (!(op->given[m] = malloc(bytes)))
 			abort();
 		make_period(state, op->dtype, specials, op->given[m]);
+		uint64_t numbers = op->sparse ? (uint64_t)op->rows[m] * sizeof op->rows[m] : 0;
 		if (op_bytes(op, m) > p->most_bytes)
 			p->most_bytes = op_bytes(op, m);
+		if (numbers > p->most_bytes)
+			p->most_bytes = numbers;
 	}
 	if (adasum || present == 0 || op_is_refused(op))
 		return;
