@@ -1,27 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * More elements than an int can count: every operation in ordinary memory and in the heap, where a
- * tensor is one zero-copy entry; a group; 16-bit floats; sparse rows. Takes up to 16 GiB, so only
- * RONDE_TEST_LONG has so many elements; the usual run does all of it with a 2,048th.
+ * tensor is one zero-copy entry; a group; 16-bit floats, their adasum, and clipping by their norm;
+ * sparse rows. Two ranks' tensors take up to 9 GiB, so only RONDE_TEST_LONG has so many elements,
+ * and no sanitizer, which would take several times as much; else all is done with a 2,048th of
+ * them.
  */
 #include <check.h>
+#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "collectives/memory_room.h"
 #include "tests/census.h"
 #include "tests/fork_ranks.h"
 #include "tests/schedules/values.h"
 #include "tests/sizes.h"
+#include "tests/skip.h"
 
 #define RANKS 2
 #define LONG_BITS 31
 #define USUAL_BITS 20
 #define BEYOND 12345
+#define LONG_BYTES (10ULL << 30)
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED true
+#else
+#define SANITIZED false
+#endif
+
+static bool is_large(void)
+{
+	return test_is_long() && !SANITIZED;
+}
 
 static size_t many(void)
 {
-	return ((size_t)1 << (test_is_long() ? LONG_BITS : USUAL_BITS)) + BEYOND;
+	return ((size_t)1 << (is_large() ? LONG_BITS : USUAL_BITS)) + BEYOND;
 }
 
 /* ---- one rank's memory ---- */
@@ -96,11 +113,9 @@ static void refer(const struct side *s, ronde_reduction reduction, void *period)
 	reduce_periods(&spec, all, RANKS, period);
 }
 
-static void allreduce(struct side *s, ronde_reduction reduction)
+static void reduce(struct side *s, ronde_reduction reduction, const void *wanted)
 {
-	unsigned char wanted[PERIOD * 8];
 	void *x = make_tensor(s, many());
-	refer(s, reduction, wanted);
 	look(s);
 	require_ok(ronde_allreduce("large", x, x, (int64_t)many(), s->dtype, reduction));
 	require_entries(s, "allreduce", 1);
@@ -108,14 +123,66 @@ static void allreduce(struct side *s, ronde_reduction reduction)
 	drop(s, x);
 }
 
-static void allreduce_bytes(struct side *s)
+static void sum(struct side *s)
 {
-	allreduce(s, RONDE_SUM);
+	unsigned char wanted[PERIOD * 8];
+	refer(s, RONDE_SUM, wanted);
+	reduce(s, RONDE_SUM, wanted);
 }
 
-static void allreduce_halves(struct side *s)
+static void average(struct side *s)
 {
-	allreduce(s, RONDE_AVERAGE);
+	unsigned char wanted[PERIOD * 8];
+	refer(s, RONDE_AVERAGE, wanted);
+	reduce(s, RONDE_AVERAGE, wanted);
+}
+
+/* The sum of products of two tensors' elements. */
+static long double dot(const struct side *s, int a, int b)
+{
+	const size_t element = ronde_dtype_bytes(s->dtype), rest = many() % PERIOD;
+	long double whole = 0, part = 0;
+	for (size_t i = 0; i < PERIOD; i++) {
+		long double product = (long double)real_of(s->dtype, s->given[a] + i * element) *
+				      real_of(s->dtype, s->given[b] + i * element);
+		whole += product;
+		part += i < rest ? product : 0;
+	}
+	return whole * (long double)(many() / PERIOD) + part;
+}
+
+/* By the formula; no element is so near to the middle of two float16 that the order counts. */
+static void adasum(struct side *s)
+{
+	unsigned char wanted[PERIOD * 8];
+	const size_t element = ronde_dtype_bytes(s->dtype);
+	const long double ab = dot(s, 0, 1);
+	const double left = (double)(1 - ab / (2 * dot(s, 0, 0)));
+	const double right = (double)(1 - ab / (2 * dot(s, 1, 1)));
+	for (size_t at = 0; at < PERIOD * element; at += element)
+		set_real(s->dtype, wanted + at,
+			 left * real_of(s->dtype, s->given[0] + at) +
+				 right * real_of(s->dtype, s->given[1] + at));
+	reduce(s, RONDE_ADASUM, wanted);
+}
+
+/* To half of their norm: each element becomes half of itself. */
+static void clip(struct side *s)
+{
+	unsigned char wanted[PERIOD * 8];
+	const size_t element = ronde_dtype_bytes(s->dtype);
+	const double expected = (double)sqrtl(dot(s, s->rank, s->rank));
+	double norm = 0;
+	void *x = make_tensor(s, many());
+	const ronde_parameter all[] = {{"large", NULL, x, (int64_t)many(), s->dtype}};
+	require_ok(ronde_clip_by_global_norm(all, 1, INFINITY, 1, &norm));
+	require(fabs(norm - expected) <= 1e-9 * expected, "the norm is %.17g, not %.17g", norm,
+		expected);
+	require_ok(ronde_clip_by_global_norm(all, 1, norm / 2, 1, NULL));
+	for (size_t at = 0; at < PERIOD * element; at += element)
+		set_real(s->dtype, wanted + at, real_of(s->dtype, s->given[s->rank] + at) / 2);
+	require_period(s, x, 0, many(), wanted);
+	drop(s, x);
 }
 
 static void reducescatter(struct side *s)
@@ -230,14 +297,16 @@ static const struct {
 	ronde_dtype dtype;
 	void (*run)(struct side *s);
 } operations[] = {
-	{"allreduce", RONDE_UINT8, allreduce_bytes},
-	{"allreduce float16 average", RONDE_FLOAT16, allreduce_halves},
+	{"allreduce", RONDE_UINT8, sum},
+	{"allreduce float16 average", RONDE_FLOAT16, average},
+	{"allreduce float16 adasum", RONDE_FLOAT16, adasum},
 	{"reducescatter", RONDE_UINT8, reducescatter},
 	{"broadcast", RONDE_UINT8, broadcast},
 	{"allgather", RONDE_UINT8, allgather},
 	{"alltoall", RONDE_UINT8, alltoall},
 	{"grouped allreduce", RONDE_UINT8, group},
 	{"sparse allreduce", RONDE_UINT8, sparse},
+	{"clipping by global norm", RONDE_FLOAT16, clip},
 };
 #define OPERATIONS ((int)(sizeof operations / sizeof *operations))
 
@@ -256,6 +325,12 @@ static void body(int rank, int size, const void *arg)
 START_TEST(more_than_an_int_can_count)
 {
 	char what[100];
+	struct ronde_memory_room room;
+	ronde_memory_room(&room, "");
+	if (is_large() && room.bytes < LONG_BYTES) {
+		test_skip(operations[_i / 2].name, "there are less than 10 GiB of free memory");
+		return;
+	}
 	ck_assert_int_eq(fork_ranks(RANKS, body, &_i), 0);
 	snprintf(what, sizeof what, "%s of %zu elements", operations[_i / 2].name, many());
 	report_census("large", _i % 2 ? "2 ranks, heap" : "2 ranks, ordinary memory", 1, 1, what);

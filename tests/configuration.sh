@@ -92,6 +92,7 @@ tsan)
 	;;
 esac
 
+[ -z "${RONDE_TEST_LONG:-}" ] || test+=(--timeout-multiplier 20)
 test+=(--wrapper "$(printf '%q' "$here/watched.sh") $patience $wrapper")
 log=$folder/meson-logs/testlog-watched.sh.json # meson adds the name of the wrapper
 rm -f "$log"

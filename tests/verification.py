@@ -18,8 +18,8 @@ LINE = re.compile(r"^census: (\w+) \| (.*) \| (\d+) of (\d+) (.*)$", re.M)
 ROW = re.compile(r"^\| (.*) \| (\d+) \| (\d+) \| (.*) \|$", re.M)
 WORLDS = (1, 2, 3, 4, 5, 8)
 MEMORIES = ("heap", "ordinary memory")
-LARGE = ("allreduce", "allreduce float16 average", "reducescatter", "broadcast", "allgather", "alltoall",
-         "grouped allreduce", "sparse allreduce")
+LARGE = ("allreduce", "allreduce float16 average", "allreduce float16 adasum", "reducescatter", "broadcast", "allgather",
+         "alltoall", "grouped allreduce", "sparse allreduce", "clipping by global norm")
 # Which sections there have to be, with which rows at least, and the least sum of what was run.
 WANTED = {
     "conformance": ([f"{n} of {n} ranks" for n in WORLDS], 1),

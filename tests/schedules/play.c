@@ -46,9 +46,8 @@ static void judge(struct player *p, const struct job *job)
 /* job: the first of its group, or what is none. */
 static void finished(struct player *p, struct job *job)
 {
+	job->status = job_finish(job, job->status);
 	const char *message = job->status ? ronde_error_message() : "";
-	for (int i = 0; i < job->op->members; i++)
-		job->status = job_finish(&job[i], job->status);
 	bool ended = p->run->quitter >= 0 && job->status == RONDE_ERR_SHUTDOWN;
 	if (ended)
 		atomic_store(&p->ended, true);
