@@ -18,6 +18,7 @@
 #include "tests/schedules/values.h"
 #include "tests/sizes.h"
 #include "tests/skip.h"
+#include "tests/suite.h"
 
 #define RANKS 2
 #define LONG_BITS 31
@@ -339,14 +340,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("large");
-	TCase *tests = tcase_create("large");
-	tcase_set_timeout(tests, test_is_long() ? 2 * FORK_RANKS_LONG : 2 * FORK_RANKS_SECONDS);
-	tcase_add_loop_test(tests, more_than_an_int_can_count, 0, 2 * OPERATIONS);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	const struct suite_test tests[] = {{more_than_an_int_can_count, 0, 2 * OPERATIONS}};
+	const double seconds = 2 * (is_large() ? FORK_RANKS_LONG : FORK_RANKS_SECONDS);
+	return SUITE_RUN("large", seconds, tests);
 }
