@@ -141,7 +141,8 @@ static void average(struct side *s)
 /* The sum of products of two tensors' elements. */
 static long double dot(const struct side *s, int a, int b)
 {
-	const size_t element = ronde_dtype_bytes(s->dtype), rest = many() % PERIOD;
+	const size_t element = ronde_dtype_bytes(s->dtype);
+	const size_t times = many() / PERIOD, rest = many() % PERIOD;
 	long double whole = 0, part = 0;
 	for (size_t i = 0; i < PERIOD; i++) {
 		long double product = (long double)real_of(s->dtype, s->given[a] + i * element) *
@@ -149,7 +150,7 @@ static long double dot(const struct side *s, int a, int b)
 		whole += product;
 		part += i < rest ? product : 0;
 	}
-	return whole * (long double)(many() / PERIOD) + part;
+	return whole * (long double)times + part;
 }
 
 /* By the formula; no element is so near to the middle of two float16 that the order counts. */
