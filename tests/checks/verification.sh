@@ -7,7 +7,7 @@
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-page=$folder/page.md
+page=$folder/page
 
 # A log as the suites write it, of a run that is whole.
 for n in 1 2 3 4 5 8; do
@@ -42,8 +42,8 @@ python3 tests/verification.py check "$page"
 # refuses SED TEXT: with this change the judge says the text.
 refuses()
 {
-	sed "$1" "$page" >"$folder/wrong.md"
-	if python3 tests/verification.py check "$folder/wrong.md" >"$folder/said" ||
+	sed "$1" "$page" >"$folder/wrong"
+	if python3 tests/verification.py check "$folder/wrong" >"$folder/said" ||
 		! grep -qF "$2" "$folder/said"; then
 		echo "after $1 the judge says: $(cat "$folder/said")"
 		exit 1
