@@ -11,6 +11,7 @@
 #define POWER_OF_TWO(low, high) RANGE(low, high), .power_of_two = true
 #define ONE_OF(list) .choices = list
 #define ONE_OF_AS(list, others) .choices = list, .aliases = others
+#define NUMBERS(low, high) RANGE(low, high), .numbers = true
 #define ANY .choices = NULL
 
 #define ENTRY(entry_name, entry_type, entry_scope, alias, value, allowed, text)                    \

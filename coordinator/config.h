@@ -35,7 +35,8 @@
  * Types: INT, SIZE (bytes, with K, M or G), DOUBLE, BOOL, CHOICE (one of a list; the field is its
  * position), TEXT. Scopes: JOB (rank 0's value holds everywhere) or RANK.
  * Allowed: RANGE(min, max), POWER_OF_TWO(min, max), ONE_OF("a|b|c"), ONE_OF_AS("a|b|c", "other
- * word|its a, b or c|..."), ANY. Bounds are at most 2^53.
+ * word|its a, b or c|..."), NUMBERS(min, max) (a TEXT: whole ones, commas between), ANY. Bounds are
+ * at most 2^53.
  */
 #define RONDE_CONFIG_MAP(X)                                                                        \
 	X(log, CHOICE, RANK, "HOROVOD_LOG_LEVEL", "warn",                                          \
@@ -82,6 +83,9 @@
 	X(spin, INT, RANK, NULL, "-1", RANGE(-1, 1000000),                                         \
 	  "Times a waiting thread looks again before it yields its core. -1: chosen by cores "     \
 	  "and ranks.")                                                                            \
+	X(thread_affinity, TEXT, RANK, "HOROVOD_THREAD_AFFINITY", "", NUMBERS(0, 1023),            \
+	  "Processors that the coordinator threads are bound to: one number for each local rank, " \
+	  "separated by commas. Empty: they run where their process may.")                         \
 	X(zero_copy, BOOL, JOB, NULL, "yes", ANY,                                                  \
 	  "Whether operations on memory of ronde_alloc() work straight on it. no: they copy, as "  \
 	  "for ordinary memory.")                                                                  \
@@ -164,6 +168,7 @@ struct ronde_config_entry {
 	const char *initial; /* the default, as a user would write it */
 	double min, max;     /* INT, SIZE, DOUBLE */
 	bool power_of_two;
+	bool numbers;        /* of a TEXT: it is a list of numbers from min to max, or empty */
 	const char *choices; /* "a|b|c" or NULL; a TEXT may be empty as well */
 	const char
 		*aliases; /* of a CHOICE, or NULL: "x|a|y|b" if x is another word for a, y for b */

@@ -110,11 +110,32 @@ static bool valid_number(const struct ronde_config_entry *entry, int64_t number)
 	return (double)number >= entry->min && (double)number <= entry->max;
 }
 
+/* "1,2,3", each in the entry's range. */
+static bool valid_numbers(const struct ronde_config_entry *entry, const char *text)
+{
+	for (const char *at = text;; at++) {
+		char *end;
+		errno = 0;
+		if (!isdigit((unsigned char)*at))
+			return false;
+		double number = (double)strtoull(at, &end, 10);
+		if (errno || number < entry->min || number > entry->max)
+			return false;
+		at = end;
+		if (*at != ',')
+			return *at == 0;
+	}
+}
+
 static bool valid_text(const struct ronde_config_entry *entry, const char *text)
 {
 	if (!memchr(text, 0, RONDE_CONFIG_TEXT_BYTES))
 		return false;
-	return !*text || !entry->choices || find_choice(entry->choices, text) >= 0;
+	if (!*text)
+		return true;
+	if (entry->numbers)
+		return valid_numbers(entry, text);
+	return !entry->choices || find_choice(entry->choices, text) >= 0;
 }
 
 bool ronde_config_valid(const struct ronde_config_entry *entry, const struct ronde_config *config)
@@ -276,6 +297,11 @@ const char *ronde_config_allowed(const struct ronde_config_entry *entry, char *t
 	case RONDE_CONFIG_TEXT:
 		if (entry->choices)
 			snprintf(text, bytes, "%s or nothing", words);
+		else if (entry->numbers)
+			snprintf(text, bytes,
+				 "whole numbers from %.0f to %.0f with commas between them, or "
+				 "nothing",
+				 entry->min, entry->max);
 		else
 			snprintf(text, bytes, "a text of at most %d bytes",
 				 RONDE_CONFIG_TEXT_BYTES - 1);

@@ -11,6 +11,7 @@
 #include "collectives/bootstrap/wait.h"
 #include "collectives/status.h"
 #include "collectives/thread.h"
+#include "coordinator/affinity.h"
 #include "coordinator/context.h"
 #include "coordinator/floating.h"
 #include "coordinator/leader.h"
@@ -419,6 +420,8 @@ int ronde_engine_start(struct ronde_context *ctx)
 		return ronde_error(RONDE_ERR_SYSTEM, "cannot start the coordinator thread: %s",
 				   strerror(error));
 	e->started = true;
+	ronde_affinity_bind(e->thread, ctx->config.thread_affinity, ctx->node->local_rank,
+			    ctx->log);
 	ronde_log_set_ring(ctx->log, ring_for_lines, ctx);
 	return RONDE_OK;
 }

@@ -36,6 +36,7 @@ static const struct {
 	{"isa", "c, avx2, avx512, neon or nothing"},
 	{"init_timeout_seconds", "a number from 0.1 to 86400"},
 	{"spin", WHOLE("-1 to 1000000")},
+	{"thread_affinity", "whole numbers from 0 to 1023 with commas between them, or nothing"},
 	{"zero_copy", YES_OR_NO},
 	{"timeline", ANY_TEXT},
 	{"timeline_ranks", "0 or all"},
@@ -123,6 +124,21 @@ static bool judge_choice(const char *choices, const char *value, long double *me
 	return false;
 }
 
+static bool judge_numbers(const struct ronde_config_entry *e, const char *value)
+{
+	char list[512], *rest = list, *word;
+	if (!*value)
+		return true;
+	if (!matches("^[0123456789]+(,[0123456789]+)*$", value))
+		return false;
+	snprintf(list, sizeof list, "%s", value);
+	while ((word = strsep(&rest, ",")))
+		if (strtold(word, NULL) < (long double)e->min ||
+		    strtold(word, NULL) > (long double)e->max)
+			return false;
+	return true;
+}
+
 bool judge_value(const struct ronde_config_entry *e, const char *value, long double *meaning)
 {
 	*meaning = 0;
@@ -137,6 +153,8 @@ bool judge_value(const struct ronde_config_entry *e, const char *value, long dou
 	case RONDE_CONFIG_TEXT:
 		if (e->choices)
 			return !*value || judge_choice(e->choices, value, meaning);
+		if (e->numbers)
+			return strlen(value) < 512 && judge_numbers(e, value);
 		return strlen(value) < 512;
 	default:
 		return judge_number(e, value, meaning);
@@ -240,7 +258,7 @@ int bad_kinds(void)
 /* The default, or what stands for it where that is empty. */
 static const char *start_of(const struct ronde_config_entry *e)
 {
-	return *e->initial ? e->initial : "c";
+	return *e->initial ? e->initial : e->numbers ? "7" : "c";
 }
 
 static void write_spoilt(const char *pattern, const char *start, char *value)
@@ -338,6 +356,11 @@ bool limit_value(const struct ronde_config_entry *e, int number, char *value)
 		return limit_word("0|1|no|yes|false|true|off|on|NO|True|oN", number, value);
 	if (e->choices)
 		return limit_word(e->choices, number, value);
+	if (e->numbers) {
+		snprintf(value, VALUE_BYTES, number == 0 ? "%.0f" : "%.0f,%.0f,007", e->min,
+			 e->max);
+		return number < 2;
+	}
 	if (e->type == RONDE_CONFIG_TEXT) {
 		write_run(value, 'z', number == 0 ? 0 : number == 1 ? 1 : 511);
 		return number < 3;
