@@ -22,7 +22,7 @@ static void open_timeline(struct rank *r, const char *name)
 	must(ronde_timeline_open(r->context, in_folder(path, name), true, true, 1), "open");
 }
 
-/* Steps of ranks 0 and 1 that they have others_submitted. */
+/* Steps that ranks 0 and 1 have submitted. */
 static _Atomic int others_submitted;
 
 /* The others are there, however busy the machine is, and have waited for 20 ms. */
