@@ -9,6 +9,7 @@
 #include "perf/ronde-perf/models.h"
 #include "perf/ronde-perf/mpi-baseline.h"
 #include "perf/ronde-perf/report.h"
+#include "perf/ronde-perf/thread_time.h"
 
 #include <string.h>
 
@@ -22,6 +23,7 @@ struct model {
 	struct perf_model_tensor tensors[PERF_MODEL_TENSORS];
 	size_t count;
 	int64_t elements;
+	struct gradients **recording; /* those whose turn is being recorded, or NULL */
 };
 
 /* The gradients in one kind of memory, or the copies that memcpy makes. */
@@ -33,6 +35,8 @@ struct gradients {
 	void *const *copy_to; /* memcpy: where to */
 	ronde_handle handles[PERF_MODEL_TENSORS];
 	char names[PERF_MODEL_TENSORS][PERF_MODEL_NAME + 4];
+	int64_t writing;    /* nanoseconds that the timeline's thread ran in all its turns … */
+	int recorded;       /* … of which there were so many */
 	int64_t submitting; /* nanoseconds that submitting all of them took, at least; 0: not known
 			     */
 };
@@ -121,12 +125,24 @@ static void average_group(void *arg)
 	perf_check(model->run->world, ronde_wait(gradients->handles[0]), name);
 }
 
+/* What the thread writes after the turn, in the end, does not hold the turn up. */
+static void stop_recording(const struct model *model)
+{
+	struct gradients *recorded = *model->recording;
+	if (recorded) {
+		recorded->writing += perf_thread_time("ronde-timeline");
+		recorded->recorded++;
+	}
+	*model->recording = NULL;
+	perf_check(model->run->world, ronde_timeline_stop(), "timeline");
+}
+
 /* Both forms stop the last round's timeline, which is not timed. */
 static void fill_unrecorded(void *arg, int round)
 {
 	struct gradients *gradients = arg;
 
-	perf_check(gradients->model->run->world, ronde_timeline_stop(), "timeline");
+	stop_recording(gradients->model);
 	fill(arg, round);
 }
 
@@ -139,6 +155,7 @@ static void fill_recorded(void *arg, int round)
 	options.all_ranks = 1;
 	fill_unrecorded(arg, round);
 	perf_check(run->world, ronde_timeline_start(run->options->timeline, &options), "timeline");
+	*gradients->model->recording = gradients;
 }
 
 static void copy(void *arg)
@@ -265,23 +282,29 @@ static size_t measure_timeline(const struct model *model, struct gradients *heap
 	if (run->options->rounds)
 		rounds.rounds = run->options->rounds;
 	perf_measure(run->world, list, 4, &rounds, &measurement);
+	stop_recording(model);
 	for (int i = 0; i < 4; i += 2) {
 		struct perf_figures off = of_a_step(&measurement.figures[i]);
 		struct perf_figures on = of_a_step(&measurement.figures[i + 1]);
 		struct gradients *gradients = list[i].arg;
 
+		double writing =
+			(double)gradients->writing * 1e-9 / (gradients->recorded * TIMELINE_STEPS);
+
 		fill_recorded(gradients, 0);
 		size_t wrong = check(gradients, average);
 
-		perf_check(run->world, ronde_timeline_stop(), "timeline");
+		stop_recording(model);
 		all_wrong += wrong;
 		add_to_csv(model, &list[i], &off, 0);
 		add_to_csv(model, &list[i + 1], &on, wrong);
 		if (run->world->rank == 0)
 			printf("# timeline, %s: off %.2f ms, on %.2f ms a step: %.3f × (fastest "
-			       "turns: %.3f ×)\n",
+			       "turns: %.3f ×); the thread that writes ran %.0f µs of a step, "
+			       "%.1f %%\n",
 			       perf_memory_name(gradients->memory), off.median * 1e3,
-			       on.median * 1e3, on.median / off.median, on.min / off.min);
+			       on.median * 1e3, on.median / off.median, on.min / off.min,
+			       writing * 1e6, 100 * writing / off.median);
 	}
 	return all_wrong;
 }
@@ -354,8 +377,8 @@ static size_t measure(const struct model *model, struct gradients *heap, struct 
 
 size_t perf_step(struct perf_run *run)
 {
-	struct model model = {.run = run};
-	struct gradients heap, ordinary, copies;
+	struct gradients heap, ordinary, copies, *recording = NULL;
+	struct model model = {.run = run, .recording = &recording};
 	size_t wrong;
 
 	perf_data_init(&model.data, RONDE_FLOAT32, RONDE_AVERAGE, run->world->size);
