@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The most that the configuration allows fits: NUMBERS(0, 1023). */
+_Static_assert(CPU_SETSIZE > 1023, "a processor of RONDE_THREAD_AFFINITY is a bit of a cpu_set_t");
+
 /* The number at that place of a list that has been checked, or -1. */
 static long number_at(const char *list, int place)
 {

@@ -49,13 +49,17 @@ class Data:
         values = self.values(contestant, column, **match)
         return statistics.median(values) if values else None
 
-    def ratio(self, above, below, **match):
-        """Median over the runs of above / below, each a contestant or (contestant, matches)."""
+    def ratios(self, above, below, **match):
+        """above / below of each run, each a contestant or (contestant, matches)."""
         pairs = []
         for who in (above, below):
             name, own = who if isinstance(who, tuple) else (who, {})
             pairs.append(self.values(name, **{**match, **own}))
-        ratios = [x / y for x, y in zip(*pairs)]
+        return [x / y for x, y in zip(*pairs)]
+
+    def ratio(self, above, below, **match):
+        """Their median."""
+        ratios = self.ratios(above, below, **match)
         return statistics.median(ratios) if ratios else None
 
     def sizes(self, **match):
@@ -205,10 +209,10 @@ def training_rates(folder):
     return found
 
 
-def training_faster(folder, who):
-    """Median over the turns of its images/s ÷ those of 1 rank, or None."""
+def training_faster(folder, who, than="1"):
+    """Median over the turns of its images/s ÷ those of 1 rank, or of another, or None."""
     rates = training_rates(folder)
-    ratios = [x / y for x, y in zip(rates.get(who, []), rates.get("1", []))]
+    ratios = [x / y for x, y in zip(rates.get(who, []), rates.get(than, []))]
     return statistics.median(ratios) if ratios else None
 
 

@@ -264,6 +264,19 @@ static struct perf_figures of_a_step(const struct perf_figures *turn)
 	};
 }
 
+/* writing: seconds of a step that the timeline's thread ran. */
+static void print_recording(const struct gradients *gradients, const struct perf_figures *off,
+			    const struct perf_figures *on, double writing)
+{
+	printf("# timeline, %s: off %.2f ms, on %.2f ms a step: %.3f × (fastest turns: %.3f ×)",
+	       perf_memory_name(gradients->memory), off->median * 1e3, on->median * 1e3,
+	       on->median / off->median, on->min / off->min);
+	if (writing > 0) /* else the kernel does not say */
+		printf("; the thread that writes ran %.0f µs of a step, %.1f %%", writing * 1e6,
+		       100 * writing / off->median);
+	printf("\n");
+}
+
 /* What recording costs. Returns wrong elements of a step that is recorded. */
 static size_t measure_timeline(const struct model *model, struct gradients *heap,
 			       struct gradients *ordinary)
@@ -287,7 +300,6 @@ static size_t measure_timeline(const struct model *model, struct gradients *heap
 		struct perf_figures off = of_a_step(&measurement.figures[i]);
 		struct perf_figures on = of_a_step(&measurement.figures[i + 1]);
 		struct gradients *gradients = list[i].arg;
-
 		double writing =
 			(double)gradients->writing * 1e-9 / (gradients->recorded * TIMELINE_STEPS);
 
@@ -299,12 +311,7 @@ static size_t measure_timeline(const struct model *model, struct gradients *heap
 		add_to_csv(model, &list[i], &off, 0);
 		add_to_csv(model, &list[i + 1], &on, wrong);
 		if (run->world->rank == 0)
-			printf("# timeline, %s: off %.2f ms, on %.2f ms a step: %.3f × (fastest "
-			       "turns: %.3f ×); the thread that writes ran %.0f µs of a step, "
-			       "%.1f %%\n",
-			       perf_memory_name(gradients->memory), off.median * 1e3,
-			       on.median * 1e3, on.median / off.median, on.min / off.min,
-			       writing * 1e6, 100 * writing / off.median);
+			print_recording(gradients, &off, &on, writing);
 	}
 	return all_wrong;
 }
