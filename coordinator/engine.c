@@ -122,14 +122,22 @@ static double shorter(double a, double b)
 	return a < 0 || (b >= 0 && b < a) ? b : a;
 }
 
-/* Sleeps with the lock held: nobody else could do more. Woken like a parked rank. */
-static void sleep_running(struct ronde_context *ctx, bool until_deadline)
+/* Whether what a thread waits for is there. */
+typedef bool (*done_fn)(const void *what);
+
+/*
+ * Sleeps with the lock held: nobody else could do more. Woken like a parked rank. What it waits for
+ * may be done without a turn of this thread, by the coordinator thread when a function of the
+ * application returns: so it looks once more after it has read the bell that rings then.
+ */
+static void sleep_running(struct ronde_context *ctx, done_fn done, const void *what,
+			  bool until_deadline)
 {
 	struct ronde_rank_block *me = own_block(ctx);
 	uint32_t seen = atomic_load_explicit(&me->bell, memory_order_acquire);
 	atomic_exchange_explicit(&me->parked, ctx->leader ? RONDE_PARKED_ALL : RONDE_PARKED_ENTRY,
 				 memory_order_seq_cst);
-	if (!turn(ctx)) {
+	if (!turn(ctx) && !done(what)) {
 		ronde_stall_tick(ctx);
 		double limit = until_deadline ? SHORT_SLEEP : sleep_limit(ctx);
 		atomic_fetch_add_explicit(&ctx->counters.sleeps, 1, memory_order_relaxed);
@@ -207,8 +215,6 @@ static bool be_patient(const struct ronde_engine *e, struct patience *p, double 
 	return now - p->since < seconds;
 }
 
-typedef bool (*done_fn)(const void *what);
-
 static void help(struct ronde_context *ctx, done_fn done, const void *what, double deadline)
 {
 	struct patience patience = {0};
@@ -220,7 +226,7 @@ static void help(struct ronde_context *ctx, done_fn done, const void *what, doub
 			} else if (!be_patient(&ctx->engine, &patience, HELPER_SECONDS)) {
 				if (deadline > 0 && ronde_seconds() > deadline)
 					break;
-				sleep_running(ctx, deadline > 0);
+				sleep_running(ctx, done, what, deadline > 0);
 				patience.looks = 0;
 			}
 		}

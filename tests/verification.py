@@ -10,6 +10,7 @@ Exit status of check: 0 nothing is missing, 1 something is, 77 the page has no f
 """
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -31,6 +32,9 @@ WANTED = {
 
 
 def output_of(*command):
+    """What a program prints; nothing where there is no such program (a minimal system has no git)."""
+    if not shutil.which(command[0]):
+        return ""
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
@@ -38,7 +42,7 @@ def machine():
     model = re.search(r"^Model name: *(.*)$", output_of("lscpu"), re.M)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30
     return (f"{model.group(1) if model else os.uname().machine}, {os.cpu_count()} cores, {memory} GiB, "
-            f"Linux {os.uname().release}, {output_of('gcc', '--version').splitlines()[0]}")
+            f"Linux {os.uname().release}, {output_of('gcc', '--version').partition(chr(10))[0] or 'no gcc'}")
 
 
 def commit():
