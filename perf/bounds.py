@@ -3,10 +3,10 @@
 
 All of a row comes from one run of ronde-perf-limits (perf/limits/), in which these are contestants
 of the same rounds on the same tensors: memcpy, Open MPI, Ronde, the bare algorithm, and the moves
-alone. A path has several runs of moves (slices or blocks, through the caches or past them); the
+alone; and 8 floats by name with caches as cold. A path has several runs of moves (slices or blocks, through the caches or past them); the
 fastest counts. Ratios are taken within a run first. Part of report.py.
 """
-from tables import KIB, MIB, Data, number, size_text, table, training_faster
+from tables import KIB, MIB, Data, number, size_text, table, training_faster, training_rates, training_waits
 
 NOT_MEASURED = "Not measured."
 PLACEMENTS = ("out-of-place", "in-place")
@@ -64,28 +64,38 @@ def bounds_table(folder):
 
 
 def shares(data, moves, key):
-    """Where Ronde's time goes, in the same run."""
-    least, bare = data.ratio(moves, "ronde", **key), data.ratio("bare", "ronde", **key)
-    if bare is None:
-        return f"moves {100 * least:.0f}, all else {100 * (1 - least):.0f}"
-    return f"moves {100 * least:.0f}, waiting {100 * (bare - least):.0f}, all else {100 * (1 - bare):.0f}"
+    """Where Ronde's time goes, in the same run: moves, what bare adds to them, 8 floats by name, the rest."""
+    parts = {"moves": data.ratio(moves, "ronde", **key), "waiting": data.ratio("bare", "ronde", **key),
+             "agreement": data.ratio("ronde-8", "ronde", **key)}
+    if parts["agreement"] is None:  # of a small tensor the agreement is all
+        del parts["agreement"]
+    rest = 1 - parts["waiting"] - parts.get("agreement", 0)
+    parts["waiting"] -= parts["moves"]
+    return ", ".join(f"{name} {100 * part:.0f}" for name, part in parts.items()) + f", all else {100 * rest:.0f}"
 
 
 ALL_OF_IT = "only all of it"
 
 
-def limit(data, misses):
-    """What alone misses the goal already, in every run; misses(who) says so of each run."""
-    bare, runs = misses("bare"), [misses(name) for name in all_moves(data)]
-    runs = [run for run in runs if run]
-    if not bare or not runs:
-        return ALL_OF_IT
+def summed(data, names, key):
+    """The times of these contestants together, ÷ memcpy's, of each run."""
+    return [sum(each) for each in zip(*(data.ratios(name, "memcpy", **key) for name in names))]
+
+
+def limit(data, key, most):
+    """What alone misses the goal already, in every run; most: what each run allows, ÷ memcpy."""
+    def reached(*names):
+        return sum(had <= may for had, may in zip(summed(data, names, key), most))
+
+    moves = [name for name in all_moves(data) if data.ratios(name, "memcpy", **key)]
     # Moves that are slower than the algorithm that makes them bound nothing: the fastest of all counts.
-    if all(all(each) for each in zip(bare, *runs)):
+    if not any(reached(name) for name in moves + ["bare"]):
         return "the moves alone"
-    if all(bare):
+    if not reached("bare"):
         return "moves and waiting"
-    return f"{ALL_OF_IT} (bare: {len(bare) - sum(bare)} of {len(bare)} runs reach it)"
+    if data.ratios("ronde-8", "memcpy", **key) and not reached("bare", "ronde-8"):
+        return "moves, waiting and agreement"
+    return f"{ALL_OF_IT} (bare: {reached('bare')} of {len(most)} runs reach it)"
 
 
 def missed_large(data):
@@ -100,13 +110,13 @@ def missed_large(data):
         if wanted is not None:
             values = [data.ratio(w, "memcpy", **key) for w in who]
             if values[0] > wanted:
-                why = limit(data, lambda w: [r > wanted for r in data.ratios(w, "memcpy", **key)])
+                why = limit(data, key, [wanted] * len(data.ratios("ronde", "memcpy", **key)))
                 row = (f"{name}: time ÷ memcpy", "≤", wanted, "×", values, why)
                 rows.append(row + (shares(data, moves, key),))
         wanted = goal_mpi(memory, size)
         values = [data.ratio("mpi", w, **key) for w in who]
         if values[0] is not None and values[0] < wanted:
-            why = limit(data, lambda w: [r < wanted for r in data.ratios("mpi", w, **key)])
+            why = limit(data, key, [r / wanted for r in data.ratios("mpi", "memcpy", **key)])
             row = (f"{name}: faster than Open MPI", "≥", wanted, "×", values, why)
             rows.append(row + (shares(data, moves, key),))
     return rows
@@ -116,10 +126,11 @@ def missed_small(data):
     rows = []
     for called in ("back-to-back", "after-meeting"):
         key = dict(memory="heap", bytes=32, placement=called)
-        values = [data.figure(who, **key) for who in ("ronde", "moves-lines")] + [None]
-        if None not in values[:2] and values[0] > 2:
+        values = [data.figure(who, **key) for who in ("ronde", "moves-lines", "bare")]
+        if None not in values and values[0] > 2:
             name = f"8 floats, {called.replace('-', ' ')}"
-            rows.append((name, "≤", 2, "µs", values, ALL_OF_IT, shares(data, "moves-lines", key)))
+            why = limit(data, key, [2 / us for us in data.values("memcpy", **key)])
+            rows.append((name, "≤", 2, "µs", values, why, shares(data, "moves-lines", key)))
     return rows
 
 
@@ -127,9 +138,15 @@ def missed_training(folder):
     values = [training_faster(folder, "2"), training_faster(folder, "apart"), None]
     if None in values[:2] or values[0] >= 1.8:
         return []
-    share = 100 * training_faster(folder, "2", "apart")
-    return [("Fashion-MNIST: images/s of 2 ranks ÷ 1 rank", "≥", 1.8, "×", values, ALL_OF_IT,
-             f"{share:.0f} of what two trainings come to that are not connected")]
+    rates, waits = training_rates(folder), training_waits(folder)
+    turns = [f"{100 * two / apart:.0f}" for two, apart in zip(rates["2"], rates["apart"])]
+    reached = sum(apart >= 1.8 * one for one, apart in zip(rates["1"], rates["apart"]))
+    text = f"of two trainings that are not connected, turn by turn: {', '.join(turns)}"
+    if waits:
+        text += f"; waiting in the same turns: {', '.join(f'{w:.0f}' for w in waits)}"
+    why = f"{ALL_OF_IT} (two not connected: {reached} of {len(turns)} turns reach it)"
+    return [("Fashion-MNIST: images/s of 2 ranks ÷ 1 rank", "≥", 1.8, "×", values,
+             why if reached else "two trainings that are not connected", text)]
 
 
 def missed_table(folder):

@@ -41,7 +41,7 @@ static void measure(const struct perf_world *world, struct perf_call *call, int 
 		    bool back_to_back, const char *library)
 {
 	struct perf_contestant contestant = {"mpi", fill, perf_call_mpi, call};
-	struct perf_rounds plan = {2, rounds, 1};
+	struct perf_rounds plan = {2, rounds, 1, NULL};
 	struct perf_measurement measurement;
 	size_t wrong;
 

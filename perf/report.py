@@ -6,6 +6,7 @@ report.py machine MPIRUN   prints what machine this is
 report.py plots FOLDER     draws FOLDER/*.svg from FOLDER/*.csv
 report.py page FOLDER PAGE fills PAGE with tables: what stands between "<!-- begin NAME -->" and
                            "<!-- end NAME -->" is replaced; the text around it is left alone
+report.py explained PAGE   fails if a goal that is not met has no row that says what misses it
 
 A figure is the median over the runs of the program; a ratio is taken within each run first.
 """
@@ -90,8 +91,7 @@ def goals(folder):
         value = step.ratio(("ronde", {"memory": memory}), copies)
         add(f"ResNet-50's gradients, {memory}: time ÷ memcpy", value, limit, True)
     for memory in ("heap", "ordinary"):
-        own = {"memory": memory}
-        value = step.ratio(("timeline-on", own), ("timeline-off", own))
+        value = step.figure("timeline-cost", memory=memory)
         more = None if value is None else (value - 1) * 100
         add(f"the same, {memory}, both ranks recording a timeline: more time", more, 2, True, "%")
     value = crowded.figure("ronde", placement="back-to-back", **small)
@@ -209,7 +209,7 @@ def page(folder, path):
         "allreduce-ordinary": by_size(allreduce, "ordinary", peers),
         "latency": latency_table(Data(folder, "latency"), 2),
         "step": step_table(step),
-        "timeline": turns_table(step, "timeline-off", "timeline-on", ("without", "recorded")),
+        "timeline": turns_table(step, "timeline-off", "timeline-on", ("without", "recorded"), "timeline-cost"),
         "group": turns_table(step, "one-by-one", "group", ("one by one", "as one group")),
         "crowded-latency": latency_table(crowded, 4),
         "crowded-large": large_table(crowded, 16 * MIB),
@@ -233,8 +233,33 @@ def page(folder, path):
         file.write(text)
 
 
+def rows_of(text, block):
+    """Of a page's table, without its head: [[cell]]."""
+    lines = text.split(f"<!-- begin {block} -->")[1].split(f"<!-- end {block} -->")[0].strip().splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def row_name(goal, measured):
+    """What bounds.py calls the row of a goal: the worst case has the place where it was measured."""
+    where = re.search(r"\((.*)\)", measured)
+    if where:
+        return f"{goal.split(',')[0]}, {where.group(1)}: {goal.split(': ')[1].removesuffix(', worst')}"
+    return goal.replace(" 2 ranks,", "").removesuffix(": median") if goal.startswith("8 floats") else goal
+
+
+def explained(path):
+    with open(path) as file:
+        text = file.read()
+    missed = {row[0] for row in rows_of(text, "missed")}
+    lost = [goal for goal, _, measured, met in rows_of(text, "goals")
+            if "no" in met and row_name(goal, measured) not in missed]
+    for goal in lost:
+        print(f"{path}: not met, and nothing says what misses it: {goal}")
+    sys.exit(bool(lost))
+
+
 def main():
-    actions = {"machine": (machine, 1), "plots": (plots, 1), "page": (page, 2)}
+    actions = {"machine": (machine, 1), "plots": (plots, 1), "page": (page, 2), "explained": (explained, 1)}
     action, count = actions.get(sys.argv[1] if len(sys.argv) > 1 else "", (None, 0))
     if not action or len(sys.argv) != count + 2:
         sys.exit(__doc__)

@@ -128,7 +128,8 @@ apart()
 	wait "${pids[@]}"
 }
 
-# Images/s of a short training on 1 rank, on 2, and of two apart, one after the other.
+# Images/s of a short training on 1 rank, on 2, and of two apart, one after the other; and for how
+# much of its time rank 0 of the 2 waited.
 rates()
 {
 	local who
@@ -141,7 +142,9 @@ rates()
 			cat "$log" >&2
 			setup_die "the training failed"
 		}
-		awk -v who=$who '$1 == "images/s" { sum += $2 } END { print "rate", who, sum }' "$log" |
+		awk -v who=$who '$1 == "images/s" { sum += $2 }
+			$1 == "communication" && who == 2 { print "wait", who, $2 }
+			END { print "rate", who, sum }' "$log" |
 			tee -a "$output/training.txt"
 	done
 }

@@ -161,13 +161,13 @@ def step_table(data):
     return table(["", "gradients in", "time (ms)", "GB/s", "÷ memcpy"], rows)
 
 
-def turns_table(data, below, above, names):
-    """Two ways to exchange the same gradients, measured in turns."""
+def turns_table(data, below, above, names, ratios=None):
+    """Two ways to exchange the same gradients, measured in turns; ratios: of turn and turn, if these were taken."""
     rows = []
     for memory in ("heap", "ordinary"):
         times = [data.figure(who, memory=memory) for who in (below, above)]
         if None not in times:
-            ratio = data.ratio(above, below, memory=memory)
+            ratio = data.figure(ratios, memory=memory) if ratios else data.ratio(above, below, memory=memory)
             rows.append([memory] + [number(time / 1000, 2) for time in times] + [number(ratio, 3)])
     return table(["gradients in"] + [f"{name} (ms)" for name in names] + ["×"], rows)
 
@@ -207,6 +207,11 @@ def training_rates(folder):
     for who, rate in re.findall(r"^rate (\w+) (\d+)", text_of(folder, "training.txt"), re.M):
         found.setdefault(who, []).append(float(rate))
     return found
+
+
+def training_waits(folder):
+    """Percent of its time that rank 0 of 2 waited for the communication, one number a turn."""
+    return [float(x) for x in re.findall(r"^wait 2 ([\d.]+)$", text_of(folder, "training.txt"), re.M)]
 
 
 def training_faster(folder, who, than="1"):

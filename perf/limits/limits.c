@@ -6,14 +6,16 @@
  *   mpi            MPI_Allreduce, in ordinary memory
  *   ronde          ronde_allreduce(), by name
  *   ronde-handle   ronde_allreduce_async() and ronde_wait()
+ *   ronde-8        ronde_allreduce() of 8 floats, the tensor rewritten before it all the same: what
+ *                  agreeing costs with caches as cold
  *   bare           the algorithm that the runtime picks, with its chunks and its staging, and the
  *                  ranks waiting for each other; nobody agrees on anything
  *   moves-…        its loads, sums and stores; nobody waits either (perf/algorithms/moves.c)
  *   moves-lines    with --latency: a cache line to the leader and one back (lines.h)
  *
- * So ronde − bare is what the agreement costs, bare − the fastest moves what the waiting does, and
- * those moves are the machine's part. All results that can be right are compared with what they
- * should be.
+ * So bare − the fastest moves is what the waiting costs, and those moves are the machine's part; of
+ * ronde − bare, ronde-8 is the agreement, and what is left the turns of the engine. All results
+ * that can be right are compared with what they should be.
  */
 #include "perf/limits/inside.h"
 #include "perf/ronde-perf/collective.h"
@@ -26,9 +28,13 @@
 struct seat {
 	struct perf_call call;
 	struct perf_inside *inside;
-	struct candidate candidate; /* bare, moves */
-	bool checked;
+	struct perf_call few;            /* ronde-8: the first floats of that */
+	struct candidate candidate;      /* bare, moves */
+	const struct perf_call *checked; /* NULL: its result can't be right */
 };
+
+/* What rides along in an announcement. */
+#define FEW_BYTES (8 * sizeof(float))
 
 struct cell {
 	const struct perf_run *run;
@@ -67,6 +73,11 @@ static void run_mpi(void *arg)
 static void run_ronde(void *arg)
 {
 	perf_call_ronde(&((struct seat *)arg)->call);
+}
+
+static void run_few(void *arg)
+{
+	perf_call_ronde(&((struct seat *)arg)->few);
 }
 
 static void run_handle(void *arg)
@@ -117,7 +128,7 @@ static struct seat *seat(struct cell *cell, const char *name, void (*run)(void *
 	struct seat *s = &cell->seats[cell->count];
 	bool heap = cell->memory == PERF_HEAP && !ordinary;
 
-	*s = (struct seat){.inside = inside, .checked = true};
+	*s = (struct seat){.inside = inside, .checked = &s->call};
 	perf_call_init(&s->call, cell->run, cell->operation, cell->data, cell->bytes);
 	s->call.input = heap ? inside->heap : inside->input;
 	s->call.output = cell->in_place ? s->call.input
@@ -141,8 +152,19 @@ static void seat_moves(struct cell *cell)
 			continue;
 		s = seat(cell, table[i].name + strlen("allreduce-"), run_moves, false);
 		s->candidate.moves = &table[i];
-		s->checked = table[i].checked;
+		if (!table[i].checked)
+			s->checked = NULL;
 	}
+}
+
+static void seat_few(struct cell *cell)
+{
+	struct seat *s = seat(cell, "ronde-8", run_few, false);
+
+	perf_call_init(&s->few, cell->run, cell->operation, cell->data, FEW_BYTES);
+	s->few.input = s->call.input;
+	s->few.output = s->call.output;
+	s->checked = &s->few;
 }
 
 static void seat_all(struct cell *cell, bool small)
@@ -151,19 +173,20 @@ static void seat_all(struct cell *cell, bool small)
 	struct seat *s = seat(cell, "memcpy", run_copy, true);
 
 	s->call.output = cell->inside->output;
-	s->checked = false;
+	s->checked = NULL;
 	if (cell->run->mpi)
 		seat(cell, "mpi", run_mpi, true);
 	seat(cell, "ronde", run_ronde, false);
 	seat(cell, "ronde-handle", run_handle, false);
-	if (small) {
-		if (cell->bytes <= PERF_LINE_FLOATS * sizeof(float))
-			seat(cell, "moves-lines", run_lines, false);
-		return;
-	}
 	s = seat(cell, "bare", run_bare, false);
 	s->candidate = perf_inside_bare(cell->inside, path, cell->bytes);
-	seat_moves(cell);
+	if (!small) {
+		if (cell->bytes >= FEW_BYTES)
+			seat_few(cell);
+		seat_moves(cell);
+	} else if (cell->bytes <= PERF_LINE_FLOATS * sizeof(float)) {
+		seat(cell, "moves-lines", run_lines, false);
+	}
 }
 
 /* ---- figures ---- */
@@ -179,7 +202,7 @@ static size_t check(const struct cell *cell, const struct perf_contestant *conte
 		perf_world_meet(cell->run->world);
 		contestant->run(s);
 		perf_world_meet(cell->run->world);
-		wrong += (double)perf_call_wrong(&s->call, round);
+		wrong += (double)perf_call_wrong(s->checked, round);
 	}
 	cell->run->world->transport->sum(cell->run->world, &wrong, 1);
 	return (size_t)wrong;
@@ -223,7 +246,8 @@ static size_t measure(struct cell *cell, const struct perf_rounds *rounds, const
 static size_t measure_large(struct cell *cell)
 {
 	const struct perf_options *options = cell->run->options;
-	struct perf_rounds rounds = {options->warmup, perf_choose_rounds(options, cell->bytes), 1};
+	struct perf_rounds rounds = {options->warmup, perf_choose_rounds(options, cell->bytes), 1,
+				     NULL};
 	size_t wrong = 0;
 
 	for (int i = 0; i < 2; i++) {
@@ -242,8 +266,8 @@ static size_t measure_small(struct cell *cell)
 {
 	const struct perf_options *options = cell->run->options;
 	int calls = options->rounds ? options->rounds : 2000, repeat = calls < 50 ? calls : 50;
-	struct perf_rounds met = {options->warmup, calls, 1};
-	struct perf_rounds after = {options->warmup, (calls + repeat - 1) / repeat, repeat};
+	struct perf_rounds met = {options->warmup, calls, 1, NULL};
+	struct perf_rounds after = {options->warmup, (calls + repeat - 1) / repeat, repeat, NULL};
 
 	cell->in_place = false;
 	cell->count = 0;

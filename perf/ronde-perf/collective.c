@@ -98,7 +98,7 @@ static void measure_cell(const struct perf_run *run, const struct perf_operation
 	struct perf_contestant list[PERF_MAX_CONTESTANTS];
 	struct perf_measurement measurement;
 	struct perf_rounds rounds = {run->options->warmup, perf_choose_rounds(run->options, bytes),
-				     1};
+				     1, NULL};
 	struct perf_call ronde, copy, mpi;
 	int count;
 

@@ -27,7 +27,7 @@ static void measure_way(const struct perf_run *run, const struct perf_operation 
 {
 	struct perf_contestant list[PERF_MAX_CONTESTANTS];
 	struct perf_measurement measurement;
-	struct perf_rounds rounds = {run->options->warmup, 2000, 1};
+	struct perf_rounds rounds = {run->options->warmup, 2000, 1, NULL};
 	struct perf_call ronde, mpi;
 	int count;
 

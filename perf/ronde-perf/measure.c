@@ -13,6 +13,7 @@
 #include "perf/ronde-perf/measure.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static int compare(const void *a, const void *b)
 {
@@ -119,6 +120,8 @@ void perf_measure(const struct perf_world *world, const struct perf_contestant *
 		}
 	}
 	world->transport->max(world, times, (size_t)count * calls);
+	if (rounds->times)
+		memcpy(rounds->times, times, (size_t)count * calls * sizeof(*times));
 	for (int c = 0; c < count; c++)
 		measurement->figures[c] = perf_figures_of(&times[(size_t)c * calls], calls);
 	measurement->skew =

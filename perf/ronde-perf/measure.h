@@ -33,7 +33,8 @@ struct perf_measurement {
 struct perf_rounds {
 	int warmup; /* rounds that don't count */
 	int rounds;
-	int repeat; /* timed calls between two meetings; 1: every call starts after a meeting */
+	int repeat;    /* timed calls between two meetings; 1: every call starts after a meeting */
+	double *times; /* NULL, or room for [contestants][rounds × repeat] times, in their order */
 };
 
 /* Collective; the result is the same on every rank. */

@@ -11,11 +11,13 @@
 #include "perf/ronde-perf/report.h"
 #include "perf/ronde-perf/thread_time.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* A turn with a timeline, or without: so long that the times when the timeline's thread writes, ten
- * a second, fall into it. */
-#define TIMELINE_STEPS 16
+ * a second, fall into it; and how many, so that the median of their ratios is good to a percent. */
+#define TIMELINE_STEPS 8
+#define TIMELINE_TURNS 40
 
 struct model {
 	const struct perf_run *run;
@@ -264,13 +266,36 @@ static struct perf_figures of_a_step(const struct perf_figures *turn)
 	};
 }
 
+/* Of each round: its turn with a timeline ÷ its turn without. Sorted. */
+static void pair(const double *off, const double *on, int rounds, double *ratios)
+{
+	for (int i = 0; i < rounds; i++)
+		ratios[i] = on[i] / off[i];
+	perf_figures_of(ratios, (size_t)rounds);
+}
+
+/* As a row of its own: in place of microseconds there are ratios. */
+static void add_ratios(const struct model *model, const struct gradients *gradients, double *ratios,
+		       int rounds)
+{
+	struct perf_contestant cost = {.name = "timeline-cost", .arg = (void *)gradients};
+	struct perf_figures figures = perf_figures_of(ratios, (size_t)rounds);
+
+	figures =
+		(struct perf_figures){figures.median * 1e-6, figures.p99 * 1e-6, figures.min * 1e-6,
+				      figures.max * 1e-6, figures.mean * 1e-6};
+	add_to_csv(model, &cost, &figures, 0);
+}
+
 /* writing: seconds of a step that the timeline's thread ran. */
 static void print_recording(const struct gradients *gradients, const struct perf_figures *off,
-			    const struct perf_figures *on, double writing)
+			    const struct perf_figures *on, const double *ratios, int rounds,
+			    double writing)
 {
-	printf("# timeline, %s: off %.2f ms, on %.2f ms a step: %.3f × (fastest turns: %.3f ×)",
+	printf("# timeline, %s: off %.2f ms, on %.2f ms a step: %.3f × from turn to turn, half of "
+	       "the %d pairs between %.3f and %.3f",
 	       perf_memory_name(gradients->memory), off->median * 1e3, on->median * 1e3,
-	       on->median / off->median, on->min / off->min);
+	       ratios[rounds / 2], rounds, ratios[rounds / 4], ratios[rounds * 3 / 4]);
 	if (writing > 0) /* else the kernel does not say */
 		printf("; the thread that writes ran %.0f µs of a step, %.1f %%", writing * 1e6,
 		       100 * writing / off->median);
@@ -282,7 +307,7 @@ static size_t measure_timeline(const struct model *model, struct gradients *heap
 			       struct gradients *ordinary)
 {
 	const struct perf_run *run = model->run;
-	struct perf_rounds rounds = {run->options->warmup, 15, 1};
+	struct perf_rounds rounds = {run->options->warmup, TIMELINE_TURNS, 1, NULL};
 	struct perf_contestant list[4] = {
 		{"timeline-off", fill_unrecorded, average_steps, heap},
 		{"timeline-on", fill_recorded, average_steps, heap},
@@ -294,6 +319,11 @@ static size_t measure_timeline(const struct model *model, struct gradients *heap
 
 	if (run->options->rounds)
 		rounds.rounds = run->options->rounds;
+	const size_t turns = (size_t)rounds.rounds;
+	double *ratios = malloc(5 * turns * sizeof(*ratios));
+	if (!ratios)
+		perf_die(run->world, "out of memory for %zu times", 5 * turns);
+	rounds.times = ratios + turns;
 	perf_measure(run->world, list, 4, &rounds, &measurement);
 	stop_recording(model);
 	for (int i = 0; i < 4; i += 2) {
@@ -310,9 +340,13 @@ static size_t measure_timeline(const struct model *model, struct gradients *heap
 		all_wrong += wrong;
 		add_to_csv(model, &list[i], &off, 0);
 		add_to_csv(model, &list[i + 1], &on, wrong);
+		pair(rounds.times + (size_t)i * turns, rounds.times + (size_t)(i + 1) * turns,
+		     rounds.rounds, ratios);
+		add_ratios(model, gradients, ratios, rounds.rounds);
 		if (run->world->rank == 0)
-			print_recording(gradients, &off, &on, writing);
+			print_recording(gradients, &off, &on, ratios, rounds.rounds, writing);
 	}
+	free(ratios);
 	return all_wrong;
 }
 
@@ -320,7 +354,7 @@ static size_t measure_timeline(const struct model *model, struct gradients *heap
 static size_t measure_group(const struct model *model, struct gradients *gradients)
 {
 	const struct perf_run *run = model->run;
-	struct perf_rounds rounds = {run->options->warmup, 60, 1};
+	struct perf_rounds rounds = {run->options->warmup, 60, 1, NULL};
 	struct gradients grouped = *gradients;
 	struct perf_contestant list[2] = {
 		{"one-by-one", fill, average, gradients},
@@ -350,7 +384,7 @@ static size_t measure_group(const struct model *model, struct gradients *gradien
 static size_t measure(const struct model *model, struct gradients *heap, struct gradients *ordinary)
 {
 	const struct perf_run *run = model->run;
-	struct perf_rounds rounds = {run->options->warmup, 30, 1};
+	struct perf_rounds rounds = {run->options->warmup, 30, 1, NULL};
 	struct perf_contestant list[4] = {
 		{"ronde", fill, average, heap},
 		{"ronde", fill, average, ordinary},
