@@ -8,7 +8,7 @@ static struct ronde_timeline_row *make_row(struct ronde_timeline_rows *rows, siz
 {
 	struct ronde_timeline_row *row = calloc(1, sizeof *row + name_bytes + 1);
 	if (row)
-		row->number = ++rows->number;
+		row->number = RONDE_TIMELINE_ENGINE + ++rows->made;
 	return row;
 }
 

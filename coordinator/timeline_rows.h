@@ -3,7 +3,7 @@
  * The rows (threads) of a timeline. Viewers show spans of a row only if they are nested or behind
  * each other, so what goes on at the same time needs rows of its own:
  *
- *   row 0           the engine's marks
+ *   row 1           the engine's marks (not row 0: viewers take a thread 0 for something else)
  *   a row a tensor  named ones: a name is in flight once only
  *   shared rows     unnamed operations, and named tensors beyond RONDE_TIMELINE_ROWS. Each span
  *                   takes a row that is free since before it begins, or else a new one; an unnamed
@@ -18,6 +18,8 @@
 #include "coordinator/hash.h"
 
 #include "coordinator/timeline_record.h"
+
+#define RONDE_TIMELINE_ENGINE 1
 
 /* Named tensors with a row of their own. */
 #define RONDE_TIMELINE_ROWS 16384
@@ -35,7 +37,7 @@ struct ronde_timeline_row {
 };
 
 struct ronde_timeline_rows {
-	uint32_t number, shared;               /* of the last one made */
+	uint32_t made, shared;                 /* how many */
 	struct ronde_timeline_row *own;        /* by tensor */
 	struct ronde_timeline_row *kept;       /* by unnamed operation */
 	struct ronde_timeline_row *free, *end; /* first and last of the shared ones */

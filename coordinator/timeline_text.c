@@ -64,13 +64,14 @@ char *ronde_timeline_quote(char *at, const char *bytes, size_t count)
 	while (s < end) {
 		size_t length = *s < 0x80 ? 1 : utf8_length(s, (size_t)(end - s));
 		if (length == 0) {
-			at = put(at, "\\ufffd");
+			at = put(at, "\xef\xbf\xbd"); /* U+FFFD */
 			s++;
 			continue;
 		}
-		if (*s == '"' || *s == '\\') {
+		/* Perfetto 52 loses a file in which a name ends in an escaped backslash. */
+		if (*s == '"') {
 			*at++ = '\\';
-		} else if (*s < 0x20 || *s == 0x7f) {
+		} else if (*s < 0x20 || *s == 0x7f || *s == '\\') {
 			at = put(at, "\\u00");
 			*at++ = hex[*s >> 4];
 			*at++ = hex[*s++ & 15];
@@ -274,7 +275,8 @@ bool ronde_timeline_text_record(struct ronde_timeline_text *t,
 				const struct ronde_timeline_record *r)
 {
 	if (r->type == RONDE_TIMELINE_CYCLE) {
-		char *at = put_place(t, put(open_event(t->at), "CYCLE_START"), "i", 0);
+		char *at = put_place(t, put(open_event(t->at), "CYCLE_START"), "i",
+				     RONDE_TIMELINE_ENGINE);
 		t->at = close_event(put(put_at(t, at, r->begin), ",\"s\":\"t\""));
 		return true;
 	}
@@ -300,24 +302,26 @@ void ronde_timeline_text_head(struct ronde_timeline_text *t, const struct ronde_
 	*ronde_timeline_quote(clock, head->clock, strlen(head->clock)) = '\0';
 	t->at += snprintf(
 		t->at, RONDE_TIMELINE_FRAME_BYTES,
-		"[\n{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":%d,\"tid\":0,\"args\":{"
+		"[\n{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":%d,\"tid\":%d,\"args\":{"
 		"\"name\":\"rank %d\",\"start_time_since_epoch_in_micros\":%llu,"
 		"\"start_monotonic_in_micros\":%llu.%03llu,\"clock\":%s,\"run\":\"%016llx\","
 		"\"rank\":%d,\"size\":%d,\"local_rank\":%d,\"host\":%s,\"ronde\":\"%s\"}}\n"
-		",{\"name\":\"process_sort_index\",\"ph\":\"M\",\"pid\":%d,\"tid\":0,\"args\":{"
+		",{\"name\":\"process_sort_index\",\"ph\":\"M\",\"pid\":%d,\"tid\":%d,\"args\":{"
 		"\"sort_index\":%d}}\n"
-		",{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":%d,\"tid\":0,\"args\":{"
+		",{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":%d,\"tid\":%d,\"args\":{"
 		"\"name\":\"engine\"}}\n",
-		head->rank, head->rank, (unsigned long long)head->start_since_epoch_in_us,
+		head->rank, RONDE_TIMELINE_ENGINE, head->rank,
+		(unsigned long long)head->start_since_epoch_in_us,
 		(unsigned long long)(head->start / 1000), (unsigned long long)(head->start % 1000),
 		clock, (unsigned long long)head->run, head->rank, head->size, head->local_rank,
-		host, ronde_version(), head->rank, head->rank, head->rank);
+		host, ronde_version(), head->rank, RONDE_TIMELINE_ENGINE, head->rank, head->rank,
+		RONDE_TIMELINE_ENGINE);
 }
 
 void ronde_timeline_text_tail(struct ronde_timeline_text *t, uint64_t now, uint64_t recorded,
 			      uint64_t dropped)
 {
-	char *at = put_place(t, put(open_event(t->at), "TIMELINE_END"), "i", 0);
+	char *at = put_place(t, put(open_event(t->at), "TIMELINE_END"), "i", RONDE_TIMELINE_ENGINE);
 	at = put(put_at(t, at, now), ",\"s\":\"p\",\"args\":{\"recorded\":");
 	at = put(put_number(at, recorded), ",\"dropped\":");
 	at = put(put_number(at, dropped), "}");

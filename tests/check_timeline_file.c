@@ -28,15 +28,16 @@ START_TEST(quoting)
 		const char *bytes, *json;
 	} cases[] = {
 		{"layer1", "\"layer1\""},
-		{"a\"b\\c", "\"a\\\"b\\\\c\""},
+		{"a\"b\\", "\"a\\\"b\\u005c\""},
 		{"\n\t\x01\x7f", "\"\\u000a\\u0009\\u0001\\u007f\""},
 		{"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80",
 		 "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\""},
-		{"\xff\xc3", "\"\\ufffd\\ufffd\""},
-		{"\xc0\xaf", "\"\\ufffd\\ufffd\""},                       /* overlong */
-		{"\xed\xa0\x80", "\"\\ufffd\\ufffd\\ufffd\""},            /* surrogate */
-		{"\xf4\x90\x80\x80", "\"\\ufffd\\ufffd\\ufffd\\ufffd\""}, /* beyond U+10FFFF */
-		{"\xe2\x82", "\"\\ufffd\\ufffd\""},                       /* cut */
+		{"\xff\xc3", "\"\xef\xbf\xbd\xef\xbf\xbd\""},
+		{"\xc0\xaf", "\"\xef\xbf\xbd\xef\xbf\xbd\""},                 /* overlong */
+		{"\xed\xa0\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""}, /* surrogate */
+		{"\xf4\x90\x80\x80",
+		 "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""}, /* beyond U+10FFFF */
+		{"\xe2\x82", "\"\xef\xbf\xbd\xef\xbf\xbd\""},             /* cut */
 		{"", "\"\""},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -81,9 +82,9 @@ START_TEST(events)
 	ck_assert(put_record(rec, "a\"", 2500, 4001));
 	ronde_recording_destroy(rec);
 	expect_in("events.json",
-		  ",{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":0,\"tid\":1,\"args\":{\"name\":"
+		  ",{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":0,\"tid\":2,\"args\":{\"name\":"
 		  "\"a\\\"\"}}\n"
-		  ",{\"name\":\"ALLREDUCE\",\"ph\":\"X\",\"pid\":0,\"tid\":1,\"ts\":1.500,\"dur\":"
+		  ",{\"name\":\"ALLREDUCE\",\"ph\":\"X\",\"pid\":0,\"tid\":2,\"ts\":1.500,\"dur\":"
 		  "1.501,\"args\":{\"entry\":0,\"status\":\"RONDE_OK\",\"path\":\"carried\","
 		  "\"bytes\":0,\"tensors\":0}}\n");
 	expect_in("events.json", "\"args\":{\"recorded\":1,\"dropped\":0}}\n]\n");
@@ -204,14 +205,14 @@ static void write_file(const char *name, const char *text)
 }
 
 #define HEAD(rank, run)                                                                            \
-	"[\n{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":0,\"tid\":0,\"args\":{\"rank\":" rank  \
+	"[\n{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":0,\"tid\":1,\"args\":{\"rank\":" rank  \
 	",\"size\":2,\"run\":\"" run "\",\"clock\":\"" rank "\",\"start_monotonic_in_micros\":0,"  \
 	"\"start_time_since_epoch_in_micros\":100" rank "}}\n"
 #define OPERATION(ts, dur)                                                                         \
-	",{\"name\":\"ALLREDUCE\",\"ph\":\"X\",\"pid\":0,\"tid\":1,\"ts\":" ts ",\"dur\":" dur     \
+	",{\"name\":\"ALLREDUCE\",\"ph\":\"X\",\"pid\":0,\"tid\":2,\"ts\":" ts ",\"dur\":" dur     \
 	",\"args\":{\"entry\":5,\"status\":\"RONDE_OK\",\"path\":\"staged\",\"bytes\":1}}\n"
 #define TAIL                                                                                       \
-	",{\"name\":\"TIMELINE_END\",\"ph\":\"i\",\"pid\":0,\"tid\":0,\"ts\":9,\"s\":\"p\","       \
+	",{\"name\":\"TIMELINE_END\",\"ph\":\"i\",\"pid\":0,\"tid\":1,\"ts\":9,\"s\":\"p\","       \
 	"\"args\":{"                                                                               \
 	"\"recorded\":1,\"dropped\":0}}\n]\n"
 
