@@ -143,7 +143,7 @@ def missed_training(folder):
     reached = sum(apart >= 1.8 * one for one, apart in zip(rates["1"], rates["apart"]))
     text = f"of two trainings that are not connected, turn by turn: {', '.join(turns)}"
     if waits:
-        text += f"; waiting in the same turns: {', '.join(f'{w:.0f}' for w in waits)}"
+        text += f"; each rank's waiting: {', '.join(f'{a:.0f} and {b:.0f}' for a, b in waits)}"
     why = f"{ALL_OF_IT} (two not connected: {reached} of {len(turns)} turns reach it)"
     return [("Fashion-MNIST: images/s of 2 ranks ÷ 1 rank", "≥", 1.8, "×", values,
              why if reached else "two trainings that are not connected", text)]

@@ -129,7 +129,7 @@ apart()
 }
 
 # Images/s of a short training on 1 rank, on 2, and of two apart, one after the other; and for how
-# much of its time rank 0 of the 2 waited.
+# much of its time each of the 2 waited.
 rates()
 {
 	local who
@@ -143,7 +143,7 @@ rates()
 			setup_die "the training failed"
 		}
 		awk -v who=$who '$1 == "images/s" { sum += $2 }
-			$1 == "communication" && who == 2 { print "wait", who, $2 }
+			$1 == "communication" && who == 2 { print "wait", who, $2, $4 }
 			END { print "rate", who, sum }' "$log" |
 			tee -a "$output/training.txt"
 	done
@@ -155,7 +155,13 @@ processor_time()
 	awk '$1 == "cpu" { print $2 + $3 + $4 + $7 + $8 + $9, $9 }' /proc/stat
 }
 
-python3 perf/report.py machine "$mpirun" >"$output/machine.txt"
+# A part that is measured again leaves what the page says of the others.
+if [ -z "$only" ]; then
+	python3 perf/report.py machine "$mpirun" >"$output/machine.txt"
+else
+	echo "- measured again:$only, $(python3 perf/report.py machine "$mpirun" | tail -n 1 | sed 's/^- //')" \
+		>>"$output/machine.txt"
+fi
 read -r wanted stolen <<<"$(processor_time)"
 build_mpich_peer
 

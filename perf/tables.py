@@ -210,8 +210,9 @@ def training_rates(folder):
 
 
 def training_waits(folder):
-    """Percent of its time that rank 0 of 2 waited for the communication, one number a turn."""
-    return [float(x) for x in re.findall(r"^wait 2 ([\d.]+)$", text_of(folder, "training.txt"), re.M)]
+    """Percent of its time that each of 2 ranks waited for the communication: (least, most) of a turn."""
+    found = re.findall(r"^wait 2 ([\d.]+) ([\d.]+)$", text_of(folder, "training.txt"), re.M)
+    return [(float(least), float(most)) for least, most in found]
 
 
 def training_faster(folder, who, than="1"):

@@ -78,19 +78,25 @@ static int train(struct trainer *trainer, double *accuracy)
 	return status;
 }
 
-static void summarize(const struct trainer *trainer, double accuracy)
+/* All ranks call it: they tell each other how long they waited. */
+static int summarize(const struct trainer *trainer, double accuracy)
 {
 	double rate = (double)trainer->images / trainer->seconds;
+	double waiting = trainer_waiting(trainer), least, most;
+	int status = ronde_allreduce("least", &waiting, &least, 1, RONDE_FLOAT64, RONDE_MIN);
 
-	if (trainer->rank != 0)
-		return;
+	if (!status)
+		status = ronde_allreduce("most", &waiting, &most, 1, RONDE_FLOAT64, RONDE_MAX);
+	if (status || trainer->rank != 0)
+		return status;
 	printf("test accuracy  %.4f\n", accuracy);
 	printf("epoch time     %.2f s, without loading and evaluation\n",
 	       trainer->train.count / rate);
 	printf("images/s       %.0f on %d rank%s\n", rate, trainer->size,
 	       trainer->size == 1 ? "" : "s");
-	printf("communication  %.1f %% of rank 0's time was spent waiting for it\n",
-	       100 * trainer_waiting(trainer));
+	printf("communication  %.1f to %.1f %% of a rank's time was spent waiting for it\n",
+	       100 * least, 100 * most);
+	return RONDE_OK;
 }
 
 int main(int argc, char **argv)
@@ -111,8 +117,12 @@ int main(int argc, char **argv)
 	status = all_well(error);
 	if (!status)
 		status = train(&trainer, &accuracy);
-	if (!status)
-		summarize(&trainer, accuracy);
+	if (!status) {
+		status = summarize(&trainer, accuracy);
+		if (status)
+			fprintf(stderr, "fashion_mnist: rank %d: %s\n", trainer.rank,
+				ronde_error_message());
+	}
 	trainer_finish(&trainer);
 	ronde_shutdown();
 	if (status)
