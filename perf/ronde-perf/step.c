@@ -155,9 +155,10 @@ static void fill_recorded(void *arg, int round)
 	ronde_timeline_options options = RONDE_TIMELINE_OPTIONS_INIT;
 
 	options.all_ranks = 1;
-	fill_unrecorded(arg, round);
+	stop_recording(gradients->model);
 	perf_check(run->world, ronde_timeline_start(run->options->timeline, &options), "timeline");
 	*gradients->model->recording = gradients;
+	fill(arg, round); /* last, so that caches are as they are without a timeline */
 }
 
 static void copy(void *arg)
