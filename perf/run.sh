@@ -159,7 +159,8 @@ processor_time()
 if [ -z "$only" ]; then
 	python3 perf/report.py machine "$mpirun" >"$output/machine.txt"
 else
-	echo "- measured again:$only, $(python3 perf/report.py machine "$mpirun" | tail -n 1 | sed 's/^- //')" \
+	read -ra parts <<<"$only"
+	echo "- measured again: ${parts[*]}; $(python3 perf/report.py machine "$mpirun" | tail -n 1 | sed 's/^- //')" \
 		>>"$output/machine.txt"
 fi
 read -r wanted stolen <<<"$(processor_time)"
