@@ -10,6 +10,8 @@
 #include <stddef.h>
 
 struct ronde_bootstrap;
+struct ronde_fabric;
+struct ronde_loopback_settings;
 
 struct ronde_bootstrap_ops {
 	const char *name; /* "none", "unix", "mpi", "in-process" */
@@ -21,6 +23,9 @@ struct ronde_bootstrap_ops {
 	 */
 	int (*exchange)(struct ronde_bootstrap *bootstrap, const void *mine, void *all,
 			size_t bytes);
+
+	/* The contract of ronde_fabric_open(). NULL: all ranks are on one machine. */
+	int (*open_fabric)(struct ronde_bootstrap *bootstrap, struct ronde_fabric **fabric);
 
 	/* Ends this rank's part and frees the bootstrap. clean: all ranks take part (MPI may be
 	 * finalised). */
@@ -78,6 +83,10 @@ int ronde_bootstrap_inprocess(struct ronde_bootstrap **bootstrap, struct ronde_i
 			      int rank);
 /* How long an exchange waits for the other ranks (60 s unless set). Before the threads start. */
 void ronde_inprocess_set_timeout(struct ronde_inprocess *world, double timeout_seconds);
+/* What the fabrics between them are like (see collectives/fabric/loopback.h). Before the threads
+ * start. */
+void ronde_inprocess_set_fabric(struct ronde_inprocess *world,
+				const struct ronde_loopback_settings *settings);
 /*
  * Returns the same pointer to every rank that calls it with the same key in the same round: the
  * first caller's make(arg) is it. For the arena of thread-ranks. A round is what lies between two

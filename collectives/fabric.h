@@ -14,9 +14,9 @@
  *
  * 1. Nothing blocks. post_… starts an operation, progress() moves all of them on, and an
  *    operation is done only inside progress() or, at once, inside post_….
- * 2. Messages of the same sender, receiver and tag are received in the order in which they were
- *    sent; receives of the same peer and tag take them in the order in which they were posted.
- *    Nothing is promised about others: they may overtake each other, and be done in any order.
+ * 2. Messages of the same sender, receiver and tag are taken in the order in which they were sent,
+ *    by receives of that peer and tag in the order in which those were posted. Which operation
+ *    is done first is left open, even among these; messages under other tags may overtake.
  * 3. The memory of an operation belongs to the fabric until it is done: what is sent must not
  *    change, what is received into must not be touched. Afterwards it is the caller's.
  * 4. Each operation that was posted is finished once, after it is done; that gives it back.
@@ -48,13 +48,15 @@ struct ronde_fabric;
 /* A message that is being sent or received. Read by everybody, written by the fabric. */
 struct ronde_fabric_operation {
 	struct ronde_fabric *fabric;
-	struct ronde_fabric_operation *next; /* of a list of the fabric's */
+	struct ronde_fabric_operation *prev, *next; /* of a list of the fabric's */
+	bool taken;                                 /* posted and not finished */
 	bool done;
 	bool receives;
 	int peer;
 	uint32_t tag;
 	/* To be sent; to be received at most, and once done: received. */
 	size_t bytes;
+	void *data; /* where it is received */
 	/*
 	 * Once done: OK, PEER_LOST, OUT_OF_MEMORY, or INTERNAL (the message is longer than
 	 * the receive allows).
@@ -132,6 +134,13 @@ struct ronde_fabric {
 	int rank, size;
 	struct ronde_fabric_counters counters;
 	size_t in_flight; /* operations that are not done */
+	/* The rest is the implementations': see collectives/fabric/operations.h. */
+	size_t held; /* operations that are not finished */
+	size_t operation_bytes;
+	struct ronde_fabric_operation *free_operations;
+	struct ronde_fabric_slab *slabs;
+	char **lost; /* [size] NULL, or why nothing can be had from the rank any more */
+	int (*error)(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 };
 
 static inline int ronde_fabric_post_send(struct ronde_fabric *fabric, int peer, uint32_t tag,

@@ -18,9 +18,12 @@
 #include <string.h>
 
 #include "collectives/bootstrap/wait.h"
+#include "collectives/fabric/loopback.h"
 #include "collectives/status.h"
 
 #define DEFAULT_TIMEOUT 60.0
+/* Of ronde_inprocess_share(). */
+#define FABRIC_KEY (-1)
 
 struct round {
 	unsigned char *data; /* size × bytes */
@@ -54,6 +57,7 @@ struct ronde_inprocess {
 	pthread_cond_t change;
 	int size;
 	double timeout;
+	struct ronde_loopback_settings fabric;
 	int *node_of_rank;
 	uint64_t *opened; /* [size] how often each rank has opened it */
 	uint64_t rounds;  /* complete rounds of all sessions */
@@ -108,6 +112,7 @@ struct ronde_inprocess *ronde_inprocess_create(int size, const int *node_of_rank
 	}
 	world->size = size;
 	world->timeout = DEFAULT_TIMEOUT;
+	world->fabric = RONDE_LOOPBACK_SETTINGS;
 	pthread_mutex_init(&world->lock, NULL);
 	pthread_condattr_t attr;
 	pthread_condattr_init(&attr);
@@ -131,6 +136,14 @@ void ronde_inprocess_set_timeout(struct ronde_inprocess *world, double timeout_s
 {
 	pthread_mutex_lock(&world->lock);
 	world->timeout = timeout_seconds;
+	pthread_mutex_unlock(&world->lock);
+}
+
+void ronde_inprocess_set_fabric(struct ronde_inprocess *world,
+				const struct ronde_loopback_settings *settings)
+{
+	pthread_mutex_lock(&world->lock);
+	world->fabric = *settings;
 	pthread_mutex_unlock(&world->lock);
 }
 
@@ -251,9 +264,34 @@ static void inprocess_close(struct ronde_bootstrap *bootstrap, bool clean)
 	free(me);
 }
 
+/* Under the world's lock. */
+static void *make_fabric(void *arg)
+{
+	const struct ronde_inprocess *world = arg;
+	struct ronde_loopback *loopback = ronde_loopback_create(world->size, &world->fabric);
+	if (loopback)
+		ronde_loopback_share(loopback);
+	return loopback;
+}
+
+static int inprocess_open_fabric(struct ronde_bootstrap *bootstrap, struct ronde_fabric **fabric)
+{
+	struct ronde_inprocess *world = bootstrap->inprocess;
+	int status = inprocess_exchange(bootstrap, NULL, NULL, 0);
+	if (status)
+		return status;
+	struct ronde_loopback *loopback =
+		ronde_inprocess_share(world, FABRIC_KEY, make_fabric, world);
+	if (!loopback)
+		return ronde_error(RONDE_ERR_OUT_OF_MEMORY,
+				   "no memory for the fabric of %d ranks as threads", world->size);
+	return ronde_loopback_adopt(fabric, loopback, bootstrap->rank);
+}
+
 static const struct ronde_bootstrap_ops inprocess_ops = {
 	.name = "in-process",
 	.exchange = inprocess_exchange,
+	.open_fabric = inprocess_open_fabric,
 	.close = inprocess_close,
 };
 

@@ -23,18 +23,31 @@ struct ronde_loopback_settings {
 	size_t eager_bytes;
 };
 
-/* One world, made before the ranks' threads; NULL: no memory, described. settings NULL: no delays,
- * up to 4 KiB eager. */
+/* Half of what is not longer than a page is done at once, nothing takes longer than it does. */
+#define RONDE_LOOPBACK_SETTINGS                                                                    \
+	(struct ronde_loopback_settings)                                                           \
+	{                                                                                          \
+		.seed = 1, .eager_bytes = 4096                                                     \
+	}
+
+/* One world, made before the ranks' threads. NULL: no memory, or no ranks; described. */
 struct ronde_loopback *ronde_loopback_create(int size,
 					     const struct ronde_loopback_settings *settings);
 
-/* After all its fabrics are closed. */
-void ronde_loopback_destroy(struct ronde_loopback *world);
+/* After all its fabrics are closed. NULL is fine. */
+void ronde_loopback_release(struct ronde_loopback *world);
 
 /*
  * Opens rank `rank`; does not wait for the others: messages wait for them. May be opened again once
  * closed. Errors: INVALID_ARGUMENT, BUSY (it is open), OUT_OF_MEMORY.
  */
 int ronde_loopback_open(struct ronde_fabric **fabric, struct ronde_loopback *world, int rank);
+
+/*
+ * Instead: all ranks release it, once each, by ronde_loopback_adopt() or the close of what that has
+ * opened. Called by whoever has created it, before the others see it.
+ */
+void ronde_loopback_share(struct ronde_loopback *world);
+int ronde_loopback_adopt(struct ronde_fabric **fabric, struct ronde_loopback *world, int rank);
 
 #endif
