@@ -191,6 +191,24 @@ communicators()
 		says 4 ": halves, whole, halves, self"
 }
 
+# fabric N BODY COMMAND...: a body that every fabric must pass, over MPI on n ranks.
+fabric()
+{
+	local n=$1 body=$2
+	shift 2
+	try 0 "$@" && says "$n" "of $n: $body over mpi"
+}
+
+# The first rank that says so may end the others before they do.
+few_tags()
+{
+	try error "$openmpi" --oversubscribe -np 2 "$fabric_mpi" few-tags || return 1
+	grep -qF "this MPI has tags 0 to 32767 (MPI_TAG_UB), Ronde needs 0 to 8388607" "$out" || {
+		reason="nobody says that there are too few tags"
+		return 1
+	}
+}
+
 # The raw MPICH beside which Ronde is measured.
 mpich_peer()
 {
@@ -212,6 +230,11 @@ text_file()
 	refused 2 "Ronde's MPI module $folder/text.so cannot be loaded" \
 		env RONDE_MPI_MODULE="$folder/text.so" "$openmpi" -np 2 "$world"
 }
+
+fabric_program=$build/tests/fabric
+fabric_mpi=$build/tests/fabric-mpi
+# Ranks that wait for each other let each other run.
+loose=("$openmpi" --oversubscribe --bind-to none --mca mpi_yield_when_idle 1)
 
 check alone alone "$world"
 check mpirun-1 alone "$openmpi" -np 1 "$world"
@@ -238,6 +261,21 @@ check leaves leaves
 check leaves-others leaves_others
 check running-leaves running_leaves "$openmpi"
 check compares compares
+for body in random flood threads errors last again; do
+	check fabric-$body fabric 3 $body "${loose[@]}" -np 3 "$fabric_program" $body
+done
+check fabric-4 fabric 4 random "${loose[@]}" -np 4 "$fabric_program" random 500
+check fabric-alone refused 1 'find each other by "none" are all on one machine' "$fabric_program" random
+check fabric-tcp fabric 3 random "${loose[@]}" --mca btl tcp,self -np 3 "$fabric_program" random
+check fabric-tcp-last fabric 3 last "${loose[@]}" --mca btl tcp,self -np 3 "$fabric_program" last
+check fabric-huge fabric 2 huge "${loose[@]}" -np 2 "$fabric_program" huge 1
+check fabric-tcp-huge fabric 2 huge "${loose[@]}" --mca btl tcp,self -np 2 "$fabric_program" huge 1
+check fabric-busy fabric 2 busy "${loose[@]}" -np 2 "$fabric_mpi" busy
+check fabric-funneled fabric 2 funneled "${loose[@]}" -np 2 "$fabric_mpi" funneled
+for n in 2 3; do
+	check fabric-faults-$n fabric $n faults "${loose[@]}" -np $n "$fabric_mpi" faults
+done
+check fabric-few-tags few_tags
 check no-module copied_world
 check wrong-path refused 2 'RONDE_MPI_MODULE is "/nonexistent", which cannot be read' \
 	env RONDE_MPI_MODULE=/nonexistent "$openmpi" --oversubscribe -np 2 "$world"
@@ -274,6 +312,12 @@ for_mpich=$other/collectives/mpi/ronde_mpi.so
 check mpich-module world_of 2 env RONDE_MPI_MODULE="$for_mpich" "$mpich" -np 2 "$world"
 check mpich-20-times world_of 2 env RONDE_MPI_MODULE="$for_mpich" "$mpich" -np 2 "$world" --again 20
 check mpich-reinit reinit env RONDE_MPI_MODULE="$for_mpich" "$mpich"
+for body in random flood threads errors last again; do
+	check mpich-fabric-$body fabric 2 $body env RONDE_MPI_MODULE="$for_mpich" "$mpich" -np 2 \
+		"$fabric_program" $body
+done
+check mpich-fabric-huge fabric 2 huge env RONDE_MPI_MODULE="$for_mpich" "$mpich" -np 2 \
+	"$fabric_program" huge 1
 check mpich-peer mpich_peer
 check mpich-module-openmpi refused 2 "mpirun.mpich -np 2 PROGRAM" \
 	env RONDE_MPI_MODULE="$for_mpich" "$openmpi" --oversubscribe -np 2 "$world"

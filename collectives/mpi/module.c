@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "collectives/bootstrap/wait.h"
-#include "collectives/mpi/mpi_state.h"
+#include "collectives/mpi/fabric.h"
 
 #define TEXT_(x) #x
 #define TEXT(x) TEXT_(x)
@@ -34,8 +34,8 @@
 
 static struct ronde_mpi_state state = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
-	.world.comm = MPI_COMM_NULL,
-	.part.comm = MPI_COMM_NULL,
+	.world = {.comm = MPI_COMM_NULL, .fabric_comm = MPI_COMM_NULL},
+	.part = {.comm = MPI_COMM_NULL, .fabric_comm = MPI_COMM_NULL},
 	.self_key = MPI_KEYVAL_INVALID,
 };
 
@@ -46,8 +46,10 @@ static void free_team(struct ronde_mpi_state *s, struct ronde_mpi_team *team)
 	/* Something may still be under way on a communicator that is broken. */
 	if (team->comm != MPI_COMM_NULL && !s->broken.status)
 		MPI_Comm_free(&team->comm);
+	if (team->fabric_clean && !s->broken.status)
+		MPI_Comm_free(&team->fabric_comm);
 	free(team->node_of_rank);
-	*team = (struct ronde_mpi_team){.comm = MPI_COMM_NULL};
+	*team = (struct ronde_mpi_team){.comm = MPI_COMM_NULL, .fabric_comm = MPI_COMM_NULL};
 }
 
 /*
@@ -140,6 +142,9 @@ static int start_mpi(struct ronde_mpi_state *s, bool must_run)
 						    "MPI_Init_thread() before");
 	if (MPI_Init_thread(NULL, NULL, MPI_THREAD_MULTIPLE, &level) != MPI_SUCCESS)
 		return s->error(RONDE_ERR_LAUNCHER, LIBRARY " could not be initialised");
+	/* Of some calls (MPI_Testsome of MPICH) errors come to this one, whatever the communicator.
+	 */
+	MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
 	s->ours = true;
 	s->pid = getpid();
 	atexit(finalize_at_exit);
@@ -237,6 +242,12 @@ static int make_ready(struct ronde_mpi_state *s, MPI_Comm parent)
 
 /* ---- the bootstrap ---- */
 
+struct ronde_mpi_state *ronde_mpi_state_of(const struct ronde_bootstrap *bootstrap)
+{
+	(void)bootstrap; /* there is one */
+	return &state;
+}
+
 static int mpi_exchange(struct ronde_bootstrap *bootstrap, const void *mine, void *all,
 			size_t bytes)
 {
@@ -257,6 +268,7 @@ static void mpi_close(struct ronde_bootstrap *bootstrap, bool clean)
 static const struct ronde_bootstrap_ops mpi_ops = {
 	.name = "mpi",
 	.exchange = mpi_exchange,
+	.open_fabric = ronde_mpi_open_fabric,
 	.close = mpi_close,
 };
 

@@ -5,8 +5,8 @@
  * not link to libronde: errors are described through a function it is given.
  *
  * MPI is one per process, and so is what the module keeps of it: whether Ronde initialised it, a
- * private copy of each communicator it was opened on, and the numbers of the nodes. It is never
- * unloaded.
+ * private copy of each communicator it was opened on, one more for the fabric, and the numbers of
+ * the nodes. It is never unloaded.
  *
  * The end of MPI. If Ronde initialised it, the module finalises it at exit(), but only if the last
  * bootstrap was closed clean (all ranks shut down), because MPI_Finalize() waits for all of them: a
@@ -20,7 +20,7 @@
 
 #include "collectives/bootstrap.h"
 
-#define RONDE_MPI_MODULE_ABI 3u
+#define RONDE_MPI_MODULE_ABI 4u
 #define RONDE_MPI_MODULE_SYMBOL "ronde_mpi_module"
 
 /* MPIs with the same binary interface, and launched alike. */

@@ -25,6 +25,8 @@ struct ronde_mpi_team {
 	int rank, size;
 	int *node_of_rank;
 	uint64_t round; /* of exchanges */
+	MPI_Comm fabric_comm;
+	bool fabric_clean; /* fabric_comm is made, and nothing was left under way on it */
 };
 
 /*
@@ -44,6 +46,7 @@ struct ronde_mpi_state {
 	 */
 	struct ronde_mpi_team world, part;
 	struct ronde_mpi_team *team; /* the open bootstrap's: one of these */
+	struct ronde_fabric *fabric; /* NULL, or the one that is open */
 	int self_key;                /* of the attribute of MPI_COMM_SELF */
 	int (*error)(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 	double timeout;
@@ -51,6 +54,8 @@ struct ronde_mpi_state {
 	struct ronde_mpi_verdict broken;
 	void *given_up; /* what MPI may still read or write: never freed */
 };
+
+struct ronde_mpi_state *ronde_mpi_state_of(const struct ronde_bootstrap *bootstrap);
 
 /* Makes it broken (the first cause stays), describes that and returns its status. */
 int ronde_mpi_break(struct ronde_mpi_state *s, int status, const char *format, ...)
