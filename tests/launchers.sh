@@ -209,6 +209,12 @@ few_tags()
 	}
 }
 
+# The benchmark of the fabric works: ten sizes there and back, nine both ways, eight numbers of receives.
+perf_fabric()
+{
+	try 0 "$@" 3 && says 10 "ping-pong " && says 9 "both ways " && says 8 " receives progress() "
+}
+
 # The raw MPICH beside which Ronde is measured.
 mpich_peer()
 {
@@ -276,6 +282,7 @@ for n in 2 3; do
 	check fabric-faults-$n fabric $n faults "${loose[@]}" -np $n "$fabric_mpi" faults
 done
 check fabric-few-tags few_tags
+check perf-fabric perf_fabric "${loose[@]}" -np 2 "$build/perf/ronde-perf-fabric"
 check no-module copied_world
 check wrong-path refused 2 'RONDE_MPI_MODULE is "/nonexistent", which cannot be read' \
 	env RONDE_MPI_MODULE=/nonexistent "$openmpi" --oversubscribe -np 2 "$world"
