@@ -7,6 +7,7 @@
  *   again    opens, closes and abandons it in turn, with a body each time
  * built with MPI (fabric-mpi), as a program that uses MPI itself:
  *   busy     another thread of the program uses MPI all the while
+ *   part     the ranks are a half of the program's, the other way round; several times
  *   funneled MPI_THREAD_FUNNELED: only the thread that initialised MPI may call
  *   faults   what becomes of errors that MPI returns
  *   few-tags an MPI that has too few of them
@@ -192,15 +193,27 @@ static void before(const char *name)
 	int level;
 	if (strcmp(name, "funneled") == 0)
 		MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level);
-	else if (strcmp(name, "busy") == 0)
+	else if (strcmp(name, "busy") == 0 || strcmp(name, "part") == 0)
 		MPI_Init_thread(NULL, NULL, MPI_THREAD_MULTIPLE, &level);
 	fault = strcmp(name, "few-tags") == 0 ? FEW_TAGS : NOTHING;
 }
 
 static void after(const char *name)
 {
-	if (strcmp(name, "funneled") == 0 || strcmp(name, "busy") == 0)
+	if (strcmp(name, "funneled") == 0 || strcmp(name, "busy") == 0 || strcmp(name, "part") == 0)
 		MPI_Finalize();
+}
+
+/* The communicator of the job; NULL: all ranks that were started. */
+static const void *half(const char *name)
+{
+	static MPI_Comm comm;
+	int rank;
+	if (strcmp(name, "part") != 0)
+		return NULL;
+	MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+	MPI_Comm_split(MPI_COMM_WORLD, rank % 2, -rank, &comm);
+	return &comm;
 }
 
 #else
@@ -212,6 +225,12 @@ static void before(const char *name)
 static void after(const char *name)
 {
 	(void)name;
+}
+
+static const void *half(const char *name)
+{
+	(void)name;
+	return NULL;
 }
 #endif
 
@@ -265,30 +284,39 @@ static void run(struct ronde_bootstrap *b, const struct named *n, int turns, uin
 		free(r.kept);
 }
 
+/* Everything in turn, and what was left in between disturbs nobody. */
+static void run_again(struct ronde_bootstrap *b, uint64_t seed)
+{
+	run(b, find("flood"), 50, seed);
+	run(b, find("lost"), 1, seed);
+	run(b, find("random"), 200, seed);
+	run(b, find("last"), 1, seed);
+	run(b, find("errors"), 1, seed);
+}
+
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "random";
-	const bool again = strcmp(name, "again") == 0;
+	const bool part = strcmp(name, "part") == 0, again = part || strcmp(name, "again") == 0;
 	const struct named *n = find(again ? "random" : name);
 	const int turns = argc > 2 ? (int)strtol(argv[2], NULL, 10) : n->turns;
-	struct ronde_bootstrap *b;
 	before(name);
-	if (ronde_bootstrap_open(&b, 30, NULL)) {
-		fprintf(stderr, "%s\n", ronde_error_message());
-		return 1;
+	const void *communicator = half(name);
+	for (int life = 0; life < (part ? 3 : 1); life++) {
+		struct ronde_bootstrap *b;
+		if (ronde_bootstrap_open(&b, 30, communicator)) {
+			fprintf(stderr, "%s\n", ronde_error_message());
+			return 1;
+		}
+		uint64_t seed = common_seed(b);
+		run(b, n, turns, seed);
+		if (again)
+			run_again(b, seed);
+		if (life == 0)
+			printf("rank %d of %d: %s over %s\n", b->rank, b->size, name, b->ops->name);
+		fflush(stdout);
+		b->ops->close(b, true);
 	}
-	uint64_t seed = common_seed(b);
-	run(b, n, turns, seed);
-	if (again) {
-		run(b, find("flood"), 50, seed);
-		run(b, find("lost"), 1, seed);
-		run(b, find("random"), 200, seed);
-		run(b, find("last"), 1, seed);
-		run(b, find("errors"), 1, seed);
-	}
-	printf("rank %d of %d: %s over %s\n", b->rank, b->size, name, b->ops->name);
-	fflush(stdout);
-	b->ops->close(b, true);
 	after(name);
 	return 0;
 }

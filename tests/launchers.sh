@@ -199,6 +199,12 @@ fabric()
 	try 0 "$@" && says "$n" "of $n: $body over mpi"
 }
 
+# Two jobs of two ranks in one program.
+fabric_part()
+{
+	try 0 "$@" && says 2 "rank 0 of 2: part over mpi" && says 2 "rank 1 of 2: part over mpi"
+}
+
 # The first rank that says so may end the others before they do.
 few_tags()
 {
@@ -277,6 +283,7 @@ check fabric-tcp-last fabric 3 last "${loose[@]}" --mca btl tcp,self -np 3 "$fab
 check fabric-huge fabric 2 huge "${loose[@]}" -np 2 "$fabric_program" huge 1
 check fabric-tcp-huge fabric 2 huge "${loose[@]}" --mca btl tcp,self -np 2 "$fabric_program" huge 1
 check fabric-busy fabric 2 busy "${loose[@]}" -np 2 "$fabric_mpi" busy
+check fabric-part fabric_part "${loose[@]}" -np 4 "$fabric_mpi" part
 check fabric-funneled fabric 2 funneled "${loose[@]}" -np 2 "$fabric_mpi" funneled
 for n in 2 3; do
 	check fabric-faults-$n fabric $n faults "${loose[@]}" -np $n "$fabric_mpi" faults
