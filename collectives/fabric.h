@@ -139,7 +139,7 @@ struct ronde_fabric {
 	size_t operation_bytes;
 	struct ronde_fabric_operation *free_operations;
 	struct ronde_fabric_slab *slabs;
-	char **lost; /* [size] NULL, or why nothing can be had from the rank any more */
+	const char **lost; /* [size] NULL, or why nothing can be had from the rank any more */
 	int (*error)(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 };
 

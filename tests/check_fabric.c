@@ -218,11 +218,17 @@ END_TEST
 int main(void)
 {
 	const struct suite_test tests[] = {
-		{opening, ONCE},    {random_messages, 0, SHAPES},
-		{flood, 0, SHAPES}, {threads, ONCE},
-		{errors, 0, 2},     {last, 0, 4},
-		{lost, 0, 4},       {leaving, 0, 40},
-		{huge, ONCE},       {of_a_bootstrap, ONCE},
+		{opening, ONCE},        {random_messages, 0, SHAPES},
+		{flood, 0, SHAPES},     {threads, ONCE},
+		{errors, 0, 2},         {last, 0, 4},
+		{lost, 0, 4},           {leaving, 0, 40},
+		{of_a_bootstrap, ONCE},
 	};
-	return SUITE_RUN("fabric", 120, tests);
+	/* The race checker keeps four times as much beside all memory that is written. */
+	const struct suite_test large[] = {{huge, ONCE}};
+	Suite *suite = suite_create("fabric");
+	SUITE_ADD(suite, "fabric", 120, tests);
+	if (!test_of_races())
+		SUITE_ADD(suite, "large", 120, large);
+	return suite_end(suite);
 }

@@ -15,7 +15,7 @@
 #define SLAB_OPERATIONS 64
 
 /* Why a rank is lost, if there is no memory for the words. */
-static char speechless[] = "a rank was lost, and there is no memory left to say why";
+static const char speechless[] = "a rank was lost, and there is no memory left to say why";
 
 struct ronde_fabric_slab {
 	struct ronde_fabric_slab *next;
@@ -50,8 +50,8 @@ void ronde_fabric_free(struct ronde_fabric *fabric)
 	}
 	for (int r = 0; fabric->lost && r < fabric->size; r++)
 		if (fabric->lost[r] != speechless)
-			free(fabric->lost[r]);
-	free(fabric->lost);
+			free((void *)(uintptr_t)fabric->lost[r]);
+	free((void *)fabric->lost);
 }
 
 /* ---- the pool ---- */
