@@ -77,25 +77,34 @@ def shares(data, moves, key):
 ALL_OF_IT = "only all of it"
 
 
-def summed(data, names, key):
-    """The times of these contestants together, ÷ memcpy's, of each run."""
-    return [sum(each) for each in zip(*(data.ratios(name, "memcpy", **key) for name in names))]
+def misses(times, most):
+    """Whether all of them are more than each run allows; what was not measured misses nothing."""
+    return bool(times) and all(had > may for had, may in zip(times, most))
 
 
 def limit(data, key, most):
-    """What alone misses the goal already, in every run; most: what each run allows, ÷ memcpy."""
-    def reached(*names):
-        return sum(had <= may for had, may in zip(summed(data, names, key), most))
+    """
+    What alone misses the goal already, in every run; most: what each run allows, ÷ memcpy.
 
-    moves = [name for name in all_moves(data) if data.ratios(name, "memcpy", **key)]
-    # Moves that are slower than the algorithm that makes them bound nothing: the fastest of all counts.
-    if not any(reached(name) for name in moves + ["bare"]):
+    Whatever was measured to be faster than a contestant takes its place, for that contestant bounds
+    nothing then: the fastest moves count; bare, if it is faster than the moves; and of Ronde what is
+    left without the agreement, if that is less than either took.
+    """
+    def taken(name):
+        return data.ratios(name, "memcpy", **key)
+
+    bare, agreement = taken("bare"), taken("ronde-8")
+    if agreement:
+        bare = [min(both, all_of_it - agreed) for both, all_of_it, agreed in zip(bare, taken("ronde"), agreement)]
+    moves = [each for each in map(taken, all_moves(data)) if each]
+    moves = [min(each) for each in zip(bare, *moves)]
+    if misses(moves, most):
         return "the moves alone"
-    if not reached("bare"):
+    if misses(bare, most):
         return "moves and waiting"
-    if data.ratios("ronde-8", "memcpy", **key) and not reached("bare", "ronde-8"):
+    if agreement and misses([each + agreed for each, agreed in zip(bare, agreement)], most):
         return "moves, waiting and agreement"
-    return f"{ALL_OF_IT} (bare: {reached('bare')} of {len(most)} runs reach it)"
+    return f"{ALL_OF_IT} (bare: {sum(had <= may for had, may in zip(bare, most))} of {len(most)} runs reach it)"
 
 
 def missed_large(data):
@@ -149,13 +158,31 @@ def missed_training(folder):
              why if reached else "two trainings that are not connected", text)]
 
 
+def missed_timeline(folder):
+    step, rows = Data(folder, "step"), []
+    for memory in ("heap", "ordinary"):
+        each = step.values("timeline-cost", memory=memory)
+        cost, writing = (step.figure(who, memory=memory) for who in ("timeline-cost", "timeline-thread"))
+        if cost is None or cost <= 1.02:
+            continue
+        share = None if writing is None else 100 * writing / step.figure("timeline-off", memory=memory)
+        why = ALL_OF_IT if share is None or share <= 2 else "the thread that writes"
+        text = f"each run: {', '.join(number(100 * (ratio - 1), 2) for ratio in each)}"
+        if share is not None:
+            text += f"; the thread that writes runs {number(share, 2)} % of a step"
+        name = f"the same, {memory}, both ranks recording a timeline: more time"
+        rows.append((name, "≤", 2, "%", [100 * (cost - 1), None, None], why, text))
+    return rows
+
+
 def missed_table(folder):
     """The goals that are missed: what the machine's part alone would reach, and where the rest goes."""
     rows = []
     found = missed_large(Data(folder, "allreduce")) + missed_small(Data(folder, "latency"))
-    for name, sign, wanted, unit, values, misses, text in found + missed_training(folder):
+    found += missed_timeline(folder) + missed_training(folder)
+    for name, sign, wanted, unit, values, misses_it, text in found:
         reached = [number(v, 2) + (f" {unit}" if v is not None else "") for v in values]
-        rows.append([name, f"{sign} {wanted:g} {unit}"] + reached + [misses, text])
+        rows.append([name, f"{sign} {wanted:g} {unit}"] + reached + [misses_it, text])
     if bounds_table(folder) == NOT_MEASURED:
         return NOT_MEASURED
     if not rows:

@@ -167,9 +167,10 @@ def turns_table(data, below, above, names, ratios=None):
     for memory in ("heap", "ordinary"):
         times = [data.figure(who, memory=memory) for who in (below, above)]
         if None not in times:
-            ratio = data.figure(ratios, memory=memory) if ratios else data.ratio(above, below, memory=memory)
-            rows.append([memory] + [number(time / 1000, 2) for time in times] + [number(ratio, 3)])
-    return table(["gradients in"] + [f"{name} (ms)" for name in names] + ["×"], rows)
+            each = data.values(ratios, memory=memory) if ratios else data.ratios(above, below, memory=memory)
+            row = [memory] + [number(time / 1000, 2) for time in times] + [number(statistics.median(each), 3)]
+            rows.append(row + [", ".join(number(ratio, 3) for ratio in each)])
+    return table(["gradients in"] + [f"{name} (ms)" for name in names] + ["×", "each run"], rows)
 
 
 def others_table(data):

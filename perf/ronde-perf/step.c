@@ -288,7 +288,17 @@ static void add_ratios(const struct model *model, const struct gradients *gradie
 	add_to_csv(model, &cost, &figures, 0);
 }
 
-/* writing: seconds of a step that the timeline's thread ran. */
+/* writing: seconds of a step that the timeline's thread ran; 0: the kernel does not say. */
+static void add_writing(const struct model *model, const struct gradients *gradients,
+			double writing)
+{
+	struct perf_contestant thread = {.name = "timeline-thread", .arg = (void *)gradients};
+	struct perf_figures figures = {writing, writing, writing, writing, writing};
+
+	if (writing > 0)
+		add_to_csv(model, &thread, &figures, 0);
+}
+
 static void print_recording(const struct gradients *gradients, const struct perf_figures *off,
 			    const struct perf_figures *on, const double *ratios, int rounds,
 			    double writing)
@@ -297,7 +307,7 @@ static void print_recording(const struct gradients *gradients, const struct perf
 	       "the %d pairs between %.3f and %.3f",
 	       perf_memory_name(gradients->memory), off->median * 1e3, on->median * 1e3,
 	       ratios[rounds / 2], rounds, ratios[rounds / 4], ratios[rounds * 3 / 4]);
-	if (writing > 0) /* else the kernel does not say */
+	if (writing > 0)
 		printf("; the thread that writes ran %.0f µs of a step, %.1f %%", writing * 1e6,
 		       100 * writing / off->median);
 	printf("\n");
@@ -344,6 +354,7 @@ static size_t measure_timeline(const struct model *model, struct gradients *heap
 		pair(rounds.times + (size_t)i * turns, rounds.times + (size_t)(i + 1) * turns,
 		     rounds.rounds, ratios);
 		add_ratios(model, gradients, ratios, rounds.rounds);
+		add_writing(model, gradients, writing);
 		if (run->world->rank == 0)
 			print_recording(gradients, &off, &on, ratios, rounds.rounds, writing);
 	}
