@@ -39,7 +39,7 @@ setup_packages()
 			;;
 		test)
 			printf '%s\n' check mpich libmpich-dev g++ gfortran cmake clang clang-format \
-				clang-tidy libclang-rt-14-dev binutils shellcheck doxygen python3 mandoc gdb
+				clang-tidy libclang-rt-14-dev binutils shellcheck doxygen python3 mandoc gdb iproute2
 			;;
 		perf)
 			printf '%s\n' gnuplot-nox mpich libmpich-dev python3 util-linux

@@ -217,7 +217,7 @@ def page(folder, path):
         "barrier": latency_table(Data(folder, "others"), 2, "barrier", "ordinary", 0),
         "overlap": overlap_text(folder),
         "training": training_table(folder),
-        "limits": f"A cache line from one core to the other and back: {line_text(folder)}.",
+        "limits": f"A cache line from one core to the other and back, in each run: {line_text(folder)}.",
         "bounds": bounds_table(folder),
         "missed": missed_table(folder),
     }

@@ -17,7 +17,7 @@
 /* A turn with a timeline, or without: so long that the times when the timeline's thread writes, ten
  * a second, fall into it; and how many, so that the median of their ratios is good to a percent. */
 #define TIMELINE_STEPS 8
-#define TIMELINE_TURNS 80
+#define TIMELINE_TURNS 240
 
 struct model {
 	const struct perf_run *run;
