@@ -77,14 +77,10 @@ def shares(data, moves, key):
 ALL_OF_IT = "only all of it"
 
 
-def misses(times, most):
-    """Whether all of them are more than each run allows; what was not measured misses nothing."""
-    return bool(times) and all(had > may for had, may in zip(times, most))
-
-
 def limit(data, key, most):
     """
-    What alone misses the goal already, in every run; most: what each run allows, ÷ memcpy.
+    What alone misses the goal already, in every run in which Ronde does; most: what each run allows,
+    ÷ memcpy.
 
     Whatever was measured to be faster than a contestant takes its place, for that contestant bounds
     nothing then: the fastest moves count; bare, if it is faster than the moves; and of Ronde what is
@@ -93,18 +89,23 @@ def limit(data, key, most):
     def taken(name):
         return data.ratios(name, "memcpy", **key)
 
-    bare, agreement = taken("bare"), taken("ronde-8")
+    def reached(times):
+        return [run for run in missed if times[run] <= most[run]]
+
+    ronde, bare, agreement = taken("ronde"), taken("bare"), taken("ronde-8")
+    missed = [run for run, took in enumerate(ronde) if took > most[run]]
     if agreement:
-        bare = [min(both, all_of_it - agreed) for both, all_of_it, agreed in zip(bare, taken("ronde"), agreement)]
+        bare = [min(both, all_of_it - agreed) for both, all_of_it, agreed in zip(bare, ronde, agreement)]
     moves = [each for each in map(taken, all_moves(data)) if each]
     moves = [min(each) for each in zip(bare, *moves)]
-    if misses(moves, most):
-        return "the moves alone"
-    if misses(bare, most):
-        return "moves and waiting"
-    if agreement and misses([each + agreed for each, agreed in zip(bare, agreement)], most):
-        return "moves, waiting and agreement"
-    return f"{ALL_OF_IT} (bare: {sum(had <= may for had, may in zip(bare, most))} of {len(most)} runs reach it)"
+    of_runs = "" if len(missed) == len(most) else f" ({len(missed)} of {len(most)} runs)"
+    if not reached(moves):
+        return "the moves alone" + of_runs
+    if not reached(bare):
+        return "moves and waiting" + of_runs
+    if agreement and not reached([each + agreed for each, agreed in zip(bare, agreement)]):
+        return "moves, waiting and agreement" + of_runs
+    return f"{ALL_OF_IT} (bare: {len(reached(bare))} of the {len(missed)} runs that miss it reach it)"
 
 
 def missed_large(data):
