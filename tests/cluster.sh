@@ -12,6 +12,9 @@ source=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")
 export CLUSTER=$source/tests/cluster/cluster
 world=$build/tests/world
 folder=$(mktemp -d)
+export CLUSTER_TEST=$folder # by which this test knows its own processes from another's
+export TMPDIR=$folder/tmp
+mkdir "$TMPDIR"
 trap 'rm -rf "$folder"' EXIT
 out=$folder/out
 . "$source/docs/setup-lib.sh"
@@ -24,12 +27,21 @@ not_ok()
 	failures=$((failures + 1))
 }
 
+# limited COMMAND...: with an end, its output in $out. "on SHAPE SCRIPT" is a shell within such a cluster.
+limited()
+{
+	if [ "$1" = on ]; then
+		set -- "$CLUSTER" start --hosts "$2" -- bash -euo pipefail -c "$3"
+	fi
+	timeout --kill-after=5 60 "$@" >"$out" 2>&1 </dev/null
+}
+
 # says NAME TEXT COMMAND...: it ends with status 0 and prints TEXT (an extended pattern of whole lines).
 says()
 {
 	local name=$1 text=$2 status=0
 	shift 2
-	timeout 60 "$@" >"$out" 2>&1 </dev/null || status=$?
+	limited "$@" || status=$?
 	if [ $status != 0 ]; then
 		not_ok "$name" "ended with status $status"
 	elif ! grep -qxE "$text" "$out"; then
@@ -44,20 +56,14 @@ refuses()
 {
 	local name=$1 wanted=$2 text=$3 status=0
 	shift 3
-	timeout 60 "$@" >"$out" 2>&1 </dev/null || status=$?
+	limited "$@" || status=$?
 	if [ $status != "$wanted" ]; then
 		not_ok "$name" "ended with status $status, not $wanted"
-	elif ! grep -qE "$text" "$out"; then
+	elif [ -n "$text" ] && ! grep -qE "$text" "$out"; then
 		not_ok "$name" "does not print \"$text\""
 	else
 		echo "ok $name"
 	fi
-}
-
-# on SHAPE SCRIPT: a shell within such a cluster.
-on()
-{
-	"$CLUSTER" start --hosts "$1" -- bash -euo pipefail -c "$2"
 }
 
 # Whether hosts can be made is found by making one.
@@ -74,7 +80,6 @@ says names "host1 host1 10.77.0.2" on 2x1 \
 	'echo "$("$CLUSTER" exec host1 uname -n) $("$CLUSTER" exec host0 getent hosts host1 | awk "{ print \$2, \$1 }")"'
 says shapes "host0 10.77.0.1 2 host1 10.77.0.2 1 " on 2+1 '"$CLUSTER" hosts | tr "\n" " "; echo'
 says apart "not the same" on 2x1 '
-	echo x >/dev/shm/left
 	"$CLUSTER" exec host0 sh -c "echo x >/dev/shm/mine"
 	"$CLUSTER" exec host1 test ! -e /dev/shm/mine && echo "not the same"'
 says arguments 'a b \$HOME "c" \*' on 1x1 '"$CLUSTER" exec host0 printf "%s\n" "a b \$HOME \"c\" *"'
@@ -134,11 +139,12 @@ says restore "answered 500000000" on 2x1 '
 
 # ---- nothing is left ----
 
-# Links of the machine's own network, and processes that know of a cluster.
+# Links of the machine's own network, processes that come from this test, files.
 left()
 {
 	grep -oE '(host[0-9]+|bridge0|probe|eborp):' /proc/net/dev || true
-	grep -lsz '^RONDE_CLUSTER=' /proc/[0-9]*/environ || true
+	env -u CLUSTER_TEST grep -lszxF "CLUSTER_TEST=$CLUSTER_TEST" /proc/[0-9]*/environ || true
+	find "$TMPDIR" -mindepth 1
 }
 
 # ends NAME: within ten seconds nothing is left.
@@ -191,17 +197,31 @@ done
 # ---- jobs ----
 
 setup_mpirun
-if ! "${MPIRUN:-mpirun.openmpi}" --version 2>/dev/null | grep -q "Open MPI"; then
+version=$("${MPIRUN:-mpirun.openmpi}" --version 2>/dev/null || true)
+# Called by its full name Debian's says "OpenRTE".
+if [[ $version != *"Open MPI"* && $version != *OpenRTE* ]]; then
 	echo "skip jobs - mpirun is missing (Debian package openmpi-bin)"
 else
 	says mpirun "host0 host0 host1 " "$CLUSTER" start --hosts 2+1 -- \
 		bash -c '"$CLUSTER" mpirun uname -n | sort | tr "\n" " "; echo'
+	"$CLUSTER" run --hosts 2x1 -- sh -c 'echo >>"$0"; sleep 300' "$folder/ranks" >/dev/null 2>&1 &
+	job=$!
+	for ((i = 0; i < 100; i++)); do
+		[ "$(wc -l 2>/dev/null <"$folder/ranks" || echo 0)" != 2 ] || break
+		sleep 0.1
+	done
+	kill -KILL $job
+	wait $job 2>/dev/null || true
+	ends nothing_left_of_a_job
 	if [ ! -e "$build/collectives/mpi/ronde_mpi.so" ]; then
 		echo "skip ronde - the MPI module is not built (Debian package libopenmpi-dev)"
 	else
 		says nodes "rank 2 of 3 by mpi, nodes 0 0 1" "$CLUSTER" run --hosts 2+1 -- "$world"
 		# Ronde does not go over hosts yet: it says so, and nothing waits.
-		refuses ronde_of_two_hosts 1 "node" "$CLUSTER" run --hosts 2x1 -- "$build/docs/examples/hello"
+		refuses ronde_of_two_hosts 1 "run on 2 nodes .*; Ronde .* runs on one node" \
+			"$CLUSTER" run --hosts 2+1 -- "$build/docs/examples/hello"
+		said=$(grep -c "^hello: the 3 ranks of this job run on 2 nodes" "$out" || true)
+		[ "$said" = 3 ] || not_ok ronde_of_every_rank "$said of 3 ranks say so"
 	fi
 fi
 [ $failures = 0 ]

@@ -4,7 +4,7 @@
 set -euo pipefail
 . tests/lib.sh
 
-mapfile -t scripts < <(project_files '*.sh' run long |
+mapfile -t scripts < <(project_files '*.sh' run long cluster |
 	while read -r file; do
 		if [[ $file == *.sh ]] || head -n 1 "$file" | grep -q '^#!.*sh$'; then
 			echo "$file"
