@@ -77,35 +77,39 @@ def shares(data, moves, key):
 ALL_OF_IT = "only all of it"
 
 
+def all_of_it(reached, runs):
+    """Nothing alone misses it; in how many runs Ronde does not, either."""
+    return f"{ALL_OF_IT}; Ronde reaches it in {reached} of {runs} runs"
+
+
 def limit(data, key, most):
     """
     What alone misses the goal already, in every run in which Ronde does; most: what each run allows,
-    ÷ memcpy.
-
-    Whatever was measured to be faster than a contestant takes its place, for that contestant bounds
-    nothing then: the fastest moves count; bare, if it is faster than the moves; and of Ronde what is
-    left without the agreement, if that is less than either took.
+    ÷ memcpy. What took longer than all of Ronde bounds nothing.
     """
     def taken(name):
         return data.ratios(name, "memcpy", **key)
 
-    def reached(times):
-        return [run for run in missed if times[run] <= most[run]]
+    def bounds(times):
+        return all(most[run] < times[run] <= ronde[run] for run in missed)
 
     ronde, bare, agreement = taken("ronde"), taken("bare"), taken("ronde-8")
     missed = [run for run, took in enumerate(ronde) if took > most[run]]
-    if agreement:
-        bare = [min(both, all_of_it - agreed) for both, all_of_it, agreed in zip(bare, ronde, agreement)]
-    moves = [each for each in map(taken, all_moves(data)) if each]
-    moves = [min(each) for each in zip(bare, *moves)]
+    moves = [min(each) for each in zip(bare, *filter(None, map(taken, all_moves(data))))]
     of_runs = "" if len(missed) == len(most) else f" ({len(missed)} of {len(most)} runs)"
-    if not reached(moves):
+    if bounds(moves):
         return "the moves alone" + of_runs
-    if not reached(bare):
+    if bounds(bare):
         return "moves and waiting" + of_runs
-    if agreement and not reached([each + agreed for each, agreed in zip(bare, agreement)]):
-        return "moves, waiting and agreement" + of_runs
-    return f"{ALL_OF_IT} (bare: {len(reached(bare))} of the {len(missed)} runs that miss it reach it)"
+    if agreement:
+        own = [took - agreed for took, agreed in zip(ronde, agreement)]
+        if bounds([min(each) for each in zip(moves, own)]):
+            return "all but the agreement" + of_runs
+        if bounds([min(each) + agreed for *each, agreed in zip(bare, own, agreement)]):
+            return "moves, waiting and agreement" + of_runs
+    elif missed:  # of a small tensor the agreement is all that is added to bare
+        return "the agreement" + of_runs
+    return all_of_it(len(most) - len(missed), len(most))
 
 
 def missed_large(data):
@@ -150,11 +154,12 @@ def missed_training(folder):
         return []
     rates, waits = training_rates(folder), training_waits(folder)
     turns = [f"{100 * two / apart:.0f}" for two, apart in zip(rates["2"], rates["apart"])]
-    reached = sum(apart >= 1.8 * one for one, apart in zip(rates["1"], rates["apart"]))
+    missed = [turn for turn, rate in enumerate(rates["2"]) if rate < 1.8 * rates["1"][turn]]
+    reached = any(rates["apart"][turn] >= 1.8 * rates["1"][turn] for turn in missed)
     text = f"of two trainings that are not connected, turn by turn: {', '.join(turns)}"
     if waits:
         text += f"; each rank's waiting: {', '.join(f'{a:.0f} and {b:.0f}' for a, b in waits)}"
-    why = f"{ALL_OF_IT} (two not connected: {reached} of {len(turns)} turns reach it)"
+    why = all_of_it(len(turns) - len(missed), len(turns))
     return [("Fashion-MNIST: images/s of 2 ranks ÷ 1 rank", "≥", 1.8, "×", values,
              why if reached else "two trainings that are not connected", text)]
 
@@ -167,7 +172,8 @@ def missed_timeline(folder):
         if cost is None or cost <= 1.02:
             continue
         share = None if writing is None else 100 * writing / step.figure("timeline-off", memory=memory)
-        why = ALL_OF_IT if share is None or share <= 2 else "the thread that writes"
+        reached = sum(ratio <= 1.02 for ratio in each)
+        why = all_of_it(reached, len(each)) if share is None or share <= 2 else "the thread that writes"
         text = f"each run: {', '.join(number(100 * (ratio - 1), 2) for ratio in each)}"
         if share is not None:
             text += f"; the thread that writes runs {number(share, 2)} % of a step"

@@ -7,7 +7,8 @@
 #   --all    also the long runs (RONDE_TEST_LONG=1 in the tests' environment)
 #   --quick  one configuration, no clang, no sanitizers
 #   NAME     only these: configurations (gcc clang asan tsan), checks (files of tests/checks) and
-#            shell tests (launchers examples cluster). aarch64 takes minutes: named, or with --all
+#            shell tests (launchers examples ronderun cluster). aarch64 takes minutes: named, or
+#            with --all
 # environment: RONDE_BUILD  folder of the build folders (default: build-tests)
 #              CI=true      a skip that tests/skips.txt does not name is a failure
 set -euo pipefail
@@ -21,7 +22,7 @@ for check in tests/checks/*.sh; do
 	checks+=("${check%.sh}")
 done
 shell_tests=()
-for check in launchers examples cluster; do
+for check in launchers examples ronderun cluster; do
 	[ ! -e tests/$check.sh ] || shell_tests+=("$check")
 done
 everything=("${checks[@]}" gcc "${shell_tests[@]}" clang asan tsan)
@@ -33,7 +34,7 @@ for argument; do
 	--all) export RONDE_TEST_LONG=1 ;;
 	--quick) quick=1 ;;
 	-h | --help)
-		sed -n '3,13s/^# \{0,1\}//p' "$0"
+		sed -n '3,14s/^# \{0,1\}//p' "$0"
 		exit
 		;;
 	*)

@@ -64,6 +64,7 @@ static void share_tensors(struct perf_inside *inside, const struct perf_run *run
 	inside->heap = perf_memory_get(run->world, PERF_HEAP, 2 * bytes);
 	inside->input = perf_memory_get(run->world, PERF_ORDINARY, bytes);
 	inside->output = perf_memory_get(run->world, PERF_ORDINARY, bytes);
+	inside->copy = perf_memory_get(run->world, PERF_ORDINARY, bytes);
 	exchange_places(run, node, inside->heap, places);
 	for (int m = 0; m < run->world->size; m++) {
 		inside->tensors[m] = node->heaps[m] + (size_t)places[m];
@@ -104,6 +105,7 @@ void perf_inside_open(struct perf_inside *inside, const struct perf_run *run, si
 
 void perf_inside_close(struct perf_inside *inside)
 {
+	perf_memory_put(PERF_ORDINARY, inside->copy);
 	perf_memory_put(PERF_ORDINARY, inside->output);
 	perf_memory_put(PERF_ORDINARY, inside->input);
 	perf_memory_put(PERF_HEAP, inside->heap);

@@ -17,7 +17,8 @@ struct perf_inside {
 	struct perf_lines lines;
 	unsigned char *heap;           /* own: input and output behind each other */
 	unsigned char *input, *output; /* ordinary memory */
-	void *shared;                  /* rank 0: what arena and lines lie in */
+	unsigned char *copy; /* where memcpy puts it: no other rank reads that, as MPI's ranks do */
+	void *shared;        /* rank 0: what arena and lines lie in */
 };
 
 /* Tensors of up to `bytes`; collective. Ends the program if the ranks are not all on one node. */

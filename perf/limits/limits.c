@@ -172,7 +172,7 @@ static void seat_all(struct cell *cell, bool small)
 	enum ronde_path path = cell->memory == PERF_HEAP ? RONDE_PATH_ZERO_COPY : RONDE_PATH_STAGED;
 	struct seat *s = seat(cell, "memcpy", run_copy, true);
 
-	s->call.output = cell->inside->output;
+	s->call.output = cell->inside->copy;
 	s->checked = NULL;
 	if (cell->run->mpi)
 		seat(cell, "mpi", run_mpi, true);

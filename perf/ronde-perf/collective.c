@@ -28,7 +28,7 @@ int perf_contestants(const struct perf_run *run, struct perf_contestant *list,
 void perf_buffers_open(const struct perf_run *run, struct perf_buffers *buffers,
 		       enum perf_memory memory, size_t bytes)
 {
-	buffers->memory = memory;
+	*buffers = (struct perf_buffers){.memory = memory};
 	buffers->input = perf_memory_get(run->world, memory, bytes);
 	buffers->output = perf_memory_get(run->world, memory, bytes);
 	buffers->ordinary_input = buffers->input;
@@ -37,6 +37,8 @@ void perf_buffers_open(const struct perf_run *run, struct perf_buffers *buffers,
 		buffers->ordinary_input = perf_memory_get(run->world, PERF_ORDINARY, bytes);
 		buffers->ordinary_output = perf_memory_get(run->world, PERF_ORDINARY, bytes);
 	}
+	if (run->options->compare)
+		buffers->copy = perf_memory_get(run->world, PERF_ORDINARY, bytes);
 }
 
 void perf_buffers_close(struct perf_buffers *buffers)
@@ -45,6 +47,8 @@ void perf_buffers_close(struct perf_buffers *buffers)
 		perf_memory_put(PERF_ORDINARY, buffers->ordinary_input);
 		perf_memory_put(PERF_ORDINARY, buffers->ordinary_output);
 	}
+	if (buffers->copy)
+		perf_memory_put(PERF_ORDINARY, buffers->copy);
 	perf_memory_put(buffers->memory, buffers->input);
 	perf_memory_put(buffers->memory, buffers->output);
 }
@@ -107,7 +111,8 @@ static void measure_cell(const struct perf_run *run, const struct perf_operation
 	ronde.input = in_place ? buffers->output : buffers->input;
 	copy = mpi = ronde;
 	copy.input = buffers->ordinary_input;
-	copy.output = mpi.output = buffers->ordinary_output;
+	copy.output = buffers->copy;
+	mpi.output = buffers->ordinary_output;
 	mpi.input = in_place ? buffers->ordinary_output : buffers->ordinary_input;
 	count = perf_contestants(run, list, &ronde, &copy, &mpi);
 	perf_measure(run->world, list, count, &rounds, &measurement);

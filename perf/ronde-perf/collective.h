@@ -10,6 +10,7 @@ struct perf_buffers {
 	enum perf_memory memory;
 	void *input, *output;
 	void *ordinary_input, *ordinary_output;
+	void *copy; /* where memcpy puts it: no other rank reads that, as MPI's ranks do */
 };
 
 void perf_buffers_open(const struct perf_run *run, struct perf_buffers *buffers,

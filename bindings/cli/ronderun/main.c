@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ronderun: starts a program's ranks on this machine. Two processes: this one waits for signals and
+ * hands them on; the other (keeper.h) keeps the ranks, and survives this one's sudden death for as
+ * long as it takes to end them.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bindings/cli/ronderun/keeper.h"
+#include "bindings/cli/ronderun/ranks.h"
+
+#define ADDRESS_BYTES 64
+
+/* Nobody else's job has it, and nobody can guess it. */
+static void make_address(char *address)
+{
+	unsigned char random[16];
+	size_t used = (size_t)snprintf(address, ADDRESS_BYTES, "ronderun-");
+
+	if (getrandom(random, sizeof random, 0) != sizeof random) {
+		perror("ronderun: getrandom");
+		exit(1);
+	}
+	for (size_t i = 0; i < sizeof random; i++)
+		used += (size_t)snprintf(address + used, ADDRESS_BYTES - used, "%02x", random[i]);
+}
+
+static void make_folder(const char *path)
+{
+	struct stat stat_of;
+
+	if (mkdir(path, 0777) &&
+	    (errno != EEXIST || stat(path, &stat_of) || !S_ISDIR(stat_of.st_mode))) {
+		fprintf(stderr, "ronderun: --output %s: %s\n", path,
+			errno == EEXIST ? "is no folder" : strerror(errno));
+		exit(RUN_STATUS_USAGE);
+	}
+}
+
+static void order(int orders, pid_t keeper, int signal)
+{
+	unsigned char byte = (unsigned char)signal;
+
+	if (write(orders, &byte, 1) != 1)
+		kill(keeper, SIGKILL);
+}
+
+/*
+ * Hands signals on until the keeper has ended. The second of those that end a job kills the ranks;
+ * the third does not wait for the keeper, whose output may be held up.
+ */
+static int wait_for(pid_t keeper, int orders, const sigset_t *set)
+{
+	int how = 0, signals = 0;
+
+	for (;;) {
+		siginfo_t info;
+		int signal = sigwaitinfo(set, &info);
+
+		if (signal == SIGCHLD) {
+			if (waitpid(keeper, &how, WNOHANG) == keeper)
+				break;
+		} else if (signal == SIGUSR1 || signal == SIGUSR2) {
+			order(orders, keeper, signal);
+		} else if (signal > 0) {
+			signals++;
+			if (signals > 2)
+				kill(keeper, SIGKILL);
+			else
+				order(orders, keeper, signals > 1 ? SIGKILL : signal);
+		}
+	}
+	if (WIFEXITED(how))
+		return WEXITSTATUS(how);
+	fprintf(stderr,
+		"ronderun: the process that keeps the ranks (pid %d) was ended by signal %d\n",
+		(int)keeper, WTERMSIG(how));
+	return 128 + WTERMSIG(how);
+}
+
+int main(int argc, char **argv)
+{
+	static const int handed_on[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
+	struct run_options options;
+	char address[ADDRESS_BYTES];
+	int orders[2];
+	sigset_t set;
+	pid_t keeper;
+
+	run_options_read(&options, argc, argv);
+	make_address(address);
+	if (options.dry_run) {
+		run_ranks_print(&options, address);
+		return 0;
+	}
+	if (options.output)
+		make_folder(options.output);
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	for (size_t i = 0; i < sizeof handed_on / sizeof *handed_on; i++)
+		sigaddset(&set, handed_on[i]);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	if (pipe2(orders, O_CLOEXEC) || (keeper = fork()) < 0) {
+		perror("ronderun");
+		return 1;
+	}
+	if (keeper == 0) {
+		/* A terminal's signals come by way of ronderun; and by another name it is not
+		 * ended along with it. */
+		setpgid(0, 0);
+		prctl(PR_SET_NAME, "ronde-keeper");
+		close(orders[1]);
+		return run_keep(&options, address, orders[0]);
+	}
+	close(orders[0]);
+	return wait_for(keeper, orders[1], &set);
+}
