@@ -126,7 +126,6 @@ static pid_t child_of_this(const char *name)
 	char path[300], line[512];
 	const char *after;
 	FILE *file;
-	int parent;
 
 	if (*name < '1' || *name > '9')
 		return 0;
@@ -135,7 +134,8 @@ static pid_t child_of_this(const char *name)
 		return 0;
 	after = fgets(line, sizeof line, file) ? strrchr(line, ')') : NULL;
 	fclose(file);
-	if (!after || sscanf(after, ") %*c %d", &parent) != 1 || parent != (int)getpid())
+	/* "pid (name) state parent" */
+	if (!after || strlen(after) < 5 || strtol(after + 4, NULL, 10) != (long)getpid())
 		return 0;
 	return (pid_t)strtol(name, NULL, 10);
 }
