@@ -61,7 +61,14 @@ static void bind_to_share(int index, int count)
 	if (!shares || hwloc_topology_init(&topology))
 		return;
 	if (!hwloc_topology_load(topology)) {
-		hwloc_obj_t root = hwloc_get_root_obj(topology);
+		hwloc_bitmap_t own = hwloc_bitmap_alloc();
+		hwloc_obj_t root;
+
+		/* What this process is bound to itself: a batch system's or a user's choice. */
+		if (own && !hwloc_get_cpubind(topology, own, HWLOC_CPUBIND_PROCESS))
+			hwloc_topology_restrict(topology, own, 0);
+		hwloc_bitmap_free(own);
+		root = hwloc_get_root_obj(topology);
 
 		if (!hwloc_distrib(topology, &root, 1, shares, (unsigned)count, INT_MAX, 0))
 			hwloc_set_cpubind(topology, shares[index], 0);
