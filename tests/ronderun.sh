@@ -117,7 +117,7 @@ expect bound 0 '^\[0\] 1$' ''
 # ---- how jobs end ----
 
 run -np 3 sh -c '[ $RONDE_RANK != 1 ] || exit 7; sleep 0.3'
-expect exit_status 7 '' 'rank 1 \(sh, pid [0-9]+\) ended with exit status 7; the other ranks have 5 s left'
+expect exit_status 7 '' 'rank 1 \(sh, pid [0-9]+ on [^ )]+\) ended with exit status 7; the other ranks have 5 s left'
 run -np 2 sh -c '[ $RONDE_RANK = 1 ] || kill -SEGV $$; sleep 0.3'
 expect signal 139 '' 'rank 0 .* was ended by signal 11 \(Segmentation fault\)'
 run -np 3 --grace 0.3 sh -c '[ $RONDE_RANK != 2 ] || exit 3; trap "echo asked; exit 0" TERM; while :; do sleep 0.05; done'
@@ -128,6 +128,30 @@ run -np 2 ./no-such-program
 expect no_such_program 127 '' 'cannot run ./no-such-program: No such file'
 run -np 2 "$folder/input"
 expect no_program 126 '' 'cannot run .*: Permission denied'
+
+# What whoever starts ronderun ignores: HUP stays ignored, CHLD doesn't.
+status=0
+timeout -k 1 30 env --ignore-signal=HUP "$ronderun" -np 1 sh -c \
+	'kill -HUP $(cut -d" " -f4 /proc/$PPID/stat); sleep 0.3; echo alive' >"$out" 2>"$err" </dev/null || status=$?
+expect ignored_HUP 0 '^\[0\] alive$' ''
+status=0
+timeout -k 1 10 env --ignore-signal=CHLD "$ronderun" -np 2 sh -c 'exit 3' >"$out" 2>"$err" </dev/null || status=$?
+expect ignored_CHLD 3 '' 'exit status'
+
+# Two descriptors a rank are more than this limit, which ranks find as it was.
+status=0
+(
+	ulimit -Sn 64
+	timeout 30 "$ronderun" -np 40 sh -c 'ulimit -Sn' >"$out" 2>"$err"
+) || status=$?
+[ "$(grep -c '\] 64$' "$out")" = 40 ] || status=limits
+expect descriptors 0 '^\[39\] 64$' ''
+status=0
+(
+	ulimit -n 64
+	timeout 30 "$ronderun" -np 40 true >"$out" 2>"$err"
+) || status=$?
+expect no_descriptors 1 '' 'rank [0-9]+ cannot be started: Too many open files; raise'
 
 # ---- wrong arguments ----
 
@@ -194,11 +218,42 @@ ends()
 		echo "ok $name"
 	fi
 }
+# ends_unread NAME STATUS SIGNAL: so does a job whose output nobody reads, and that prints without end.
+ends_unread()
+{
+	local pid i
+	mkfifo "$folder/unread"
+	sleep 20 <>"$folder/unread" &
+	local reader=$!
+	env "$mark" "$ronderun" -np 2 --grace 0.3 sh -c 'trap "" TERM; yes' >"$folder/unread" 2>"$err" </dev/null &
+	pid=$!
+	sleep 0.5
+	kill -"$3" $pid
+	for ((i = 0; i < 50; i++)); do
+		[ -n "$(marked)" ] || break
+		sleep 0.1
+	done
+	if [ -n "$(marked)" ]; then
+		not_ok "$1" "left: $(marked | paste -sd' ')"
+		marked | xargs -r kill -9
+	fi
+	status=0
+	wait $pid 2>/dev/null || status=$?
+	kill -KILL $reader
+	rm "$folder/unread"
+	if [ $status != "$2" ]; then
+		not_ok "$1" "ended with status $status, not $2"
+	else
+		echo "ok $1"
+	fi
+}
 set -m # a shell without job control has its jobs ignore SIGINT
 ends after_INT 130 INT
 ends after_TERM 143 TERM
 ends after_two_INTs 130 INT INT
 ends after_KILL 137 KILL
+ends_unread unread_TERM 143 TERM
+ends_unread unread_KILL 137 KILL
 set +m
 run -np 2 -x "$mark" sh -c 'setsid sleep 300 & echo started'
 [ -z "$(marked)" ] || status=left

@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,14 +26,19 @@ enum ending {
 	KILLED
 };
 
+enum { ORDERS, CHILDREN, SINKS, STREAMS = SINKS + 2 }; /* places in `polled` */
+
 struct keeper {
 	const struct run_options *options;
 	struct run_rank *ranks;
-	struct pollfd *polled; /* orders, children, two of each rank */
+	struct run_sink *sinks; /* standard output and error */
+	struct pollfd *polled;  /* orders, children, sinks, two of each rank */
+	int orders;             /* -1: ronderun has died */
 	int count, left;
 	enum ending ending;
-	double next; /* when the next step is due */
-	int status;  /* of the job */
+	bool ordered; /* to end: by a signal, or by ronderun's death */
+	double next;  /* when the next step is due */
+	int status;   /* of the job */
 };
 
 static double now(void)
@@ -54,17 +61,20 @@ static void advance(struct keeper *keeper, enum ending ending)
 
 static void say_how(const struct keeper *keeper, int index, pid_t pid, int how)
 {
-	const char *program = keeper->options->command[0];
+	struct run_sink *error = &keeper->sinks[1];
+	struct utsname host;
 
+	uname(&host);
+	run_sink_print(error, "ronderun: rank %d (%.200s, pid %d on %s) ", index,
+		       keeper->options->command[0], (int)pid, host.nodename);
 	if (WIFSIGNALED(how))
-		fprintf(stderr, "ronderun: rank %d (%s, pid %d) was ended by signal %d (%s)", index,
-			program, (int)pid, WTERMSIG(how), strsignal(WTERMSIG(how)));
+		run_sink_print(error, "was ended by signal %d (%s)", WTERMSIG(how),
+			       strsignal(WTERMSIG(how)));
 	else
-		fprintf(stderr, "ronderun: rank %d (%s, pid %d) ended with exit status %d", index,
-			program, (int)pid, WEXITSTATUS(how));
+		run_sink_print(error, "ended with exit status %d", WEXITSTATUS(how));
 	if (keeper->left > 0)
-		fprintf(stderr, "; the other ranks have %g s left", keeper->options->grace);
-	fprintf(stderr, "\n");
+		run_sink_print(error, "; the other ranks have %g s left", keeper->options->grace);
+	run_sink_print(error, "\n");
 }
 
 static void rank_ended(struct keeper *keeper, int index, int how)
@@ -99,20 +109,22 @@ static bool reap(struct keeper *keeper)
 	return pid == 0;
 }
 
-static void obey(struct keeper *keeper, int orders)
+static void obey(struct keeper *keeper)
 {
 	unsigned char signal;
-	ssize_t n = read(orders, &signal, 1);
+	ssize_t n = read(keeper->orders, &signal, 1);
 
 	if (n == 1) {
 		run_ranks_signal(keeper->ranks, keeper->count, signal);
 		if (signal == SIGUSR1 || signal == SIGUSR2)
 			return;
+		keeper->ordered = true;
 		if (!keeper->status)
 			keeper->status = 128 + signal;
 		advance(keeper, signal == SIGKILL ? KILLED : ASKED);
 	} else if (n == 0) {
-		keeper->polled[0].fd = -1;
+		keeper->orders = -1;
+		keeper->ordered = true;
 		keeper->status = keeper->status ? keeper->status : 128 + SIGKILL;
 		advance(keeper, KILLED);
 	}
@@ -185,44 +197,95 @@ static int patience(const struct keeper *keeper)
 	return wait < 0 ? 0 : wait > 1000 ? 1000 : (int)(wait * 1000) + 1;
 }
 
-static void loop(struct keeper *keeper)
+/* ---- what is waited for ---- */
+
+static void write_sink(struct keeper *keeper, int index)
+{
+	int error = run_sink_write(&keeper->sinks[index]);
+
+	if (error && index == 0)
+		run_sink_print(&keeper->sinks[1],
+			       "ronderun: standard output: %s; what ranks printed is lost\n",
+			       strerror(error));
+}
+
+/*
+ * Waits for at most that many milliseconds, and moves what can be moved, a piece of each: no rank
+ * can keep the others, or an order, waiting by printing. Returns whether anything happened.
+ */
+static bool exchange(struct keeper *keeper, int milliseconds)
 {
 	struct pollfd *polled = keeper->polled;
+	nfds_t streams = 2 * (nfds_t)keeper->count;
+
+	polled[ORDERS].fd = keeper->orders;
+	for (int i = 0; i < 2; i++)
+		polled[SINKS + i].fd =
+			run_sink_has_text(&keeper->sinks[i]) ? keeper->sinks[i].to : -1;
+	for (nfds_t i = 0; i < streams; i++) {
+		const struct run_stream *stream = &keeper->ranks[i / 2].streams[i % 2];
+
+		polled[STREAMS + i].fd =
+			stream->from >= 0 && run_sink_has_room(stream->to) ? stream->from : -1;
+	}
+	if (poll(polled, STREAMS + streams, milliseconds) <= 0)
+		return false;
+	for (int i = 0; i < 2; i++)
+		if (polled[SINKS + i].revents)
+			write_sink(keeper, i);
+	for (nfds_t i = 0; i < streams; i++) {
+		struct run_stream *stream = &keeper->ranks[i / 2].streams[i % 2];
+
+		if (polled[STREAMS + i].revents && run_sink_has_room(stream->to))
+			run_stream_read(stream);
+	}
+	if (polled[ORDERS].revents)
+		obey(keeper);
+	if (polled[CHILDREN].revents) {
+		struct signalfd_siginfo info;
+
+		while (read(polled[CHILDREN].fd, &info, sizeof info) == sizeof info)
+			continue;
+	}
+	return true;
+}
+
+/*
+ * Nobody is left who could print: hands on the rest. Whoever does not read it may take as long as
+ * they like; but not once the job was ordered to end.
+ */
+static void hand_on_the_rest(struct keeper *keeper)
+{
+	double until = 0;
+	bool moved, full;
+
+	do {
+		/* An order is news of this moment; a rank's end is not. */
+		if (keeper->ordered && until == 0)
+			until = now() + keeper->options->grace;
+		if (until > 0 && now() > until)
+			return;
+		full = run_sink_has_text(&keeper->sinks[0]) || run_sink_has_text(&keeper->sinks[1]);
+		moved = exchange(keeper, full ? 50 : 0);
+	} while (moved || full);
+}
+
+static void loop(struct keeper *keeper)
+{
 	bool any = true;
 
 	while (any) {
-		for (int i = 0; i < keeper->count; i++) {
-			polled[2 + 2 * i].fd = keeper->ranks[i].out.from;
-			polled[3 + 2 * i].fd = keeper->ranks[i].error.from;
-		}
-		poll(polled, 2 + 2 * (nfds_t)keeper->count, patience(keeper));
-		for (int i = 0; i < keeper->count; i++) {
-			if (polled[2 + 2 * i].revents)
-				run_stream_read(&keeper->ranks[i].out);
-			if (polled[3 + 2 * i].revents)
-				run_stream_read(&keeper->ranks[i].error);
-		}
-		if (polled[0].revents)
-			obey(keeper, polled[0].fd);
-		if (polled[1].revents) {
-			struct signalfd_siginfo info;
-
-			while (read(polled[1].fd, &info, sizeof info) == sizeof info)
-				continue;
-		}
+		exchange(keeper, patience(keeper));
 		any = reap(keeper);
 		go_on(keeper);
 	}
-	for (int i = 0; i < keeper->count; i++) {
-		run_stream_close(&keeper->ranks[i].out);
-		run_stream_close(&keeper->ranks[i].error);
-	}
+	hand_on_the_rest(keeper);
 }
 
-static void start(struct keeper *keeper, const char *address)
+static void start(struct keeper *keeper, const struct run_place *place)
 {
 	for (int i = 0; i < keeper->options->ranks && !keeper->status; i++) {
-		keeper->status = run_rank_start(&keeper->ranks[i], keeper->options, i, address);
+		keeper->status = run_rank_start(&keeper->ranks[i], keeper->options, i, place);
 		keeper->count++;
 		keeper->left += keeper->ranks[i].pid > 0;
 	}
@@ -230,29 +293,52 @@ static void start(struct keeper *keeper, const char *address)
 		advance(keeper, KILLED);
 }
 
+/* Two descriptors a rank are more than the usual limit for some hundred ranks. */
+static void allow_descriptors(struct rlimit *before)
+{
+	struct rlimit all;
+
+	getrlimit(RLIMIT_NOFILE, before);
+	all = *before;
+	all.rlim_cur = all.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &all);
+}
+
 int run_keep(const struct run_options *options, const char *address, int orders)
 {
 	size_t ranks = (size_t)options->ranks;
 	struct keeper keeper = {
 		.options = options,
+		.orders = orders,
 		.ranks = calloc(ranks, sizeof *keeper.ranks),
-		.polled = calloc(2 + 2 * ranks, sizeof *keeper.polled),
+		.sinks = calloc(2, sizeof *keeper.sinks),
+		.polled = calloc(STREAMS + 2 * ranks, sizeof *keeper.polled),
 	};
+	struct run_place place = {.address = address, .sinks = keeper.sinks};
 	sigset_t children;
 
-	if (!keeper.ranks || !keeper.polled) {
+	if (!keeper.ranks || !keeper.sinks || !keeper.polled) {
 		fprintf(stderr, "ronderun: out of memory for %d ranks\n", options->ranks);
-		return 1;
+		keeper.status = 1;
+		goto out;
 	}
 	sigemptyset(&children);
 	sigaddset(&children, SIGCHLD);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	signal(SIGPIPE, SIG_IGN);
-	for (size_t i = 0; i < 2 + 2 * ranks; i++)
+	allow_descriptors(&place.descriptors);
+	for (size_t i = 0; i < STREAMS + 2 * ranks; i++)
 		keeper.polled[i].events = POLLIN;
-	keeper.polled[0].fd = orders;
-	keeper.polled[1].fd = signalfd(-1, &children, SFD_NONBLOCK | SFD_CLOEXEC);
-	start(&keeper, address);
+	for (int i = 0; i < 2; i++) {
+		run_sink_open(&keeper.sinks[i], STDOUT_FILENO + i);
+		keeper.polled[SINKS + i].events = POLLOUT;
+	}
+	keeper.polled[CHILDREN].fd = signalfd(-1, &children, SFD_NONBLOCK | SFD_CLOEXEC);
+	start(&keeper, &place);
 	loop(&keeper);
+out:
+	free(keeper.ranks);
+	free(keeper.sinks);
+	free(keeper.polled);
 	return keeper.status;
 }

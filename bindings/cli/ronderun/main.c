@@ -47,6 +47,14 @@ static void make_folder(const char *path)
 	}
 }
 
+/* nohup's SIGHUP: once blocked it would be delivered all the same. */
+static bool is_ignored(int signal)
+{
+	struct sigaction action;
+
+	return !sigaction(signal, NULL, &action) && action.sa_handler == SIG_IGN;
+}
+
 static void order(int orders, pid_t keeper, int signal)
 {
 	unsigned char byte = (unsigned char)signal;
@@ -107,8 +115,11 @@ int main(int argc, char **argv)
 		make_folder(options.output);
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
+	/* Who started this may ignore it, and then nobody would hear of ranks that end. */
+	signal(SIGCHLD, SIG_DFL);
 	for (size_t i = 0; i < sizeof handed_on / sizeof *handed_on; i++)
-		sigaddset(&set, handed_on[i]);
+		if (!is_ignored(handed_on[i]))
+			sigaddset(&set, handed_on[i]);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	if (pipe2(orders, O_CLOEXEC) || (keeper = fork()) < 0) {
 		perror("ronderun");

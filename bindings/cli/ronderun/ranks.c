@@ -85,8 +85,9 @@ static void redirect(int fd, const char *path, int flags, int to)
 }
 
 /* The child. Ends by exec, or by writing errno into `failed`. */
-static _Noreturn void become(const struct run_options *options, int index, const char *address,
-			     const int *pipes, int failed, pid_t parent)
+static _Noreturn void become(const struct run_options *options, int index,
+			     const struct run_place *place, const int *pipes, int failed,
+			     pid_t parent)
 {
 	sigset_t none;
 	int error;
@@ -102,9 +103,10 @@ static _Noreturn void become(const struct run_options *options, int index, const
 	redirect(pipes[3], NULL, 0, STDERR_FILENO);
 	set_number("RONDE_RANK", index);
 	set_number("RONDE_SIZE", options->ranks);
-	setenv("RONDE_ADDRESS", address, 1);
+	setenv("RONDE_ADDRESS", place->address, 1);
 	if (options->bind)
 		bind_to_share(index, options->ranks);
+	setrlimit(RLIMIT_NOFILE, &place->descriptors);
 	signal(SIGPIPE, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
@@ -117,6 +119,18 @@ static _Noreturn void become(const struct run_options *options, int index, const
 
 /* ---- starting ---- */
 
+static void say_why_not(int index)
+{
+	const char *advice =
+		errno == EMFILE ? "; raise the limit (ulimit -n), or start fewer ranks"
+		: errno == EAGAIN
+			? "; raise the limit of processes (ulimit -u), or start fewer ranks"
+			: "";
+
+	fprintf(stderr, "ronderun: rank %d cannot be started: %s%s\n", index, strerror(errno),
+		advice);
+}
+
 /* pipes: out's two ends, error's two ends; with --output there is a file in place of each pair. */
 static int open_streams(const struct run_options *options, int index, int *pipes)
 {
@@ -127,8 +141,7 @@ static int open_streams(const struct run_options *options, int index, int *pipes
 
 		if (!options->output) {
 			if (pipe2(pipes + 2 * (ptrdiff_t)i, O_CLOEXEC)) {
-				fprintf(stderr, "ronderun: pipe for rank %d: %s\n", index,
-					strerror(errno));
+				say_why_not(index);
 				return 1;
 			}
 			fcntl(pipes[2 * i], F_SETFL, O_NONBLOCK);
@@ -156,29 +169,29 @@ static int status_of_start(int failed, const char *program)
 }
 
 int run_rank_start(struct run_rank *rank, const struct run_options *options, int index,
-		   const char *address)
+		   const struct run_place *place)
 {
 	int pipes[4] = {-1, -1, -1, -1}, failed[2] = {-1, -1}, status;
 	int prefix = options->prefix ? index : -1;
 	pid_t parent = getpid();
 
-	*rank = (struct run_rank){.out = {.from = -1}, .error = {.from = -1}};
 	status = open_streams(options, index, pipes);
 	if (!status && (pipe2(failed, O_CLOEXEC) || (rank->pid = fork()) < 0)) {
-		fprintf(stderr, "ronderun: rank %d: %s\n", index, strerror(errno));
+		say_why_not(index);
 		rank->pid = 0;
 		status = 1;
 	}
 	if (!status && rank->pid == 0)
-		become(options, index, address, pipes, failed[1], parent);
+		become(options, index, place, pipes, failed[1], parent);
 	rank->group = rank->pid;
 	for (int i = 1; i < 4; i += 2)
 		if (pipes[i] >= 0)
 			close(pipes[i]);
 	if (failed[1] >= 0)
 		close(failed[1]);
-	rank->out = (struct run_stream){.from = pipes[0], .to = STDOUT_FILENO, .rank = prefix};
-	rank->error = (struct run_stream){.from = pipes[2], .to = STDERR_FILENO, .rank = prefix};
+	for (int i = 0; i < 2; i++)
+		rank->streams[i] = (struct run_stream){
+			.from = pipes[2 * i], .to = &place->sinks[i], .rank = prefix};
 	if (!status)
 		status = status_of_start(failed[0], options->command[0]);
 	if (failed[0] >= 0)

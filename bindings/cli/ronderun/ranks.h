@@ -3,6 +3,7 @@
 #ifndef RONDE_RUN_RANKS_H
 #define RONDE_RUN_RANKS_H
 
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include "bindings/cli/ronderun/options.h"
@@ -11,7 +12,14 @@
 struct run_rank {
 	pid_t pid; /* 0: it has ended; also its process group's number while that lives */
 	pid_t group;
-	struct run_stream out, error;
+	struct run_stream streams[2]; /* standard output and error */
+};
+
+/* What all ranks have in common, beside the options. */
+struct run_place {
+	const char *address;
+	struct run_sink *sinks;    /* two, where their streams go */
+	struct rlimit descriptors; /* the limit that ronderun was started with */
 };
 
 /* Prints what run_rank_start() would do, as lines a shell would take. */
@@ -24,7 +32,7 @@ void run_ranks_print(const struct run_options *options, const char *address);
  * program, 126 it cannot be run, 1 anything else.
  */
 int run_rank_start(struct run_rank *rank, const struct run_options *options, int index,
-		   const char *address);
+		   const struct run_place *place);
 
 /* Sends a signal to what is left of all ranks' process groups. */
 void run_ranks_signal(const struct run_rank *ranks, int count, int signal);
