@@ -31,7 +31,7 @@ enum way {
 struct loss {
 	enum way way;
 	int n, victim;
-	const char *settings[5];
+	const char *settings[7];
 };
 
 static const char *how(enum way way)
@@ -313,7 +313,9 @@ START_TEST(a_rank_is_lost_on_an_old_kernel)
 		.way = old_kernel_ways[_i / 2],
 		.n = 3,
 		.victim = _i % 2 ? 1 : 0,
-		.settings = {"test_no_pidfd", "yes", "test_no_memfd", "yes"},
+		/* Little, for that is in /dev/shm, which all tests share. */
+		.settings = {"test_no_pidfd", "yes", "test_no_memfd", "yes", "staging_bytes",
+			     "256K"},
 	};
 	lose(&loss);
 }

@@ -26,7 +26,9 @@ struct killed {
 
 static int init_like(const struct killed *k)
 {
-	static const char *const old[] = {"test_no_memfd", "yes", "test_no_pidfd", "yes", NULL};
+	/* Little, for that is in /dev/shm, which all tests share and containers keep small. */
+	static const char *const old[] = {
+		"test_no_memfd", "yes", "test_no_pidfd", "yes", "staging_bytes", "256K", NULL};
 	ronde_init_options options = RONDE_INIT_OPTIONS_INIT;
 	options.settings = k->old_kernel ? old : NULL;
 	return ronde_init(&options);
