@@ -87,6 +87,7 @@ struct ronde_plan {
 	bool (*allocate)(void *arg, const int64_t *rows, void **memory, int *status);
 	void *allocate_arg;
 	struct ronde_phases *phases; /* where times are noted, or NULL */
+	struct ronde_stores *stores; /* how this rank packs (packing.h), or NULL: plainly */
 	int64_t rows;                /* allgather: my rows */
 	size_t row_bytes;            /* allgather, alltoall: bytes of one row */
 	/* Alltoall, [n]: my rows for each member; room for what each has for me, and for where that

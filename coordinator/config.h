@@ -89,6 +89,10 @@
 	X(zero_copy, BOOL, JOB, NULL, "yes", ANY,                                                  \
 	  "Whether operations on memory of ronde_alloc() work straight on it. no: they copy, as "  \
 	  "for ordinary memory.")                                                                  \
+	X(streaming_stores, CHOICE, RANK, NULL, "auto", ONE_OF("auto|always|never"),               \
+	  "Whether tensors of ordinary memory are copied into shared memory past the caches. "     \
+	  "auto: while that is measured to be faster, as it is between cores that share no "       \
+	  "cache. Results do not depend on it.")                                                   \
 	X(timeline, TEXT, RANK, "HOROVOD_TIMELINE", "", ANY,                                       \
 	  "File that a timeline of all operations is written to, see docs/timeline.md; empty or "  \
 	  "DYNAMIC: none before ronde_timeline_start(). %r stands for the rank, %h for the host, " \

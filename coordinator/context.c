@@ -77,6 +77,7 @@ static int open_rings(struct ronde_context *ctx)
 	ronde_ring_consumer_init(&ctx->schedule.log, ronde_log_ring(arena, me),
 				 arena->shape.ring_cells);
 	ronde_schedule_init(&ctx->schedule);
+	ctx->schedule.stores.mode = (enum ronde_stores_mode)ctx->config.streaming_stores;
 	ronde_stall_init(ctx);
 	if (ctx->node->local_rank == 0)
 		return ronde_leader_create(&ctx->leader, ctx);

@@ -6,6 +6,7 @@
 #ifndef RONDE_SCHEDULE_H
 #define RONDE_SCHEDULE_H
 
+#include "collectives/algorithms/packing.h"
 #include "collectives/operation.h"
 #include "coordinator/gathered.h"
 #include "coordinator/request.h"
@@ -48,6 +49,7 @@ struct ronde_schedule {
 	uint64_t next;                     /* least index that the next entry can have */
 	struct ronde_active *first, **end; /* in log order */
 	struct ronde_active *spare;
+	struct ronde_stores stores; /* how this rank's operations pack */
 	enum ronde_schedule_state state;
 	int ended_by; /* rank that shut down or was lost, -1: none */
 	bool stalled; /* the end is that of a stall */

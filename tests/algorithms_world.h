@@ -20,6 +20,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "collectives/algorithms/packing.h"
 #include "collectives/arena.h"
 #include "collectives/kernels/kernels.h"
 #include "collectives/operation.h"
@@ -58,6 +59,7 @@ struct world {
 	struct ronde_arena arena;
 	void *memory;
 	const struct ronde_kernels *kernels;
+	struct ronde_stores stores[MAX_RANKS]; /* by local rank */
 	struct job *jobs;
 	int njobs;
 	bool sleepy;       /* ranks sleep on their bells; all jobs have the same members */
@@ -188,6 +190,7 @@ static void start_job(struct rank *r, struct lane_view *v, int me)
 	}
 
 	v->operation->plan = job->plan;
+	v->operation->plan.stores = &r->world->stores[r->local_rank];
 	v->operation->plan.base = v->base;
 	v->operation->plan.me = me;
 	v->operation->plan.rows = job->rows[me];

@@ -63,6 +63,13 @@ static void random_algorithm(struct job *job, uint64_t *seed)
 	}
 }
 
+/* Each rank packs as it likes. */
+static void random_stores(struct world *w, uint64_t *seed)
+{
+	for (int i = 0; i < MAX_RANKS; i++)
+		w->stores[i].mode = (enum ronde_stores_mode)below(seed, 3);
+}
+
 static void random_script(struct world *w, int njobs, size_t bytes, bool subsets, uint64_t *seed)
 {
 	w->njobs = njobs;
@@ -93,6 +100,7 @@ START_TEST(random_scripts)
 	struct world w;
 	world_open(&w, sizes[_i], 3, 16384 + (below(&seed, 300000) & ~(uint64_t)63));
 	w.delays = 1 + (unsigned)below(&seed, 30);
+	random_stores(&w, &seed);
 	random_script(&w, test_turns(60), 100000, sizes[_i] > 2 && below(&seed, 2), &seed);
 	ck_assert_int_eq(run_script(&w, seed), -1);
 }
@@ -109,6 +117,7 @@ START_TEST(others_go_on_meanwhile)
 	int size = sizes[_i];
 	world_open(&w, size, 2, (size_t)64 * (2 + RONDE_STAGING_SLOTS * (size_t)size));
 	w.run = world_take_turns;
+	random_stores(&w, &seed);
 	random_script(&w, test_turns(200), 2000, size > 2 && below(&seed, 2), &seed);
 	ck_assert_int_eq(run_script(&w, seed), -1);
 }
@@ -120,6 +129,7 @@ START_TEST(large_tensors)
 	struct world w;
 	const size_t unit = test_large((size_t)1 << 20);
 	world_open(&w, sizes[_i], 2, 4 * unit);
+	random_stores(&w, &seed);
 	random_script(&w, test_turns(8), 3 * unit, false, &seed);
 	ck_assert_int_eq(run_script(&w, seed), -1);
 }

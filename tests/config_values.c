@@ -38,6 +38,7 @@ static const struct {
 	{"spin", WHOLE("-1 to 1000000")},
 	{"thread_affinity", "whole numbers from 0 to 1023 with commas between them, or nothing"},
 	{"zero_copy", YES_OR_NO},
+	{"streaming_stores", "auto, always or never"},
 	{"timeline", ANY_TEXT},
 	{"timeline_ranks", "0 or all"},
 	{"timeline_mark_cycles", YES_OR_NO},

@@ -32,6 +32,7 @@
 #include "collectives/algorithms/adasum.h"
 #include "collectives/algorithms/algorithms.h"
 #include "collectives/algorithms/lane.h"
+#include "collectives/algorithms/packing.h"
 
 /* How far one of the three has come: the next block of chunk g. */
 struct progress {
@@ -45,6 +46,7 @@ struct staged_state {
 	uint64_t chunks;       /* of a pass */
 	int levels;
 	struct progress pack, work, unpack; /* unpack: of the last pass, g from 0 */
+	struct ronde_packing packing;
 };
 RONDE_STATE_FITS(staged_state);
 
@@ -62,6 +64,7 @@ void ronde_adasum_staged_start(struct ronde_operation *operation)
 				       .chunk_blocks = plan->chunk_bytes / block_bytes(plan),
 				       .levels = ronde_adasum_levels(ronde_plan_leaves(plan))};
 	state->chunks = ronde_chunk_count(state->blocks, state->chunk_blocks);
+	ronde_packing_start(&state->packing, plan, plan->pieces[0].count * plan->element);
 	ronde_adasum_begin_level(plan, 0);
 }
 
@@ -109,15 +112,19 @@ static bool pack(const struct ronde_plan *plan, struct staged_state *state, size
 
 	ronde_phase_enter(plan->phases, RONDE_PHASE_PACK);
 	const unsigned char *input = plan->pieces[0].input;
-	uint64_t first = first_block(state, g), end = end_block(state, g);
+	uint64_t first = first_block(state, g), end = end_block(state, g), packed = 0;
+	ronde_packing_begin(&state->packing);
 	while ((at->block = ronde_adasum_next_block(plan, at->block, end, false)) < end &&
 	       *budget) {
-		memcpy(area(plan, g, plan->me) + (at->block - first) * block_bytes(plan),
-		       input + at->block * block_bytes(plan),
-		       block_count(plan, at->block) * plan->element);
+		size_t bytes = block_count(plan, at->block) * plan->element;
+		ronde_pack(&state->packing, plan,
+			   area(plan, g, plan->me) + (at->block - first) * block_bytes(plan),
+			   input + at->block * block_bytes(plan), bytes);
+		packed += bytes;
 		ronde_spend(budget, block_bytes(plan));
 		at->block++;
 	}
+	ronde_packing_end(&state->packing, packed);
 	if (at->block == end) {
 		at->g++;
 		at->block = first_block(state, at->g);
@@ -234,6 +241,8 @@ enum ronde_progress ronde_adasum_staged_step(struct ronde_operation *operation)
 		pack(plan, state, &budget)))
 		worked = true;
 
+	if (state->pack.g == ((uint64_t)state->levels + 1) * state->chunks)
+		ronde_packing_finish(&state->packing);
 	if (state->unpack.g == state->chunks)
 		return ronde_lane_leave(plan, ((uint64_t)state->levels + 1) * state->chunks + 1);
 	return worked ? RONDE_PROGRESS_SOME : RONDE_PROGRESS_NONE;

@@ -25,6 +25,7 @@
 #include "collectives/algorithms/gather.h"
 #include "collectives/algorithms/lane.h"
 #include "collectives/algorithms/layout.h"
+#include "collectives/algorithms/packing.h"
 
 enum gather_phase { ANNOUNCE, ALLOCATE, MOVE };
 
@@ -38,13 +39,18 @@ struct staged_state {
 	int member;           /* the one that is unpacked now, … */
 	uint64_t before;      /* … the bytes of those before it … */
 	uint64_t pack_at, at; /* … and bytes of the chunk that are done */
+	struct ronde_packing packing;
 };
 RONDE_STATE_FITS(staged_state);
 
 void ronde_allgather_staged_start(struct ronde_operation *operation)
 {
-	ronde_staging_check(&operation->plan);
-	*RONDE_STATE(operation, staged_state) = (struct staged_state){.phase = ANNOUNCE};
+	struct staged_state *state = RONDE_STATE(operation, staged_state);
+	const struct ronde_plan *plan = &operation->plan;
+
+	ronde_staging_check(plan);
+	*state = (struct staged_state){.phase = ANNOUNCE};
+	ronde_packing_start(&state->packing, plan, (uint64_t)plan->rows * plan->row_bytes);
 }
 
 /* All rows are known. False: the memory for the result is not there yet. */
@@ -90,10 +96,12 @@ static bool pack(const struct ronde_plan *plan, struct staged_state *state, size
 	ronde_phase_enter(plan->phases, RONDE_PHASE_PACK);
 	uint64_t left = chunk_bytes(plan, plan->me, k) - state->pack_at;
 	size_t now = (size_t)(left < *budget ? left : *budget);
-	memcpy(ronde_staging_area(plan, k, plan->me) + state->pack_at,
-	       (const unsigned char *)plan->pieces[0].input + k * plan->chunk_bytes +
-		       state->pack_at,
-	       now);
+	ronde_packing_begin(&state->packing);
+	ronde_pack(&state->packing, plan, ronde_staging_area(plan, k, plan->me) + state->pack_at,
+		   (const unsigned char *)plan->pieces[0].input + k * plan->chunk_bytes +
+			   state->pack_at,
+		   now);
+	ronde_packing_end(&state->packing, now);
 	state->pack_at += now;
 	ronde_spend(budget, now);
 	if (now == left) {
@@ -164,6 +172,8 @@ enum ronde_progress ronde_allgather_staged_step(struct ronde_operation *operatio
 	while (budget && (unpack(plan, state, &budget) || pack(plan, state, &budget)))
 		worked = true;
 
+	if (state->packed == state->mine)
+		ronde_packing_finish(&state->packing);
 	if (state->packed == state->mine && state->unpacked == state->rounds)
 		return ronde_lane_leave(plan, state->rounds + 2);
 	return worked ? RONDE_PROGRESS_SOME : RONDE_PROGRESS_NONE;

@@ -17,17 +17,17 @@
  *   reduce c  all packed c+1
  * In place: reduce c overwrites the input that it reads itself and that pack c has put away.
  */
-#include <string.h>
-
 #include "collectives/algorithms/algorithms.h"
 #include "collectives/algorithms/lane.h"
 #include "collectives/algorithms/layout.h"
+#include "collectives/algorithms/packing.h"
 
 struct direct_state {
 	uint64_t total;
 	uint64_t chunks;
 	struct ronde_walk pack, reduce;
 	uint64_t packed, reduced; /* chunks done and published */
+	struct ronde_packing packing;
 };
 RONDE_STATE_FITS(direct_state);
 
@@ -39,6 +39,7 @@ void ronde_allreduce_direct_start(struct ronde_operation *operation)
 	ronde_staging_check(plan);
 	*state = (struct direct_state){.total = ronde_layout_bytes(plan)};
 	state->chunks = ronde_chunk_count(state->total, plan->chunk_bytes);
+	ronde_packing_start(&state->packing, plan, state->total);
 }
 
 static bool pack(const struct ronde_plan *plan, struct direct_state *state, size_t *budget)
@@ -53,13 +54,16 @@ static bool pack(const struct ronde_plan *plan, struct direct_state *state, size
 	ronde_phase_enter(plan->phases, RONDE_PHASE_PACK);
 	struct ronde_range chunk = ronde_layout_chunk(state->total, plan->chunk_bytes, c);
 	unsigned char *area = ronde_staging_area(plan, c, plan->me);
+	uint64_t begin = state->pack.at;
+	ronde_packing_begin(&state->packing);
 	while (state->pack.at < chunk.end && *budget) {
 		uint64_t at = state->pack.at - chunk.begin;
 		struct ronde_span span = ronde_walk_next(&state->pack, plan, chunk.end, *budget);
-		memcpy(area + at, (const unsigned char *)span.piece->input + span.offset,
-		       span.bytes);
+		ronde_pack(&state->packing, plan, area + at,
+			   (const unsigned char *)span.piece->input + span.offset, span.bytes);
 		ronde_spend(budget, span.bytes);
 	}
+	ronde_packing_end(&state->packing, state->pack.at - begin);
 	if (state->pack.at == chunk.end)
 		ronde_lane_publish(plan, RONDE_PACKED, ++state->packed);
 	return true;
@@ -110,6 +114,8 @@ enum ronde_progress ronde_allreduce_direct_step(struct ronde_operation *operatio
 	while (budget && (reduce(plan, state, &budget) || pack(plan, state, &budget)))
 		worked = true;
 
+	if (state->packed == state->chunks)
+		ronde_packing_finish(&state->packing);
 	if (state->reduced == state->chunks)
 		return ronde_lane_leave(plan, state->chunks + 1);
 	return worked ? RONDE_PROGRESS_SOME : RONDE_PROGRESS_NONE;

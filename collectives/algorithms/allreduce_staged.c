@@ -34,6 +34,7 @@
 #include "collectives/algorithms/algorithms.h"
 #include "collectives/algorithms/lane.h"
 #include "collectives/algorithms/layout.h"
+#include "collectives/algorithms/packing.h"
 #include "collectives/kernels/stream.h"
 
 /* Reduced at once: stays in the first cache until it is copied to the area. */
@@ -50,6 +51,7 @@ struct staged_state {
 	uint64_t chunks;
 	bool streaming; /* outputs that are no inputs go past the caches */
 	struct phase pack, reduce, unpack;
+	struct ronde_packing packing;
 };
 RONDE_STATE_FITS(staged_state);
 
@@ -62,6 +64,7 @@ void ronde_allreduce_staged_start(struct ronde_operation *operation)
 	*state = (struct staged_state){.total = ronde_layout_bytes(plan)};
 	state->chunks = ronde_chunk_count(state->total, plan->chunk_bytes);
 	state->streaming = state->total >= RONDE_STREAM_BYTES;
+	ronde_packing_start(&state->packing, plan, state->total);
 }
 
 /* An output that is the input has just been read: it is in the cache when it is written. */
@@ -98,6 +101,8 @@ static bool pack(const struct ronde_plan *plan, struct staged_state *state, size
 	struct ronde_range chunk = ronde_layout_chunk(state->total, plan->chunk_bytes, c);
 	struct ronde_range mine = ronde_slice(chunk, plan->n, plan->me);
 	unsigned char *area = ronde_staging_area(plan, c, plan->me);
+	uint64_t packed = 0;
+	ronde_packing_begin(&state->packing);
 	while (phase->walk.at < chunk.end && *budget) {
 		uint64_t at = phase->walk.at;
 		if (at == mine.begin && mine.begin < mine.end) {
@@ -106,13 +111,32 @@ static bool pack(const struct ronde_plan *plan, struct staged_state *state, size
 		}
 		struct ronde_span span = ronde_walk_next(
 			&phase->walk, plan, at < mine.begin ? mine.begin : chunk.end, *budget);
-		memcpy(area + (at - chunk.begin),
-		       (const unsigned char *)span.piece->input + span.offset, span.bytes);
+		ronde_pack(&state->packing, plan, area + (at - chunk.begin),
+			   (const unsigned char *)span.piece->input + span.offset, span.bytes);
+		packed += span.bytes;
 		ronde_spend(budget, span.bytes);
 	}
+	ronde_packing_end(&state->packing, packed);
 	if (phase->walk.at == chunk.end)
 		finish_chunk(plan, phase, RONDE_PACKED);
 	return true;
+}
+
+/*
+ * The result of one block goes to the output and, as pack's bytes do, past the caches to the area:
+ * from the output, which is in the first cache now, unless it goes past the caches too.
+ */
+static void reduce_streaming(const struct ronde_plan *plan, const struct staged_state *state,
+			     struct ronde_span span, const void *const *sources, void *area)
+{
+	unsigned char *output = (unsigned char *)span.piece->output + span.offset;
+	struct ronde_reduce_spec spec = plan->spec;
+	void *destinations[] = {output, area};
+	spec.streaming = state->streaming && span.piece->output != span.piece->input;
+	ronde_reduce_members(plan, &spec, destinations, spec.streaming ? 2 : 1, sources,
+			     span.bytes / plan->element);
+	if (!spec.streaming)
+		plan->kernels->stream(area, output, span.bytes);
 }
 
 /*
@@ -130,6 +154,10 @@ static void reduce_span(const struct ronde_plan *plan, const struct staged_state
 	for (int m = 0; m < plan->n; m++)
 		sources[m] = ronde_staging_area(plan, c, m) + at;
 	sources[plan->me] = (const unsigned char *)span.piece->input + span.offset;
+	if (result != output && state->packing.way == RONDE_STORES_STREAMING) {
+		reduce_streaming(plan, state, span, sources, result);
+		return;
+	}
 	ronde_reduce_members(plan, &plan->spec, &result, 1, sources, span.bytes / plan->element);
 	if (result != output)
 		copy_out(plan, state, span, result);
@@ -155,6 +183,8 @@ static bool reduce(const struct ronde_plan *plan, struct staged_state *state, si
 		reduce_span(plan, state, c, at - chunk.begin, span);
 		ronde_spend(budget, span.bytes * ranks);
 	}
+	if (state->packing.way == RONDE_STORES_STREAMING)
+		ronde_stream_end();
 	if (phase->walk.at >= mine.end) {
 		ronde_walk_skip(&phase->walk, plan, chunk.end);
 		finish_chunk(plan, phase, RONDE_REDUCED);
@@ -208,6 +238,8 @@ enum ronde_progress ronde_allreduce_staged_step(struct ronde_operation *operatio
 
 	if (state->streaming)
 		ronde_stream_end();
+	if (state->pack.chunk == state->chunks)
+		ronde_packing_finish(&state->packing);
 	if (state->unpack.chunk == state->chunks)
 		return ronde_lane_leave(plan, state->chunks + 1);
 	return worked ? RONDE_PROGRESS_SOME : RONDE_PROGRESS_NONE;

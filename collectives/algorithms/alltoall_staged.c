@@ -26,6 +26,7 @@
 
 #include "collectives/algorithms/algorithms.h"
 #include "collectives/algorithms/gather.h"
+#include "collectives/algorithms/packing.h"
 #include "collectives/algorithms/splits.h"
 
 enum alltoall_phase { SPLIT, ALLOCATE, MOVE };
@@ -44,6 +45,7 @@ struct staged_state {
 	uint64_t before;           /* … the bytes of those before it … */
 	uint64_t at;               /* … and bytes of it that are done */
 	uint64_t own;              /* bytes for myself that are copied */
+	struct ronde_packing packing;
 };
 RONDE_STATE_FITS(staged_state);
 
@@ -72,6 +74,10 @@ static void begin_moving(const struct ronde_plan *plan, struct staged_state *sta
 	state->last = ronde_cells_count(plan, cells, most);
 	state->chunks = ronde_cells_chunks(plan, cells, most);
 	state->phase = ALLOCATE;
+	uint64_t bytes = 0;
+	for (int m = 0; m < plan->n; m++)
+		bytes += sent_bytes(plan, m);
+	ronde_packing_start(&state->packing, plan, bytes);
 }
 
 /* Others can read from this rank even while it has no memory, or if it gets none. */
@@ -107,8 +113,8 @@ static struct ronde_range cell_part(const struct ronde_plan *plan, const struct 
 	return part;
 }
 
-/* Packs some of the current cell. */
-static void pack_cell(const struct ronde_plan *plan, struct staged_state *state, size_t *budget)
+/* Packs some of the current cell; how many bytes. */
+static size_t pack_cell(const struct ronde_plan *plan, struct staged_state *state, size_t *budget)
 {
 	int to = (int)(state->cell % (uint64_t)plan->n);
 	uint64_t bytes = sent_bytes(plan, to), slot = state->splits.chunks + state->packed;
@@ -116,17 +122,19 @@ static void pack_cell(const struct ronde_plan *plan, struct staged_state *state,
 	uint64_t left = part.end - part.begin - state->pack_at;
 	size_t now = (size_t)(left < *budget ? left : *budget);
 	if (now)
-		memcpy(ronde_cell_area(plan, state->splits.cells, slot, plan->me, state->cell) +
-			       state->pack_at,
-		       (const unsigned char *)plan->pieces[0].input + state->begin + part.begin +
-			       state->pack_at,
-		       now);
+		ronde_pack(&state->packing, plan,
+			   ronde_cell_area(plan, state->splits.cells, slot, plan->me, state->cell) +
+				   state->pack_at,
+			   (const unsigned char *)plan->pieces[0].input + state->begin +
+				   part.begin + state->pack_at,
+			   now);
 	state->pack_at += now;
 	ronde_spend(budget, now);
 	if (now < left)
-		return;
+		return now;
 	state->pack_at = 0;
 	state->begin = ++state->cell % (uint64_t)plan->n ? state->begin + bytes : 0;
+	return now;
 }
 
 static bool pack(const struct ronde_plan *plan, struct staged_state *state, size_t *budget)
@@ -140,8 +148,11 @@ static bool pack(const struct ronde_plan *plan, struct staged_state *state, size
 
 	ronde_phase_enter(plan->phases, RONDE_PHASE_PACK);
 	uint64_t end = cells_end(state, state->packed);
+	uint64_t bytes = 0;
+	ronde_packing_begin(&state->packing);
 	while (state->cell < end && *budget)
-		pack_cell(plan, state, budget);
+		bytes += pack_cell(plan, state, budget);
+	ronde_packing_end(&state->packing, bytes);
 	if (state->cell == end) {
 		state->packed++;
 		ronde_lane_publish(plan, RONDE_PACKED, c + 1);
@@ -225,6 +236,8 @@ enum ronde_progress ronde_alltoall_staged_step(struct ronde_operation *operation
 			  pack(plan, state, &budget) || copy_own(plan, state, &budget)))
 		worked = true;
 
+	if (state->phase == MOVE && state->packed == state->chunks)
+		ronde_packing_finish(&state->packing);
 	if (state->phase == MOVE && state->packed == state->chunks &&
 	    state->unpacked == state->chunks && state->own == received_bytes(plan, plan->me))
 		return ronde_lane_leave(plan, state->splits.chunks + state->chunks + 1);

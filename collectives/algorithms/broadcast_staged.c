@@ -15,12 +15,14 @@
 #include "collectives/algorithms/algorithms.h"
 #include "collectives/algorithms/lane.h"
 #include "collectives/algorithms/layout.h"
+#include "collectives/algorithms/packing.h"
 
 struct staged_state {
 	struct ronde_walk walk;
 	uint64_t total;
 	uint64_t chunks;
-	uint64_t chunk; /* chunks done and published */
+	uint64_t chunk;               /* chunks done and published */
+	struct ronde_packing packing; /* of the root */
 };
 RONDE_STATE_FITS(staged_state);
 
@@ -32,14 +34,19 @@ void ronde_broadcast_staged_start(struct ronde_operation *operation)
 	ronde_staging_check(plan);
 	*state = (struct staged_state){.total = ronde_layout_bytes(plan)};
 	state->chunks = ronde_chunk_count(state->total, plan->chunk_bytes);
+	if (plan->me == plan->root)
+		ronde_packing_start(&state->packing, plan, state->total);
 }
 
-static void pack_span(unsigned char *area, struct ronde_span span)
+static void pack_span(const struct ronde_plan *plan, struct ronde_packing *packing,
+		      unsigned char *area, struct ronde_span span)
 {
 	const unsigned char *from = span.piece->input;
 	unsigned char *to = span.piece->output;
 
-	memcpy(area, from + span.offset, span.bytes);
+	ronde_packing_begin(packing);
+	ronde_pack(packing, plan, area, from + span.offset, span.bytes);
+	ronde_packing_end(packing, span.bytes);
 	if (to != from)
 		memcpy(to + span.offset, from + span.offset, span.bytes);
 }
@@ -70,7 +77,7 @@ static void work(const struct ronde_plan *plan, struct staged_state *state, size
 		unsigned char *at = area + (state->walk.at - chunk.begin);
 		struct ronde_span span = ronde_walk_next(&state->walk, plan, chunk.end, *budget);
 		if (root)
-			pack_span(at, span);
+			pack_span(plan, &state->packing, at, span);
 		else
 			unpack_span(at, span);
 		ronde_spend(budget, span.bytes);
@@ -90,7 +97,8 @@ enum ronde_progress ronde_broadcast_staged_step(struct ronde_operation *operatio
 		work(plan, state, &budget);
 		worked = true;
 	}
-	if (state->chunk == state->chunks)
-		return ronde_lane_leave(plan, state->chunks + 1);
-	return worked ? RONDE_PROGRESS_SOME : RONDE_PROGRESS_NONE;
+	if (state->chunk < state->chunks)
+		return worked ? RONDE_PROGRESS_SOME : RONDE_PROGRESS_NONE;
+	ronde_packing_finish(&state->packing);
+	return ronde_lane_leave(plan, state->chunks + 1);
 }

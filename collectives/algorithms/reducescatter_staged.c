@@ -23,10 +23,9 @@
  * mine), whose cell comes before mine, and pack c is done when reduce c begins. My own rows all lie
  * behind.
  */
-#include <string.h>
-
 #include "collectives/algorithms/algorithms.h"
 #include "collectives/algorithms/cells.h"
+#include "collectives/algorithms/packing.h"
 
 struct staged_state {
 	struct ronde_cells cells;
@@ -38,6 +37,7 @@ struct staged_state {
 	struct ronde_walk block;  /* … where its block begins … */
 	struct ronde_walk pack;   /* … and how far it is */
 	struct ronde_walk reduce;
+	struct ronde_packing packing;
 };
 RONDE_STATE_FITS(staged_state);
 
@@ -51,6 +51,7 @@ void ronde_reducescatter_staged_start(struct ronde_operation *operation)
 	*state = (struct staged_state){.cells = ronde_cells_fit(plan), .total = total};
 	state->last = ronde_cells_count(plan, state->cells, total);
 	state->chunks = ronde_cells_chunks(plan, state->cells, total);
+	ronde_packing_start(&state->packing, plan, total * (uint64_t)plan->n);
 }
 
 /* One past the last cell of a chunk. */
@@ -60,9 +61,10 @@ static uint64_t cells_end(const struct staged_state *state, uint64_t chunk)
 	return end < state->last ? end : state->last;
 }
 
-/* Packs some of the current cell. */
-static void pack_cell(const struct ronde_plan *plan, struct staged_state *state, size_t *budget)
+/* Packs some of the current cell; how many bytes. */
+static size_t pack_cell(const struct ronde_plan *plan, struct staged_state *state, size_t *budget)
 {
+	size_t bytes = 0;
 	int to = (int)(state->cell % (uint64_t)plan->n);
 	struct ronde_range block = ronde_cell_block(plan, state->cells, state->cell, state->total);
 
@@ -72,21 +74,24 @@ static void pack_cell(const struct ronde_plan *plan, struct staged_state *state,
 		uint64_t at = state->pack.at - block.begin;
 		struct ronde_span span = ronde_walk_next(&state->pack, plan, block.end, *budget);
 		struct ronde_share share = ronde_piece_share(plan, span.piece, to);
-		size_t bytes = ronde_share_span(share, span);
+		bytes = ronde_share_span(share, span);
 		if (bytes)
-			memcpy(ronde_cell_area(plan, state->cells, state->packed, plan->me,
-					       state->cell) +
-				       at,
-			       (const unsigned char *)span.piece->input + share.first + span.offset,
-			       bytes);
+			ronde_pack(&state->packing, plan,
+				   ronde_cell_area(plan, state->cells, state->packed, plan->me,
+						   state->cell) +
+					   at,
+				   (const unsigned char *)span.piece->input + share.first +
+					   span.offset,
+				   bytes);
 		ronde_spend(budget, bytes);
 	}
 	if (state->pack.at < block.end)
-		return;
+		return bytes;
 	if (++state->cell % (uint64_t)plan->n)
 		state->pack = state->block;
 	else
 		state->block = state->pack;
+	return bytes;
 }
 
 static bool pack(const struct ronde_plan *plan, struct staged_state *state, size_t *budget)
@@ -100,8 +105,11 @@ static bool pack(const struct ronde_plan *plan, struct staged_state *state, size
 
 	ronde_phase_enter(plan->phases, RONDE_PHASE_PACK);
 	uint64_t end = cells_end(state, c);
+	uint64_t bytes = 0;
+	ronde_packing_begin(&state->packing);
 	while (state->cell < end && *budget)
-		pack_cell(plan, state, budget);
+		bytes += pack_cell(plan, state, budget);
+	ronde_packing_end(&state->packing, bytes);
 	if (state->cell == end)
 		ronde_lane_publish(plan, RONDE_PACKED, ++state->packed);
 	return true;
@@ -159,6 +167,8 @@ enum ronde_progress ronde_reducescatter_staged_step(struct ronde_operation *oper
 	while (budget && (reduce(plan, state, &budget) || pack(plan, state, &budget)))
 		worked = true;
 
+	if (state->packed == state->chunks)
+		ronde_packing_finish(&state->packing);
 	if (state->reduced == state->chunks)
 		return ronde_lane_leave(plan, state->chunks + 1);
 	return worked ? RONDE_PROGRESS_SOME : RONDE_PROGRESS_NONE;

@@ -68,7 +68,7 @@ static int run(const struct options *o)
 {
 	struct ronde_arena_shape shape = {.local_size = (uint32_t)o->ranks,
 					  .ring_cells = 4,
-					  .lanes = 1,
+					  .lanes = LANES,
 					  .staging_bytes = o->staging};
 	unsigned char *heaps[MAX_RANKS];
 	struct rank r = {.options = o,
@@ -158,6 +158,14 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'a':
 		o->only = arg;
 		return 0;
+	case 'p':
+		if (strcmp(arg, "auto") != 0 && strcmp(arg, "always") != 0 &&
+		    strcmp(arg, "never") != 0)
+			argp_error(state, "\"%s\" is not auto, always or never", arg);
+		o->stores = arg[1] == 'u'   ? RONDE_STORES_MEASURED
+			    : arg[0] == 'a' ? RONDE_STORES_ALWAYS
+					    : RONDE_STORES_NEVER;
+		return 0;
 	case 'o':
 		o->out_of_place = true;
 		return 0;
@@ -177,6 +185,8 @@ int main(int argc, char **argv)
 		{"chunk", 'c', "BYTES", 0, "chunk size; can be repeated, ascending", 0},
 		{"algorithm", 'a', "TEXT", 0, "only algorithms and moves with TEXT in their name",
 		 0},
+		{"packing", 'p', "WAY", 0,
+		 "auto, always or never: whether algorithms pack past the caches (auto)", 0},
 		{"out-of-place", 'o', NULL, 0, "output apart from input", 0},
 		{0}};
 	static const struct argp argp = {

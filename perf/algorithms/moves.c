@@ -10,6 +10,8 @@
  *   slices      through the staging, chunk by chunk: the others' slices in, the own slice added up,
  *               into the staging and out, the others' results out
  *   direct      through the staging: everything in; everything added up by everybody
+ *   …/p         what goes into the staging goes past the caches; …/s: the results do; …/b: in
+ * blocks
  *
  * Through the staging and without waiting a rank may find what a peer put there for another chunk,
  * so those results are wrong; the bytes that move are as many, from and to the same places.
@@ -54,11 +56,13 @@ static void heap(struct rank *r, const struct moves *moves)
 	}
 }
 
-/* What a plan has to say of where the staging is. */
-static struct ronde_plan staging_of(struct rank *r)
+/* What a plan has to say of where the staging is. Those that write it past the caches have one of
+ * their own: the others would find their lines nowhere. */
+static struct ronde_plan staging_of(struct rank *r, bool packing)
 {
 	size_t limit = ronde_chunk_limit(r->options->staging, r->options->ranks);
 	return (struct ronde_plan){.arena = &r->arena,
+				   .lane = packing ? LANE_STREAMED : LANE_STORED,
 				   .n = r->options->ranks,
 				   .me = r->me,
 				   .chunk_bytes = r->chunk < limit ? r->chunk : limit};
@@ -86,19 +90,26 @@ static void add_areas(const struct rank *r, const struct ronde_plan *plan, uint6
 			   (range.end - range.begin) / sizeof(float));
 }
 
-static void slices_chunk(struct rank *r, const struct ronde_plan *plan, uint64_t c, bool streaming)
+static void slices_chunk(struct rank *r, const struct ronde_plan *plan, uint64_t c, bool streaming,
+			 bool packing)
 {
 	unsigned char *output = r->options->out_of_place ? r->output : r->input;
 	struct ronde_range chunk = ronde_layout_chunk(r->bytes, plan->chunk_bytes, c);
 	struct ronde_range mine = ronde_slice(chunk, plan->n, plan->me);
 	unsigned char *area = ronde_staging_area(plan, c, plan->me);
-	memcpy(area, r->input + chunk.begin, mine.begin - chunk.begin);
-	memcpy(area + (mine.end - chunk.begin), r->input + mine.end, chunk.end - mine.end);
+	move(r, packing, area, r->input + chunk.begin, mine.begin - chunk.begin);
+	move(r, packing, area + (mine.end - chunk.begin), r->input + mine.end,
+	     chunk.end - mine.end);
 	for (uint64_t at = mine.begin; at < mine.end; at += REDUCE_BYTES) {
 		uint64_t end = at + REDUCE_BYTES < mine.end ? at + REDUCE_BYTES : mine.end;
 		unsigned char *result = area + (at - chunk.begin);
-		add_areas(r, plan, c, (struct ronde_range){at, end}, result, false);
-		move(r, streaming, output + at, result, end - at);
+		/* What goes past the caches is copied from where it stays in one. */
+		unsigned char *kept = packing && !streaming ? output + at : result;
+		add_areas(r, plan, c, (struct ronde_range){at, end}, kept, false);
+		if (kept == result)
+			move(r, streaming, output + at, result, end - at);
+		else
+			move(r, true, result, kept, end - at);
 	}
 	for (int m = 0; m < plan->n; m++) {
 		struct ronde_range slice = ronde_slice(chunk, plan->n, m);
@@ -109,22 +120,23 @@ static void slices_chunk(struct rank *r, const struct ronde_plan *plan, uint64_t
 	}
 }
 
-static void direct_chunk(struct rank *r, const struct ronde_plan *plan, uint64_t c, bool streaming)
+static void direct_chunk(struct rank *r, const struct ronde_plan *plan, uint64_t c, bool streaming,
+			 bool packing)
 {
 	unsigned char *output = r->options->out_of_place ? r->output : r->input;
 	struct ronde_range chunk = ronde_layout_chunk(r->bytes, plan->chunk_bytes, c);
-	memcpy(ronde_staging_area(plan, c, plan->me), r->input + chunk.begin,
-	       chunk.end - chunk.begin);
+	move(r, packing, ronde_staging_area(plan, c, plan->me), r->input + chunk.begin,
+	     chunk.end - chunk.begin);
 	add_areas(r, plan, c, chunk, output + chunk.begin, streaming);
 }
 
 static void staged(struct rank *r, const struct moves *moves,
-		   void (*do_chunk)(struct rank *, const struct ronde_plan *, uint64_t, bool))
+		   void (*do_chunk)(struct rank *, const struct ronde_plan *, uint64_t, bool, bool))
 {
-	struct ronde_plan plan = staging_of(r);
+	struct ronde_plan plan = staging_of(r, moves->packing);
 	uint64_t chunks = ronde_chunk_count(r->bytes, plan.chunk_bytes);
 	for (uint64_t c = 0; c < chunks; c++)
-		do_chunk(r, &plan, c, moves->streaming && r->options->out_of_place);
+		do_chunk(r, &plan, c, moves->streaming && r->options->out_of_place, moves->packing);
 	ronde_stream_end();
 }
 
@@ -141,14 +153,18 @@ static void direct(struct rank *r, const struct moves *moves)
 /* Whose names hold "allreduce", so that one option finds an operation and its moves. */
 #define BLOCK ((size_t)128 << 10)
 static const struct moves table[] = {
-	{"allreduce-moves-heap", true, true, false, 0, heap},
-	{"allreduce-moves-heap/s", true, true, true, 0, heap},
-	{"allreduce-moves-heap/b", true, true, false, BLOCK, heap},
-	{"allreduce-moves-heap/bs", true, true, true, BLOCK, heap},
-	{"allreduce-moves-slices", false, false, false, 0, slices},
-	{"allreduce-moves-slices/s", false, false, true, 0, slices},
-	{"allreduce-moves-direct", false, false, false, 0, direct},
-	{"allreduce-moves-direct/s", false, false, true, 0, direct},
+	{"allreduce-moves-heap", true, true, false, false, 0, heap},
+	{"allreduce-moves-heap/s", true, true, true, false, 0, heap},
+	{"allreduce-moves-heap/b", true, true, false, false, BLOCK, heap},
+	{"allreduce-moves-heap/bs", true, true, true, false, BLOCK, heap},
+	{"allreduce-moves-slices", false, false, false, false, 0, slices},
+	{"allreduce-moves-slices/s", false, false, true, false, 0, slices},
+	{"allreduce-moves-slices/p", false, false, false, true, 0, slices},
+	{"allreduce-moves-slices/ps", false, false, true, true, 0, slices},
+	{"allreduce-moves-direct", false, false, false, false, 0, direct},
+	{"allreduce-moves-direct/s", false, false, true, false, 0, direct},
+	{"allreduce-moves-direct/p", false, false, false, true, 0, direct},
+	{"allreduce-moves-direct/ps", false, false, true, true, 0, direct},
 };
 
 const struct moves *perf_moves(size_t *count)

@@ -78,6 +78,7 @@ void perf_run_operation(struct rank *r, const struct candidate *c)
 			 .path = c->path,
 			 .arena = &r->arena,
 			 .kernels = r->kernels,
+			 .stores = c->stores,
 			 .base = r->base,
 			 .n = r->options->ranks,
 			 .me = r->me,

@@ -15,10 +15,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "collectives/algorithms/packing.h"
 #include "collectives/operation.h"
 
 #define MAX_RANKS 64
 #define MAX_CANDIDATES 64
+
+/* Who has which staging: what one leaves in the caches must not speed up or slow down another. */
+enum lane { LANE_OPERATIONS = 0, LANE_STORED, LANE_STREAMED, LANES };
 
 struct options {
 	int ranks, rounds;
@@ -27,6 +31,7 @@ struct options {
 	size_t chunks[16];
 	int nchunks; /* 0: a few that fit */
 	bool out_of_place;
+	enum ronde_stores_mode stores;
 };
 
 struct rank;
@@ -39,7 +44,8 @@ struct candidate {
 	enum ronde_kind kind;
 	enum ronde_path path;
 	size_t chunk;
-	double *times; /* [rounds], of rank 0 */
+	struct ronde_stores *stores; /* how the algorithm packs, as in a plan */
+	double *times;               /* [rounds], of rank 0 */
 };
 
 struct shared {
@@ -73,6 +79,7 @@ struct moves {
 	bool heap;    /* works on what all ranks see; else on ordinary memory and the staging */
 	bool checked; /* its result is right; without waiting, what comes from a peer may be old */
 	bool streaming; /* results go past the caches */
+	bool packing;   /* what goes into the staging does */
 	size_t block;   /* bytes a rank does at once; 0: its whole slice */
 	void (*run)(struct rank *r, const struct moves *moves);
 };

@@ -84,6 +84,10 @@ static void add(struct candidate *list, int *count, struct candidate c, const st
 	if (*count == MAX_CANDIDATES)
 		return;
 	c.times = calloc((size_t)o->rounds, sizeof *c.times);
+	/* Its own: what one has found out would mislead another. */
+	c.stores = calloc(1, sizeof *c.stores);
+	if (c.stores)
+		c.stores->mode = o->stores;
 	list[(*count)++] = c;
 }
 
@@ -170,8 +174,10 @@ void perf_measure_size(struct rank *r, size_t bytes)
 		}
 	}
 	print_size(r, list, count);
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < count; i++) {
 		free(list[i].times);
+		free(list[i].stores);
+	}
 	if (r->me == 0)
 		fflush(stdout);
 }

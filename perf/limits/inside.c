@@ -39,7 +39,7 @@ static void share_arena(struct perf_inside *inside, const struct perf_run *run,
 	unsigned char *memory = NULL, *page;
 	size_t bytes;
 
-	shape.lanes = 1;
+	shape.lanes = LANES;
 	bytes = up_to_pages(ronde_arena_bytes(&shape));
 	if (run->world->rank == 0) {
 		inside->shared = perf_memory_get(run->world, PERF_HEAP,
@@ -89,6 +89,7 @@ void perf_inside_open(struct perf_inside *inside, const struct perf_run *run, si
 		.options = {.ranks = size,
 			    .to = bytes,
 			    .staging = (size_t)ctx->node->arena.shape.staging_bytes},
+		.stores = {.mode = ctx->schedule.stores.mode},
 		.rank = {.kernels = ctx->kernels,
 			 .me = run->world->rank,
 			 .crowded = size > sysconf(_SC_NPROCESSORS_ONLN),
@@ -113,8 +114,7 @@ void perf_inside_close(struct perf_inside *inside)
 		perf_memory_put(PERF_HEAP, inside->shared);
 }
 
-struct candidate perf_inside_bare(const struct perf_inside *inside, enum ronde_path path,
-				  size_t bytes)
+struct candidate perf_inside_bare(struct perf_inside *inside, enum ronde_path path, size_t bytes)
 {
 	const struct rank *r = &inside->rank;
 	size_t limit = ronde_chunk_limit(inside->options.staging, inside->options.ranks);
@@ -130,5 +130,6 @@ struct candidate perf_inside_bare(const struct perf_inside *inside, enum ronde_p
 	return (struct candidate){.algorithm = ronde_algorithm_select(&plan),
 				  .kind = RONDE_KIND_ALLREDUCE,
 				  .path = path,
+				  .stores = &inside->stores,
 				  .chunk = r->chunk < limit ? r->chunk : limit};
 }

@@ -12,7 +12,8 @@
 
 struct perf_inside {
 	struct options options;
-	struct rank rank; /* what moves and bare algorithms work with */
+	struct rank rank;           /* what moves and bare algorithms work with */
+	struct ronde_stores stores; /* how bare algorithms pack */
 	unsigned char *tensors[MAX_RANKS];
 	struct perf_lines lines;
 	unsigned char *heap;           /* own: input and output behind each other */
@@ -26,8 +27,7 @@ void perf_inside_open(struct perf_inside *inside, const struct perf_run *run, si
 void perf_inside_close(struct perf_inside *inside);
 
 /* The bare algorithm that the runtime picks for an allreduce of these bytes on this path. */
-struct candidate perf_inside_bare(const struct perf_inside *inside, enum ronde_path path,
-				  size_t bytes);
+struct candidate perf_inside_bare(struct perf_inside *inside, enum ronde_path path, size_t bytes);
 
 /* The program's command. */
 size_t perf_limits(struct perf_run *run);
