@@ -9,14 +9,17 @@
 #ifndef RONDE_ARENA_H
 #define RONDE_ARENA_H
 
+#include <sched.h>
 #include <stdalign.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "collectives/topology.h"
+
 #define RONDE_CACHE_LINE 64
 #define RONDE_ARENA_MAGIC 0x31616e657261646eULL
-#define RONDE_ARENA_VERSION 3
+#define RONDE_ARENA_VERSION 4
 #define RONDE_CELL_BYTES 64
 
 /* What a node's arena is made of. The same on all its ranks. */
@@ -68,12 +71,15 @@ enum ronde_life {
 	RONDE_LIFE_EXITED      /* gave up after EXITING */
 };
 
-/* One per rank. The first line is how to wake it, the second how it is. */
+/* One per rank. The first line is how to wake it, the second how it is, then where; that is written
+ * by the leader, before the node is open. */
 struct ronde_rank_block {
 	alignas(RONDE_CACHE_LINE) _Atomic uint32_t bell; /* futex word; counts rings */
 	_Atomic uint32_t parked; /* ronde_parked: nobody of this rank polls */
 	alignas(RONDE_CACHE_LINE) _Atomic uint32_t life; /* enum ronde_life */
 	uint32_t pid;                                    /* as the rank sees itself */
+	struct ronde_place place;
+	cpu_set_t domain; /* processors of the NUMA domain it is on; none: of several, or unknown */
 };
 
 /* Which events a rank wants to be woken for. Control events (shutdown, loss) wake it always. */

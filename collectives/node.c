@@ -31,6 +31,7 @@ struct hello {
 	struct ronde_meeting meeting; /* leaders */
 	uint64_t arena_address;       /* leaders, threads */
 	uint64_t heap_address;        /* threads */
+	cpu_set_t allowed;            /* processors it may run on */
 	char text[RONDE_NODE_TEXT];
 };
 
@@ -70,6 +71,8 @@ static void let_go(struct ronde_node *node)
 	}
 	p->common = NULL;
 	p->arena = NULL;
+	ronde_topology_close(node->topology);
+	node->topology = NULL;
 	ronde_lifeline_close(&p->lifeline);
 }
 
@@ -78,8 +81,11 @@ static int own_part(struct opening *o, struct hello *hello)
 	struct ronde_node *node = o->node;
 	struct ronde_node_private *p = node->priv;
 	bool alone = p->threads || node->local_size == 1;
-	int status = node->local_rank == 0 ? ronde_node_make_arena(node, o->options, &o->arena_fd)
-					   : RONDE_OK;
+	int status = RONDE_OK;
+	if (node->local_rank == 0)
+		status = ronde_node_look(node, o->options);
+	if (node->local_rank == 0 && status == RONDE_OK)
+		status = ronde_node_make_arena(node, o->options, &o->arena_fd);
 	if (status == RONDE_OK && !alone)
 		status = ronde_lifeline_open(&p->lifeline, o->options->no_pidfd);
 	if (status == RONDE_OK && !alone)
@@ -97,6 +103,8 @@ static int exchange_hellos(struct opening *o)
 		mine.heap_bytes = ronde_heap_reserve(o->heap);
 		mine.heap_address = (uint64_t)(uintptr_t)ronde_heap_base(o->heap);
 	}
+	if (sched_getaffinity(0, sizeof mine.allowed, &mine.allowed))
+		CPU_ZERO(&mine.allowed); /* of more processors than it has room for */
 	mine.status = own_part(o, &mine);
 	if (mine.status != RONDE_OK)
 		snprintf(mine.text, sizeof mine.text, "%s", ronde_error_message());
@@ -168,6 +176,19 @@ static int exchange_verdicts(struct opening *o, const struct ronde_verdict *mine
 	return RONDE_OK;
 }
 
+/* This rank has mapped the arena. */
+static int furnish(struct opening *o)
+{
+	struct ronde_node *node = o->node;
+	int status = ronde_arena_attach(&node->arena, node->priv->arena);
+	if (status)
+		return status;
+	node->arena.ranks[node->local_rank].pid = (uint32_t)getpid();
+	for (int l = 0; node->local_rank == 0 && l < node->local_size && !status; l++)
+		status = ronde_node_place(node, o->options, l, &o->hellos[node->ranks[l]].allowed);
+	return status;
+}
+
 static int attempt(struct opening *o, bool *again)
 {
 	struct ronde_node *node = o->node;
@@ -186,13 +207,14 @@ static int attempt(struct opening *o, bool *again)
 		ronde_pass_run(o->pass, o->arena_fd, o->heap ? ronde_heap_fd(o->heap) : -1,
 			       &verdict);
 	if (verdict.status == RONDE_OK && !verdict.apart) {
-		verdict.status = ronde_arena_attach(&node->arena, node->priv->arena);
+		verdict.status = furnish(o);
 		if (verdict.status != RONDE_OK)
 			snprintf(verdict.text, sizeof verdict.text, "%s", ronde_error_message());
-		else
-			node->arena.ranks[node->local_rank].pid = (uint32_t)getpid();
 	}
-	return exchange_verdicts(o, &verdict, again);
+	status = exchange_verdicts(o, &verdict, again);
+	if (status == RONDE_OK && !*again)
+		status = ronde_node_group(node);
+	return status;
 }
 
 /* Descriptors that are of no use once an attempt has ended. */
@@ -218,6 +240,7 @@ static void free_node(struct ronde_node *node)
 	free(node->ranks);
 	free(node->node_of_rank);
 	free(node->local_of_rank);
+	free(node->domains);
 	free(node->heaps);
 	free(node->heap_bytes);
 	free(node->pids);

@@ -18,6 +18,8 @@ struct ronde_node_options {
 	struct ronde_arena_shape shape; /* local_size is set by ronde_node_open() */
 	bool no_memfd;                  /* use the shm_open fallback (tests force it) */
 	bool no_pidfd;                  /* use the fallback for noticing death (tests force it) */
+	/* The leader's hold for its node: see ronde_topology_open() and _locate(). NULL: "". */
+	const char *machine, *placement;
 	double timeout_seconds;
 };
 
@@ -31,6 +33,11 @@ struct ronde_node {
 	int *node_of_rank;  /* [size] */
 	int *local_of_rank; /* [size] local rank of every global rank, on its own node */
 	struct ronde_arena arena;
+	/* [local_size] which package each local rank is on, or, on a machine with one of them,
+	 * which NUMA domain; NULL: all are on one, or not all are known. The same on all its ranks.
+	 */
+	int *domains;
+	struct ronde_topology *topology; /* on the leader, unless it is alone; else NULL */
 	unsigned char **heaps; /* [local_size] base of each local rank's heap in this process */
 	size_t *heap_bytes;    /* [local_size] */
 	int *pids;             /* [local_size] as each rank sees itself */
@@ -42,6 +49,10 @@ int ronde_node_open(struct ronde_node **node, struct ronde_bootstrap *bootstrap,
 		    struct ronde_heap *heap, const struct ronde_node_options *options);
 /* Not collective. The arena stays alive for the ranks that still map it. NULL is fine. */
 void ronde_node_close(struct ronde_node *node);
+
+/* Two local ranks that have one and the same core only, while others of the node have another one:
+ * who starts them meant something else. */
+bool ronde_node_crowded(const struct ronde_node *node, int *one, int *other);
 
 /* NULL, or why this rank shares no memory with ranks that the bootstrap put on the same machine. */
 const char *ronde_node_apart(const struct ronde_node *node);

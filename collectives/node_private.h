@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the parts of a node know of each other: node.c agrees with all ranks, node_layout.c numbers
- * them, node_arena.c makes the memory, node_pass.c and node_lead.c pass it on, watcher.c waits for
- * deaths.
+ * them, node_places.c says where they are, node_arena.c makes the memory, node_pass.c and
+ * node_lead.c pass it on, watcher.c waits for deaths.
  */
 #ifndef RONDE_NODE_PRIVATE_H
 #define RONDE_NODE_PRIVATE_H
@@ -48,6 +48,15 @@ struct ronde_verdict {
 struct ronde_meeting {
 	unsigned char name[16], token[16]; /* random */
 };
+
+/* The leader looks at the machine. Errors: CONFIGURATION, OUT_OF_MEMORY. */
+int ronde_node_look(struct ronde_node *node, const struct ronde_node_options *options);
+/* The leader puts a local rank's place into the arena. allowed: processors that it may run on.
+ * Errors: CONFIGURATION. */
+int ronde_node_place(struct ronde_node *node, const struct ronde_node_options *options,
+		     int local_rank, const cpu_set_t *allowed);
+/* Everybody, with all places in the arena: sets node->domains. Errors: OUT_OF_MEMORY. */
+int ronde_node_group(struct ronde_node *node);
 
 struct ronde_pass;
 

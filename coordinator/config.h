@@ -86,6 +86,16 @@
 	X(thread_affinity, TEXT, RANK, "HOROVOD_THREAD_AFFINITY", "", NUMBERS(0, 1023),            \
 	  "Processors that the coordinator threads are bound to: one number for each local rank, " \
 	  "separated by commas. Empty: they run where their process may.")                         \
+	X(topology, TEXT, RANK, NULL, "", ANY,                                                     \
+	  "The machine that the ranks of a node take theirs to be: as hwloc describes one "        \
+	  "(pack:2 "                                                                               \
+	  "numa:4 core:8 pu:1), or a file of lstopo's that ends in .xml; empty: the one they run " \
+	  "on. Local rank 0's holds for its node. For tests: nothing is really bound to it.")      \
+	X(placement, TEXT, RANK, NULL, "", ANY,                                                    \
+	  "Where the ranks of a node take themselves to be: cores, each on the core of its local " \
+	  "rank, or for each of them a processor or a range of them, such as 0-3,4-7; empty: "     \
+	  "where they may run, and on a machine that is only described cores. Local rank 0's "     \
+	  "holds for its node.")                                                                   \
 	X(zero_copy, BOOL, JOB, NULL, "yes", ANY,                                                  \
 	  "Whether operations on memory of ronde_alloc() work straight on it. no: they copy, as "  \
 	  "for ordinary memory.")                                                                  \

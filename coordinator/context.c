@@ -35,6 +35,8 @@ struct ronde_node_options ronde_context_node_options(const struct ronde_config *
 			  .staging_bytes = (uint64_t)c->staging_bytes & ~(uint64_t)63},
 		.no_memfd = c->test_no_memfd,
 		.no_pidfd = c->test_no_pidfd,
+		.machine = c->topology,
+		.placement = c->placement,
 		.timeout_seconds = c->init_timeout_seconds};
 }
 
@@ -66,6 +68,20 @@ static int open_node(struct ronde_context *ctx)
 				   "RONDE_RING_BYTES is %lld: %d ranks on a node need at least %zu",
 				   (long long)c->ring_bytes, ctx->node->local_size, 16 * least);
 	return RONDE_OK;
+}
+
+/* By each node's leader: others know nothing that it does not. */
+static void report_places(const struct ronde_context *ctx)
+{
+	const struct ronde_node *node = ctx->node;
+	int one, other;
+	if (node->local_rank == 0 && ronde_node_crowded(node, &one, &other))
+		ronde_log(
+			ctx->log, WARN,
+			"ranks %d and %d both have core %d only, while other ranks of their node "
+			"have others: they take turns on it. Start them with mpirun --map-by core, "
+			"or --bind-to none",
+			node->ranks[one], node->ranks[other], node->arena.ranks[one].place.core);
 }
 
 static int open_rings(struct ronde_context *ctx)
@@ -134,6 +150,7 @@ static int start(struct ronde_context *ctx, const struct ronde_config *config)
 		  ronde_version(), ctx->node->rank, ctx->node->size, ctx->node->local_rank,
 		  ctx->node->local_size, ctx->bootstrap->ops->name, ctx->kernels->name, cores,
 		  (size_t)ctx->node->arena.header->bytes);
+	report_places(ctx);
 	if (cores < 1)
 		ronde_log_once_per_job(ctx->log, INFO,
 				       "%d ranks share %.3g cores: waiting threads yield early",

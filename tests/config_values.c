@@ -37,6 +37,8 @@ static const struct {
 	{"init_timeout_seconds", "a number from 0.1 to 86400"},
 	{"spin", WHOLE("-1 to 1000000")},
 	{"thread_affinity", "whole numbers from 0 to 1023 with commas between them, or nothing"},
+	{"topology", ANY_TEXT},
+	{"placement", ANY_TEXT},
 	{"zero_copy", YES_OR_NO},
 	{"streaming_stores", "auto, always or never"},
 	{"timeline", ANY_TEXT},
