@@ -100,7 +100,8 @@ struct ronde_lane_cell {
 	_Atomic uint64_t reduced;                          /* steps whose result peers may read */
 	_Atomic uint64_t unpacked; /* steps whose staging peers may write again */
 	_Atomic uint64_t left;     /* > base: the rank is done with the operation */
-	int64_t value[4];          /* published by the counters above */
+	_Atomic uint64_t partial;  /* likewise, where packages add up what is theirs first … */
+	_Atomic uint64_t fetched;  /* … and fetch what is not */
 };
 
 /* An operation that a rank waits for, as it says itself when it is asked. */

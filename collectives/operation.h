@@ -55,6 +55,12 @@ struct ronde_piece {
 	void *const *outputs; /* allreduce only */
 };
 
+/* Bytes that a rank has read of what others left, in its own domain and in others. */
+struct ronde_traffic {
+	uint64_t sums_within, sums_across;       /* to add up */
+	uint64_t results_within, results_across; /* to copy */
+};
+
 struct ronde_plan {
 	enum ronde_kind kind;
 	enum ronde_path path;
@@ -64,6 +70,8 @@ struct ronde_plan {
 	uint64_t base;      /* lane counters below or equal to it belong to earlier operations */
 	int n, me;          /* members on this node, and which of them I am */
 	const int *members; /* [n] their local ranks, ascending */
+	const int *domains; /* of all local ranks, or NULL: see struct ronde_node */
+	struct ronde_traffic *traffic; /* what is counted for them (traffic.h), or NULL */
 	/*
 	 * Where some of a set's ranks have joined, members are the others, numbered without gaps.
 	 * leaf[n]: which of the set's `leaves` ranks each of them is; NULL: all are here. Results

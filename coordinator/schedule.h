@@ -49,7 +49,8 @@ struct ronde_schedule {
 	uint64_t next;                     /* least index that the next entry can have */
 	struct ronde_active *first, **end; /* in log order */
 	struct ronde_active *spare;
-	struct ronde_stores stores; /* how this rank's operations pack */
+	struct ronde_traffic traffic; /* of a node with several domains */
+	struct ronde_stores stores;   /* how this rank's operations pack */
 	enum ronde_schedule_state state;
 	int ended_by; /* rank that shut down or was lost, -1: none */
 	bool stalled; /* the end is that of a stall */

@@ -235,7 +235,8 @@ static void run_process(struct part *p)
 			for (int r = 0; r < o->nreductions; r++) {
 				p->bytes = o->bytes[b];
 				p->spec = (struct ronde_reduce_spec){
-					o->types[t], o->reductions[r], 1, 1, o->sources, false};
+					o->types[t], o->reductions[r],  1, 1, o->sources,
+					false,       RONDE_REDUCE_WHOLE};
 				measure(p);
 				fflush(stdout);
 			}

@@ -72,12 +72,12 @@ static void expect_allreduce(struct job *job)
 {
 	size_t n = (size_t)job->plan.n;
 	for (size_t p = 0; p < job->plan.npieces; p++) {
-		const void *sources[MAX_RANKS];
+		const void *sources[MAX_RANKS] = {NULL};
 		void *destination = job->expected[p].data;
 		for (size_t m = 0; m < n; m++)
-			sources[m] = job->inputs[p * n + m].data;
-		plain_kernels()->reduce(&job->plan.spec, &destination, 1, sources, (int)n,
-					job->counts[p]);
+			sources[ronde_plan_leaf(&job->plan, (int)m)] = job->inputs[p * n + m].data;
+		plain_kernels()->reduce(&job->plan.spec, &destination, 1, sources,
+					ronde_plan_leaves(&job->plan), job->counts[p]);
 	}
 }
 

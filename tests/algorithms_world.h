@@ -27,7 +27,9 @@
 #include "collectives/share.h"
 #include "tests/seed.h"
 
+#ifndef MAX_RANKS
 #define MAX_RANKS 9
+#endif
 #define MAX_PIECES 400
 #define GUARD 64
 
@@ -40,6 +42,7 @@ struct job {
 	const struct ronde_algorithm *algorithm; /* NULL: as selected */
 	struct ronde_plan plan;                  /* without what is a rank's own */
 	int members[MAX_RANKS];
+	int leaf[MAX_RANKS]; /* of each member, where plan.leaf says so */
 	bool in_place;
 	bool at_start; /* reducescatter in place: not where the own rows are */
 	int broke;     /* allgather: the member without memory, or -1 */
@@ -56,6 +59,8 @@ struct job {
 };
 
 struct world {
+	const int *domains; /* of each rank, or NULL */
+	struct ronde_traffic traffic[MAX_RANKS];
 	struct ronde_arena arena;
 	void *memory;
 	const struct ronde_kernels *kernels;
@@ -191,6 +196,8 @@ static void start_job(struct rank *r, struct lane_view *v, int me)
 
 	v->operation->plan = job->plan;
 	v->operation->plan.stores = &r->world->stores[r->local_rank];
+	v->operation->plan.traffic = r->world->domains ? &r->world->traffic[r->local_rank] : NULL;
+	v->operation->plan.domains = r->world->domains;
 	v->operation->plan.base = v->base;
 	v->operation->plan.me = me;
 	v->operation->plan.rows = job->rows[me];

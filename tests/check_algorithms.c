@@ -189,7 +189,8 @@ START_TEST(types_and_subset)
 			for (int a = 0; a < REDUCTIONS; a++) {
 				struct job *job = &w.jobs[w.njobs++];
 				job->plan.spec = (struct ronde_reduce_spec){
-					(ronde_dtype)d, (ronde_reduction)r, 1.0, 1.0, 3, false};
+					(ronde_dtype)d, (ronde_reduction)r, 1.0, 1.0, 3,
+					false,          RONDE_REDUCE_WHOLE};
 				single_job(&w, job, "134", reductions[a], count, &seed);
 			}
 		}
@@ -208,8 +209,8 @@ START_TEST(subset_wakes_leader)
 	w.jobs = calloc(60, sizeof *w.jobs);
 	for (; w.njobs < 60; w.njobs++) {
 		struct job *job = &w.jobs[w.njobs];
-		job->plan.spec =
-			(struct ronde_reduce_spec){RONDE_FLOAT32, RONDE_SUM, 1.0, 1.0, 3, false};
+		job->plan.spec = (struct ronde_reduce_spec){
+			RONDE_FLOAT32, RONDE_SUM, 1.0, 1.0, 3, false, RONDE_REDUCE_WHOLE};
 		single_job(&w, job, "134", reductions[w.njobs % REDUCTIONS], 5000, &seed);
 	}
 	ck_assert_int_eq(run_script(&w, seed), -1);
@@ -236,8 +237,8 @@ START_TEST(association)
 	w.jobs = calloc(REDUCTIONS, sizeof *w.jobs);
 	for (; w.njobs < REDUCTIONS; w.njobs++) {
 		struct job *job = &w.jobs[w.njobs];
-		job->plan.spec =
-			(struct ronde_reduce_spec){RONDE_FLOAT32, RONDE_SUM, 1.0, 1.0, n, false};
+		job->plan.spec = (struct ronde_reduce_spec){
+			RONDE_FLOAT32, RONDE_SUM, 1.0, 1.0, n, false, RONDE_REDUCE_WHOLE};
 		job->plan.lane = w.njobs % 2;
 		static const char all[] = "012345678";
 		single_job(&w, job, all + 9 - n, reductions[w.njobs], 9000, &seed);

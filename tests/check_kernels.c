@@ -311,7 +311,8 @@ START_TEST(promises)
 		int8_t hundred = 100, one = 1, i8;
 		const void *a[49] = {&hundred, &hundred};
 		void *d[1] = {&i8};
-		struct ronde_reduce_spec spec = {RONDE_INT8, RONDE_AVERAGE, 1, 1, 2, false};
+		struct ronde_reduce_spec spec = {RONDE_INT8, RONDE_AVERAGE,     1, 1, 2,
+						 false,      RONDE_REDUCE_WHOLE};
 		available[k]->reduce(&spec, d, 1, a, 2, 1);
 		ck_assert_int_eq(i8, 100);
 		for (int i = 0; i < 49; i++)
@@ -320,14 +321,16 @@ START_TEST(promises)
 		available[k]->reduce(&spec, d, 1, a, 49, 1);
 		ck_assert_int_eq(i8, 1);
 		int64_t big = INT64_MAX, i64;
-		spec = (struct ronde_reduce_spec){RONDE_INT64, RONDE_AVERAGE, 1, 1, 1, false};
+		spec = (struct ronde_reduce_spec){RONDE_INT64, RONDE_AVERAGE,     1, 1, 1,
+						  false,       RONDE_REDUCE_WHOLE};
 		a[0] = &big;
 		d[0] = &i64;
 		available[k]->reduce(&spec, d, 1, a, 1, 1);
 		ck_assert_int_eq(i64, INT64_MAX);
 		/* a signalling NaN comes out quiet */
 		uint16_t nan = 0x7c01, zero = 0, sum;
-		spec = (struct ronde_reduce_spec){RONDE_FLOAT16, RONDE_SUM, 1, 1, 1, false};
+		spec = (struct ronde_reduce_spec){RONDE_FLOAT16, RONDE_SUM,         1, 1, 1,
+						  false,         RONDE_REDUCE_WHOLE};
 		a[0] = &nan;
 		a[1] = &zero;
 		d[0] = &sum;

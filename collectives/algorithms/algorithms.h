@@ -20,6 +20,10 @@ enum ronde_progress ronde_allreduce_direct_step(struct ronde_operation *operatio
 void ronde_allreduce_staged_start(struct ronde_operation *operation);
 enum ronde_progress ronde_allreduce_staged_step(struct ronde_operation *operation);
 
+bool ronde_allreduce_two_level_fits(const struct ronde_plan *plan);
+void ronde_allreduce_two_level_start(struct ronde_operation *operation);
+enum ronde_progress ronde_allreduce_two_level_step(struct ronde_operation *operation);
+
 void ronde_adasum_zero_copy_start(struct ronde_operation *operation);
 enum ronde_progress ronde_adasum_zero_copy_step(struct ronde_operation *operation);
 

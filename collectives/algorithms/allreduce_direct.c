@@ -21,6 +21,7 @@
 #include "collectives/algorithms/lane.h"
 #include "collectives/algorithms/layout.h"
 #include "collectives/algorithms/packing.h"
+#include "collectives/algorithms/traffic.h"
 
 struct direct_state {
 	uint64_t total;
@@ -76,8 +77,10 @@ static void reduce_span(const struct ronde_plan *plan, uint64_t c, uint64_t at,
 	const void *sources[RONDE_MAX_LOCAL_SIZE];
 	void *destination = (unsigned char *)span.piece->output + span.offset;
 
-	for (int m = 0; m < plan->n; m++)
+	for (int m = 0; m < plan->n; m++) {
 		sources[m] = ronde_staging_area(plan, c, m) + at;
+		ronde_traffic_read(plan, m, span.bytes, false);
+	}
 	sources[plan->me] = (const unsigned char *)span.piece->input + span.offset;
 	ronde_reduce_members(plan, &plan->spec, &destination, 1, sources,
 			     span.bytes / plan->element);

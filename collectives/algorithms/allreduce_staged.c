@@ -35,6 +35,7 @@
 #include "collectives/algorithms/lane.h"
 #include "collectives/algorithms/layout.h"
 #include "collectives/algorithms/packing.h"
+#include "collectives/algorithms/traffic.h"
 #include "collectives/kernels/stream.h"
 
 /* Reduced at once: stays in the first cache until it is copied to the area. */
@@ -151,8 +152,10 @@ static void reduce_span(const struct ronde_plan *plan, const struct staged_state
 	unsigned char *output = (unsigned char *)span.piece->output + span.offset;
 	void *result = plan->n > 1 ? ronde_staging_area(plan, c, plan->me) + at : output;
 
-	for (int m = 0; m < plan->n; m++)
+	for (int m = 0; m < plan->n; m++) {
 		sources[m] = ronde_staging_area(plan, c, m) + at;
+		ronde_traffic_read(plan, m, span.bytes, false);
+	}
 	sources[plan->me] = (const unsigned char *)span.piece->input + span.offset;
 	if (result != output && state->packing.way == RONDE_STORES_STREAMING) {
 		reduce_streaming(plan, state, span, sources, result);
@@ -214,6 +217,7 @@ static bool unpack(const struct ronde_plan *plan, struct staged_state *state, si
 			return worked;
 		ronde_phase_enter(plan->phases, RONDE_PHASE_UNPACK);
 		struct ronde_span span = ronde_walk_next(&phase->walk, plan, slice.end, *budget);
+		ronde_traffic_read(plan, owner, span.bytes, true);
 		copy_out(plan, state, span,
 			 ronde_staging_area(plan, c, owner) + (at - chunk.begin));
 		ronde_spend(budget, span.bytes);

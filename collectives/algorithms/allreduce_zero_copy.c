@@ -18,6 +18,7 @@
 #include "collectives/algorithms/algorithms.h"
 #include "collectives/algorithms/lane.h"
 #include "collectives/algorithms/layout.h"
+#include "collectives/algorithms/traffic.h"
 
 struct zero_copy_state {
 	struct ronde_walk walk;
@@ -55,6 +56,7 @@ static void reduce_span(const struct ronde_plan *plan, struct ronde_span span, b
 
 	for (int m = 0; m < plan->n; m++) {
 		sources[m] = (const unsigned char *)span.piece->inputs[m] + span.offset;
+		ronde_traffic_read(plan, m, span.bytes, false);
 		destinations[m] = (unsigned char *)span.piece->outputs[m] + span.offset;
 	}
 	struct ronde_reduce_spec spec = plan->spec;

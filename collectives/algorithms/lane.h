@@ -37,7 +37,9 @@ void ronde_lane_wake(const struct ronde_plan *plan);
 /* The counters of a cell, and what reading base + k in one allows. */
 enum ronde_counter {
 	RONDE_PACKED,  /* read what the rank put into its areas for the first k chunks */
+	RONDE_PARTIAL, /* read the sums it has made of its domain's part of the first k chunks */
 	RONDE_REDUCED, /* read its slice of the result of the first k chunks */
+	RONDE_FETCHED, /* read the results of other domains that it has for its own … */
 	RONDE_UNPACKED /* write again where it has read the first k chunks */
 };
 
@@ -48,8 +50,12 @@ static inline _Atomic uint64_t *ronde_member_counter(const struct ronde_plan *pl
 	switch (counter) {
 	case RONDE_PACKED:
 		return &cell->packed;
+	case RONDE_PARTIAL:
+		return &cell->partial;
 	case RONDE_REDUCED:
 		return &cell->reduced;
+	case RONDE_FETCHED:
+		return &cell->fetched;
 	default:
 		return &cell->unpacked;
 	}

@@ -5,6 +5,7 @@
  */
 #include "collectives/algorithms/algorithms.h"
 #include "collectives/algorithms/layout.h"
+#include "collectives/algorithms/segments.h"
 
 /*
  * Up to where one synchronisation less is worth adding everything up on every rank. Between 2 ranks
@@ -51,6 +52,13 @@ static bool is_allreduce_direct(const struct ronde_plan *plan)
 static bool is_allreduce_staged(const struct ronde_plan *plan)
 {
 	return is(plan, RONDE_KIND_ALLREDUCE, RONDE_PATH_STAGED);
+}
+
+/* Worth it where packages are blocks, more or less: two ranks and more to a sum. */
+static bool is_allreduce_two_level(const struct ronde_plan *plan)
+{
+	return is_allreduce_staged(plan) && ronde_allreduce_two_level_fits(plan) &&
+	       ronde_segments(plan) > 1 && ronde_segments(plan) * 2 <= plan->n;
 }
 
 static bool is_broadcast_zero_copy(const struct ronde_plan *plan)
@@ -118,6 +126,9 @@ static const struct ronde_algorithm *const table[] = {
 	ROW("allreduce-direct", "small: all put everything into staging, each adds up everything",
 	    is_allreduce_direct,
 	    ronde_allreduce_direct_start, ronde_allreduce_direct_step),
+	ROW("allreduce-two-level", "several packages: each adds up its own first, all fetch results once",
+	    is_allreduce_two_level,
+	    ronde_allreduce_two_level_start, ronde_allreduce_two_level_step),
 	ROW("allreduce-staged", "slices through staging, chunks pipelined",
 	    is_allreduce_staged,
 	    ronde_allreduce_staged_start, ronde_allreduce_staged_step),

@@ -14,6 +14,17 @@
 
 #include "ronde/ronde.h"
 
+/*
+ * A reduction of many sources in two steps gives the bits of one in one step if each first step
+ * takes a subtree of the tree over all sources, and at least two sources are there in all.
+ */
+enum ronde_reduce_part {
+	RONDE_REDUCE_WHOLE = 0,
+	RONDE_REDUCE_PARTIAL, /* scales and combines sources; the result stays in the working type
+			       */
+	RONDE_REDUCE_FINISH   /* combines such results, and makes of them what WHOLE gives */
+};
+
 /* What a reduction does to every element. The same on all ranks: it comes from the schedule's
  * entry. */
 struct ronde_reduce_spec {
@@ -27,7 +38,12 @@ struct ronde_reduce_spec {
 	 * Does not change the result.
 	 */
 	bool streaming;
+	enum ronde_reduce_part part;
 };
+
+/* Bytes of an element of a partial result: of float32 for 16-bit floats, of float64 for averages of
+ * integers, else of the type. */
+size_t ronde_partial_bytes(const struct ronde_reduce_spec *spec);
 
 struct ronde_kernels {
 	const char *name; /* "c", "avx2", "avx512", "neon" */

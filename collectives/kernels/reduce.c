@@ -22,6 +22,8 @@
  *   Unscaled integer SUM and PRODUCT wrap around.
  * - MIN and MAX of floats are NaN if an input is, and −0 is less than +0. Which NaN is not defined,
  *   but it is a quiet one if anything was computed.
+ * - In parts (kernels.h): PARTIAL does what stands before the combined values, FINISH what stands
+ *   behind them, and both combine.
  * - bool: any byte but 0 counts as 1, the result is 0 or 1; SUM and MAX are or, the others and.
  *
  * How: the sources are walked in blocks small enough that partial results stay in the first cache.
@@ -51,8 +53,8 @@ struct recipe {
 	ronde_sum2_fn sum2;    /* all of the above, for two sources … */
 	ronde_sum2_fn stream2; /* … past the caches */
 	double prescale, factor, divisor;
-	size_t element; /* bytes of T */
-	size_t block;   /* elements in a block */
+	size_t source, element; /* bytes of an element of sources, of destinations */
+	size_t block;           /* elements in a block */
 };
 
 /* A reduction of one block: source k at offset bytes. */
@@ -93,13 +95,14 @@ static void recipe_for_float(struct recipe *r, const struct ronde_loops *loops,
 	ronde_dtype t = spec->dtype, work = is_16_bit_float(t) ? RONDE_FLOAT32 : t;
 	bool average = spec->reduction == RONDE_AVERAGE;
 	ronde_reduction reduction = average ? RONDE_SUM : spec->reduction;
+	bool whole = work == t || spec->part == RONDE_REDUCE_WHOLE;
 	r->factor = average ? spec->postscale / spec->divisor : spec->postscale;
 	r->combine = loops->combine[work][reduction];
-	if (reduction == RONDE_SUM) {
+	if (reduction == RONDE_SUM && whole) {
 		r->sum2 = loops->sum2[t];
 		r->stream2 = loops->stream2[t];
 	}
-	if (present == 1 && spec->prescale == 1 && r->factor == 1)
+	if (present == 1 && spec->prescale == 1 && r->factor == 1 && whole)
 		return;
 	if (work != t) {
 		r->widen = loops->widen[t];
@@ -118,7 +121,8 @@ static void recipe_for_integer(struct recipe *r, const struct ronde_loops *loops
 	r->factor = spec->postscale;
 	r->scale_in = spec->prescale == 1 ? NULL : loops->scale[t];
 	if (spec->reduction == RONDE_AVERAGE) {
-		bool itself = present == 1 && spec->postscale == 1 && spec->divisor == 1;
+		bool itself = present == 1 && spec->postscale == 1 && spec->divisor == 1 &&
+			      spec->part == RONDE_REDUCE_WHOLE;
 		r->divisor = spec->divisor;
 		r->widen = itself ? NULL : loops->widen[t];
 		r->finish = itself ? NULL : loops->narrow[t];
@@ -129,12 +133,41 @@ static void recipe_for_integer(struct recipe *r, const struct ronde_loops *loops
 	}
 }
 
+static ronde_dtype working_type(const struct ronde_reduce_spec *spec)
+{
+	if (is_16_bit_float(spec->dtype))
+		return RONDE_FLOAT32;
+	return spec->reduction == RONDE_AVERAGE && !is_float(spec->dtype) ? RONDE_FLOAT64
+									  : spec->dtype;
+}
+
+size_t ronde_partial_bytes(const struct ronde_reduce_spec *spec)
+{
+	return element_bytes[working_type(spec)];
+}
+
+/* Leaves out what the other part of a reduction does. */
+static void take_part(struct recipe *r, const struct ronde_reduce_spec *spec)
+{
+	size_t work = ronde_partial_bytes(spec);
+	if (spec->part == RONDE_REDUCE_PARTIAL) {
+		r->element = work;
+		r->finish = NULL;
+		r->factor = r->divisor = 1;
+	} else if (spec->part == RONDE_REDUCE_FINISH) {
+		r->source = work;
+		r->scale_in = r->widen = r->scale_wide = NULL;
+		r->prescale = 1;
+	}
+}
+
 static struct recipe recipe_for(const struct ronde_loops *loops,
 				const struct ronde_reduce_spec *spec, int present)
 {
 	struct recipe r = {.prescale = spec->prescale,
 			   .factor = 1,
 			   .divisor = 1,
+			   .source = element_bytes[spec->dtype],
 			   .element = element_bytes[spec->dtype]};
 	if (spec->dtype == RONDE_BOOL)
 		recipe_for_bool(&r, loops, spec->reduction);
@@ -143,8 +176,11 @@ static struct recipe recipe_for(const struct ronde_loops *loops,
 	else
 		recipe_for_integer(&r, loops, spec, present);
 
-	size_t widened = is_16_bit_float(spec->dtype) ? sizeof(float) : sizeof(double);
-	r.block = BLOCK_BYTES / (r.widen ? widened : r.element);
+	size_t widest = r.widen ? ronde_partial_bytes(spec) : r.element;
+	take_part(&r, spec);
+	if (spec->part != RONDE_REDUCE_WHOLE)
+		widest = ronde_partial_bytes(spec);
+	r.block = BLOCK_BYTES / widest;
 	return r;
 }
 
@@ -285,14 +321,14 @@ static void reduce_streaming(const struct ronde_loops *loops, struct job *job, b
 	const struct recipe *r = job->recipe;
 	_Alignas(LINE_BYTES) unsigned char block[BLOCK_BYTES];
 	for (size_t done = 0; done < count; done += job->count) {
-		job->offset = done * r->element;
+		job->offset = done * r->source;
 		job->count = count - done < r->block ? count - done : r->block;
 		if (pair)
 			reduce_pair(job, block, NULL);
 		else
 			reduce_block(job, block);
 		for (int k = 0; k < ndestination; k++)
-			loops->stream((unsigned char *)destinations[k] + job->offset, block,
+			loops->stream((unsigned char *)destinations[k] + done * r->element, block,
 				      job->count * r->element);
 	}
 	ronde_stream_end();
@@ -328,16 +364,16 @@ void ronde_reduce_with(const struct ronde_loops *loops, const struct ronde_reduc
 	for (size_t done = 0; done < count; done += job.count) {
 		unsigned char *out[2] = {(unsigned char *)destinations[0] + done * r.element, NULL};
 		size_t limit = done == 0 && head > 0 ? head : block;
-		job.offset = done * r.element;
+		job.offset = done * r.source;
 		job.count = count - done < limit ? count - done : limit;
 		if (pair && ndestination > 1)
-			out[1] = (unsigned char *)destinations[1] + job.offset;
+			out[1] = (unsigned char *)destinations[1] + done * r.element;
 		if (pair)
 			reduce_pair(&job, out[0], out[1]);
 		else
 			reduce_block(&job, out[0]);
 		for (int k = pair ? 2 : 1; k < ndestination; k++)
-			memcpy((unsigned char *)destinations[k] + job.offset, out[0],
+			memcpy((unsigned char *)destinations[k] + done * r.element, out[0],
 			       job.count * r.element);
 	}
 }

@@ -27,7 +27,8 @@
 
 static struct ronde_reduce_spec spec_of(bool streaming)
 {
-	return (struct ronde_reduce_spec){RONDE_FLOAT32, RONDE_SUM, 1.0, 1.0, 1, streaming};
+	return (struct ronde_reduce_spec){RONDE_FLOAT32, RONDE_SUM,         1.0, 1.0, 1,
+					  streaming,     RONDE_REDUCE_WHOLE};
 }
 
 static void add_heaps(struct rank *r, struct ronde_range range, bool streaming)
