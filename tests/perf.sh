@@ -163,7 +163,8 @@ works 2 "# wrong elements: 0" allreduce --latency -b 32 -e 32 -n 10 --csv "$fold
 works 2 "# wrong elements: 0" allreduce -b 4K -e 4K -n 3 --csv "$folder/limits.csv"
 who=$(awk -F, 'NR > 1 && !seen[$2]++ { printf "%s ", $2 }' "$folder/limits.csv")
 if [ "$who" = "memcpy ronde ronde-handle bare moves-lines ronde-8 moves-heap moves-heap/s moves-heap/b \
-moves-heap/bs moves-slices moves-slices/s moves-direct moves-direct/s " ]; then
+moves-heap/bs moves-slices moves-slices/s moves-slices/p moves-slices/ps moves-direct moves-direct/s moves-direct/p \
+moves-direct/ps " ]; then
 	echo "ok contestants of an allreduce's parts"
 else
 	not_ok "contestants of an allreduce's parts" "they are: $who"
