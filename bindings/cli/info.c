@@ -4,10 +4,12 @@
  * ranks look, and rank 0 prints.
  */
 #include <argp.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bindings/cli/build_info.h"
+#include "bindings/cli/places.h"
 #include "bindings/cli/sections.h"
 
 /* argp looks it up by name. */
@@ -17,12 +19,13 @@ __attribute__((visibility("default"))) const char *argp_program_version =
 struct arguments {
 	bool json;
 	unsigned int wanted; /* one bit a section */
+	const char *svg;     /* where the picture goes, or NULL */
 };
 
 static const char summary[] =
 	"Shows what this Ronde is, what it finds on this machine, and what to do about it. Under a "
 	"launcher (mpirun -np 2 ronde-info) all ranks look, and rank 0 prints the job's view.\v"
-	"Sections, all of them if none is named:\n"
+	"Sections, all but the last if none is named:\n"
 	"  build       version, compiler, options\n"
 	"  processor   processor, caches and reduction kernels\n"
 	"  mpi         the MPI module, tried\n"
@@ -30,6 +33,7 @@ static const char summary[] =
 	"  algorithms  the table an algorithm is picked from\n"
 	"  checks      what Ronde needs of this machine, with advice\n"
 	"  job         ranks and nodes, under a launcher\n"
+	"  topology    ranks on packages, NUMA domains, caches and cores\n"
 	"\n"
 	"Exit status: 0 if nothing shown keeps Ronde from working, 1 if something does (a check "
 	"that is a problem, a setting that is not valid, a launcher or an MPI module that cannot "
@@ -37,6 +41,8 @@ static const char summary[] =
 
 static const struct argp_option option_list[] = {
 	{"json", 'j', NULL, 0, "one JSON object instead of text", 0},
+	{"topology", 't', "FILE.svg", OPTION_ARG_OPTIONAL,
+	 "the section topology; with a file, a picture of it too", 0},
 	{0},
 };
 
@@ -57,6 +63,9 @@ static error_t parse(int key, char *value, struct argp_state *state)
 	case 'j':
 		arguments->json = true;
 		return 0;
+	case 't':
+		arguments->svg = value;
+		return add_section(arguments, "topology");
 	case ARGP_KEY_ARG:
 		if (add_section(arguments, value))
 			argp_error(state, "there is no section \"%s\"", value);
@@ -79,6 +88,21 @@ static int write_page(const struct arguments *arguments, const struct info *info
 	return problems;
 }
 
+static bool write_picture(const char *path, const struct info *info)
+{
+	if (*info->places_error)
+		return false;
+	FILE *file = fopen(path, "we");
+	if (file)
+		places_write_svg(file, &info->job);
+	bool good = file && !ferror(file);
+	if (file && fclose(file))
+		good = false;
+	if (!good)
+		fprintf(stderr, "ronde-info: %s: %s\n", path, strerror(errno));
+	return good;
+}
+
 /* The first thing that ronde_init() would refuse; "": nothing. */
 static const char *config_mistake(const struct info *info)
 {
@@ -96,13 +120,17 @@ int main(int argc, char **argv)
 	struct arguments arguments = {0};
 	argp_parse(&argp, argc, argv, 0, NULL, &arguments);
 	if (!arguments.wanted)
-		arguments.wanted = ~0u;
+		arguments.wanted = ~(1u << (section_count - 1));
 
 	info_load_config(&info);
 	if (job_open(&info.job, &info.config, config_mistake(&info))) {
 		fprintf(stderr, "ronde-info: %s\n", ronde_error_message());
 		return EXIT_FAILURE;
 	}
+	/* What rank 0 asks for its launcher has given all. */
+	if (arguments.wanted & 1u << (section_count - 1) &&
+	    places_gather(&info.job, &info.config) != RONDE_OK)
+		snprintf(info.places_error, sizeof info.places_error, "%s", ronde_error_message());
 	int problems = 0;
 	if (job_speaks(&info.job)) {
 		const struct machine machine = {.root = "",
@@ -115,6 +143,7 @@ int main(int argc, char **argv)
 						.nnotes = info.job.nnotes};
 		check_machine(&info.checks, &machine);
 		problems = write_page(&arguments, &info);
+		problems += arguments.svg && !write_picture(arguments.svg, &info);
 	}
 	job_close(&info.job);
 	if (fflush(stdout) != 0 || ferror(stdout)) {

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bindings/cli/places.h"
+
 static const char *environment(const char *name, void *arg)
 {
 	(void)arg;
@@ -62,6 +64,7 @@ static int alone(struct job *job, struct ronde_config *config)
 	}
 	job->rank = 0;
 	job->size = job->nodes = job->nlocal = 1;
+	job->ranks[0].place = RONDE_PLACE_UNKNOWN;
 	rank_facts_own(&job->ranks[0].facts, "");
 	job->local[0] = job->ranks[0].facts;
 	job->local_numbers[0] = 0;
@@ -75,6 +78,7 @@ static int gather(struct job *job)
 	if (!mine)
 		return ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for %d ranks", job->size);
 	rank_facts_own(&mine->facts, "");
+	mine->place = node->arena.ranks[node->local_rank].place;
 	const char *apart = ronde_node_apart(node);
 	snprintf(mine->apart, sizeof mine->apart, "%s", apart ? apart : "");
 	int status = job->bootstrap->ops->exchange(job->bootstrap, mine, job->ranks, sizeof *mine);
@@ -116,6 +120,7 @@ int job_open(struct job *job, struct ronde_config *config, const char *mistake)
 
 void job_close(struct job *job)
 {
+	places_free(job);
 	ronde_node_close(job->node);
 	ronde_heap_destroy(job->heap);
 	if (job->bootstrap)

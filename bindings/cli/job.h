@@ -14,6 +14,7 @@
 /* What a rank tells rank 0. */
 struct job_rank {
 	struct rank_facts facts;
+	struct ronde_place place;
 	char apart[512]; /* why it shares no memory with ranks of its machine; "": it does */
 };
 
@@ -28,9 +29,10 @@ struct job {
 	struct ronde_heap *heap;
 	struct ronde_node *node;
 	int rank, size, nodes;
-	struct job_rank *ranks;   /* [size] */
-	struct rank_facts *local; /* [nlocal] those of this node */
-	int *local_numbers;       /* [nlocal] */
+	struct job_rank *ranks;       /* [size] */
+	struct job_machine *machines; /* [nodes] */
+	struct rank_facts *local;     /* [nlocal] those of this node */
+	int *local_numbers;           /* [nlocal] */
 	int nlocal;
 	char notes[JOB_NOTES][CHECK_TEXT_BYTES]; /* what ronde_init() would warn of, for the job */
 	int nnotes;

@@ -12,7 +12,7 @@
 const struct section sections[] = {
 	{"build", section_build},   {"processor", section_processor},   {"mpi", section_mpi},
 	{"config", section_config}, {"algorithms", section_algorithms}, {"checks", section_checks},
-	{"job", section_job},
+	{"job", section_job},       {"topology", section_topology},
 };
 const int section_count = sizeof sections / sizeof *sections;
 

@@ -12,6 +12,7 @@ struct info {
 	char config_errors[RONDE_CONFIG_COUNT][512]; /* "": the entry is fine */
 	char config_together[512]; /* entries that do not go together; "": they do */
 	struct job job;
+	char places_error[RONDE_ERROR_BYTES]; /* "": the ranks' places are known, or nobody asked */
 	struct checks checks;
 };
 
@@ -32,6 +33,7 @@ int section_mpi(struct page *page, const struct info *info);
 int section_config(struct page *page, const struct info *info);
 int section_algorithms(struct page *page, const struct info *info);
 int section_checks(struct page *page, const struct info *info);
+int section_topology(struct page *page, const struct info *info);
 int section_job(struct page *page, const struct info *info);
 
 #endif

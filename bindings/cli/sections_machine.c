@@ -3,6 +3,7 @@
 #include <hwloc.h>
 #include <string.h>
 
+#include "bindings/cli/places.h"
 #include "bindings/cli/sections.h"
 #include "collectives/bootstrap/wait.h"
 #include "collectives/kernels/kernels.h"
@@ -136,4 +137,58 @@ int section_job(struct page *page, const struct info *info)
 	write_ranks(page, job);
 	page_end(page);
 	return job->status != RONDE_OK;
+}
+
+/* ---- topology ---- */
+
+static void write_places(struct page *page, const struct job *job)
+{
+	page_list(page, "places", NULL);
+	for (int r = 0; r < job->size; r++) {
+		const struct ronde_place *at = &job->ranks[r].place;
+		const int numbers[] = {r,           job->node ? job->node->node_of_rank[r] : 0,
+				       at->package, at->numa,
+				       at->cache,   at->core};
+		static const char *const keys[] = {"rank", "node",  "package",
+						   "numa", "cache", "core"};
+		char texts[6][16];
+		struct page_cell cells[6];
+		for (int i = 0; i < 6; i++) {
+			snprintf(texts[i], sizeof texts[i], "%d", numbers[i]);
+			cells[i] = (struct page_cell){keys[i], 6, numbers[i] < 0 ? NULL : texts[i],
+						      numbers[i] >= 0};
+		}
+		page_row(page, cells, 6);
+	}
+	page_list_end(page);
+}
+
+int section_topology(struct page *page, const struct info *info)
+{
+	const struct job *job = &info->job;
+	char summary[256];
+	page_begin(page, "topology", "Topology");
+	page_text(page, "error", "not usable", *info->places_error ? info->places_error : NULL);
+	if (*info->places_error) {
+		page_end(page);
+		return 1;
+	}
+	if (page->json) {
+		page_list(page, "machines", NULL);
+		for (int n = 0; n < job->nodes; n++) {
+			const struct page_cell cells[] = {
+				PAGE_CELL("host", 16, places_host(job, n)),
+				PAGE_CELL(
+					"machine", 0,
+					places_summary(&job->machines[n], summary, sizeof summary)),
+			};
+			page_row(page, cells, 2);
+		}
+		page_list_end(page);
+		write_places(page, job);
+	} else {
+		places_write_text(page->file, job);
+	}
+	page_end(page);
+	return 0;
 }

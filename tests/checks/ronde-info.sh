@@ -134,6 +134,44 @@ else
 	fi
 fi
 
+# ---- topology: on machines that are only described ----
+
+picture=$(mktemp --suffix=.svg)
+trap 'rm -f "$out" "$picture"' EXIT
+
+# rendered NAME RANKS: the picture is XML, with so many cores that have ranks.
+rendered()
+{
+	if python3 -c '
+import sys, xml.dom.minidom as xml
+boxes = xml.parse(sys.argv[1]).getElementsByTagName("rect")
+sys.exit(sum(b.getAttribute("fill") == "#f5c26b" for b in boxes) != int(sys.argv[2]))' "$picture" "$2"; then
+		echo "ok $1"
+	else
+		head -c 2000 "$picture"
+		echo "not ok $1 - not XML, or not $2 cores with ranks"
+	fi
+}
+
+try topology-here 0 'node 0 on' "$info" --topology
+try topology-alone 0 'core 0: rank 0' env RONDE_TOPOLOGY='pack:2 core:2 pu:1' "$info" --topology="$picture"
+rendered topology-picture 1
+try topology-wrong 1 'RONDE_TOPOLOGY is "pack:x", which describes no machine' \
+	env RONDE_TOPOLOGY=pack:x "$info" --topology
+try topology-nowhere 1 'ronde-info: /nowhere/x.svg: No such file or directory' "$info" --topology=/nowhere/x.svg
+if command -v mpirun >/dev/null; then
+	try topology-job 0 'L3 cache 1: rank 2' env RONDE_TOPOLOGY='pack:2 numa:2 l3:1 core:4 pu:1' \
+		RONDE_PLACEMENT=0,1,4-7,15 mpirun --oversubscribe -np 4 "$info" --topology="$picture"
+	rendered topology-job-picture 3
+	json topology-json '[p["core"] for p in d["topology"]["places"]] == [0, 1, None, 15]
+		and [p["package"] for p in d["topology"]["places"]] == [0, 0, 0, 1]' \
+		env RONDE_TOPOLOGY='pack:2 numa:2 l3:1 core:4 pu:1' RONDE_PLACEMENT=0,1,4-7,15 \
+		mpirun --oversubscribe -np 4 "$info" --json topology
+	# Two ranks on one core are warned of when they start.
+	try topology-crowded 0 'ranks 0 and 2 both have core 1 only' env RONDE_TOPOLOGY='pack:1 core:4 pu:1' \
+		RONDE_PLACEMENT=1,2,1 mpirun --oversubscribe -np 3 "$BUILD/perf/ronde-perf" allreduce -b 4 -e 4 -n 10
+fi
+
 # The manual names every section and every exit status.
 missing=$("$info" -j | python3 -c '
 import json, sys
