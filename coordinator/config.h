@@ -85,7 +85,8 @@
 	  "and ranks.")                                                                            \
 	X(thread_affinity, TEXT, RANK, "HOROVOD_THREAD_AFFINITY", "", NUMBERS(0, 1023),            \
 	  "Processors that the coordinator threads are bound to: one number for each local rank, " \
-	  "separated by commas. Empty: they run where their process may.")                         \
+	  "separated by commas. Empty: where their process may, on the NUMA domain of their rank " \
+	  "if it is on one.")                                                                      \
 	X(topology, TEXT, RANK, NULL, "", ANY,                                                     \
 	  "The machine that the ranks of a node take theirs to be: as hwloc describes one "        \
 	  "(pack:2 "                                                                               \

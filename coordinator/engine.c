@@ -426,6 +426,9 @@ int ronde_engine_start(struct ronde_context *ctx)
 		return ronde_error(RONDE_ERR_SYSTEM, "cannot start the coordinator thread: %s",
 				   strerror(error));
 	e->started = true;
+	if (!*ctx->config.thread_affinity)
+		ronde_affinity_near(
+			e->thread, &ctx->node->arena.ranks[ctx->node->local_rank].domain, ctx->log);
 	ronde_affinity_bind(e->thread, ctx->config.thread_affinity, ctx->node->local_rank,
 			    ctx->log);
 	ronde_log_set_ring(ctx->log, ring_for_lines, ctx);

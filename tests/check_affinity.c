@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* RONDE_THREAD_AFFINITY: where the coordinator threads of processes run. */
 #include <dirent.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "collectives/topology.h"
 #include "tests/fork_ranks.h"
 #include "tests/suite.h"
 
@@ -134,6 +136,60 @@ START_TEST(unbound)
 }
 END_TEST
 
+/* ---- near its rank ---- */
+
+static void *wait_for_end(void *arg)
+{
+	(void)pthread_mutex_lock(arg);
+	(void)pthread_mutex_unlock(arg);
+	return NULL;
+}
+
+/* The rank's first thread has bound itself to one processor, as frameworks do; another has not. */
+static void near_body(int rank, int size, const void *arg)
+{
+	const bool with_other = *(const int *)arg;
+	static pthread_mutex_t end = PTHREAD_MUTEX_INITIALIZER;
+	pthread_t other;
+	cpu_set_t mine, want, domain;
+	struct ronde_topology *t;
+	struct ronde_place place;
+	(void)size;
+	require_ok(ronde_shutdown());
+	require(sched_getaffinity(0, sizeof want, &want) == 0, "affinity");
+	pthread_mutex_lock(&end);
+	if (with_other)
+		require(pthread_create(&other, NULL, wait_for_end, &end) == 0, "a thread");
+	CPU_ZERO(&mine);
+	CPU_SET((size_t)nth(rank), &mine);
+	require(sched_setaffinity(0, sizeof mine, &mine) == 0, "affinity");
+	require(ronde_topology_open(&t, "") == 0 &&
+			ronde_topology_locate(t, "", rank, &mine, &place) == 0,
+		"topology");
+	ronde_topology_processors(t, place.numa, &domain);
+	ronde_topology_close(t);
+	if (with_other)
+		CPU_AND(&want, &want, &domain);
+	else
+		want = mine;
+	require_ok(ronde_init(NULL));
+	cpu_set_t has = allowed_to("ronde");
+	require(CPU_EQUAL(&has, &want), "the coordinator thread has %d processors, not %d",
+		CPU_COUNT(&has), CPU_COUNT(&want));
+	require(sched_getaffinity(0, sizeof has, &has) == 0 && CPU_EQUAL(&has, &mine),
+		"the application's thread was bound");
+	require_ok(ronde_shutdown());
+	pthread_mutex_unlock(&end);
+	if (with_other)
+		pthread_join(other, NULL);
+}
+
+START_TEST(near)
+{
+	ck_assert_int_eq(fork_ranks(RANKS, near_body, &_i), 0);
+}
+END_TEST
+
 static const char *const wrong[] = {"x",  "0,",  ",1",       "0 1",
 				    "-1", "0-1", "0,1,1024", "99999999999999999999"};
 
@@ -163,6 +219,7 @@ int main(void)
 	const struct suite_test tests[] = {
 		{bound, 0, sizeof bindings / sizeof *bindings},
 		{unbound, 0, 2},
+		{near, 0, 2},
 		{refused, 0, sizeof wrong / sizeof *wrong},
 	};
 	return SUITE_RUN("affinity", 60, tests);
