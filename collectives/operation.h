@@ -17,6 +17,7 @@
 #include "collectives/arena.h"
 #include "collectives/kernels/kernels.h"
 #include "collectives/phase.h"
+#include "collectives/span.h"
 
 #define RONDE_STEP_BYTES ((size_t)256 << 10)
 
@@ -67,11 +68,12 @@ struct ronde_plan {
 	const struct ronde_arena *arena;
 	const struct ronde_kernels *kernels;
 	int lane;
-	uint64_t base;      /* lane counters below or equal to it belong to earlier operations */
-	int n, me;          /* members on this node, and which of them I am */
-	const int *members; /* [n] their local ranks, ascending */
-	const int *domains; /* of all local ranks, or NULL: see struct ronde_node */
-	struct ronde_traffic *traffic; /* what is counted for them (traffic.h), or NULL */
+	uint64_t base; /* lane counters below or equal to it belong to earlier operations */
+	const struct ronde_set_span *span; /* NULL: all members are on this node */
+	int n, me;                         /* members on this node, and which of them I am */
+	const int *members;                /* [n] their local ranks, ascending */
+	const int *domains;                /* of all local ranks, or NULL: see struct ronde_node */
+	struct ronde_traffic *traffic;     /* what is counted for them (traffic.h), or NULL */
 	/*
 	 * Where some of a set's ranks have joined, members are the others, numbered without gaps.
 	 * leaf[n]: which of the set's `leaves` ranks each of them is; NULL: all are here. Results

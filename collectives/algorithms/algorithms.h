@@ -24,6 +24,10 @@ bool ronde_allreduce_two_level_fits(const struct ronde_plan *plan);
 void ronde_allreduce_two_level_start(struct ronde_operation *operation);
 enum ronde_progress ronde_allreduce_two_level_step(struct ronde_operation *operation);
 
+bool ronde_allreduce_nodes_fits(const struct ronde_plan *plan);
+void ronde_allreduce_nodes_start(struct ronde_operation *operation);
+enum ronde_progress ronde_allreduce_nodes_step(struct ronde_operation *operation);
+
 void ronde_adasum_zero_copy_start(struct ronde_operation *operation);
 enum ronde_progress ronde_adasum_zero_copy_step(struct ronde_operation *operation);
 
@@ -53,6 +57,9 @@ enum ronde_progress ronde_alltoall_zero_copy_step(struct ronde_operation *operat
 
 void ronde_alltoall_staged_start(struct ronde_operation *operation);
 enum ronde_progress ronde_alltoall_staged_step(struct ronde_operation *operation);
+
+void ronde_barrier_nodes_start(struct ronde_operation *operation);
+enum ronde_progress ronde_barrier_nodes_step(struct ronde_operation *operation);
 
 void ronde_barrier_start(struct ronde_operation *operation);
 enum ronde_progress ronde_barrier_step(struct ronde_operation *operation);

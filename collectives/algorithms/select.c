@@ -18,7 +18,7 @@
 
 static bool is(const struct ronde_plan *plan, enum ronde_kind kind, enum ronde_path path)
 {
-	return plan->kind == kind && plan->path == path;
+	return !plan->span && plan->kind == kind && plan->path == path;
 }
 
 static bool is_adasum(const struct ronde_plan *plan, enum ronde_path path)
@@ -103,7 +103,19 @@ static bool is_alltoall_staged(const struct ronde_plan *plan)
 
 static bool is_barrier(const struct ronde_plan *plan)
 {
-	return plan->kind == RONDE_KIND_BARRIER;
+	return !plan->span && plan->kind == RONDE_KIND_BARRIER;
+}
+
+/* Over nodes a rank's own addresses do, whatever the path. */
+static bool is_allreduce_nodes(const struct ronde_plan *plan)
+{
+	return plan->span && plan->kind == RONDE_KIND_ALLREDUCE &&
+	       plan->spec.reduction != RONDE_ADASUM && ronde_allreduce_nodes_fits(plan);
+}
+
+static bool is_barrier_nodes(const struct ronde_plan *plan)
+{
+	return plan->span && plan->kind == RONDE_KIND_BARRIER;
 }
 
 #define ROW(...)                                                                                   \
@@ -114,6 +126,12 @@ static bool is_barrier(const struct ronde_plan *plan)
 
 /* clang-format off */
 static const struct ronde_algorithm *const table[] = {
+	ROW("allreduce-nodes", "over nodes: a slice each, added up on the node, then pairwise between nodes",
+	    is_allreduce_nodes,
+	    ronde_allreduce_nodes_start, ronde_allreduce_nodes_step),
+	ROW("barrier-nodes", "over nodes: the node's ranks, then one of each node by dissemination",
+	    is_barrier_nodes,
+	    ronde_barrier_nodes_start, ronde_barrier_nodes_step),
 	ROW("adasum-zero-copy", "each rank its blocks of all heaps, a pass for each level of the tree",
 	    is_adasum_zero_copy,
 	    ronde_adasum_zero_copy_start, ronde_adasum_zero_copy_step),

@@ -115,8 +115,8 @@ static int candidates(const struct options *o, size_t bytes, struct candidate *l
 	for (size_t i = 0; i < rows; i++) {
 		const char *name = table[i]->name;
 		struct candidate c = {.algorithm = table[i], .chunk = RONDE_GRAIN};
-		if (o->only && !strstr(name, o->only))
-			continue;
+		if ((o->only && !strstr(name, o->only)) || strstr(name, "-nodes"))
+			continue; /* here is one node */
 		c.kind = strstr(name, "broadcast")       ? RONDE_KIND_BROADCAST
 			 : strstr(name, "allgather")     ? RONDE_KIND_ALLGATHER
 			 : strstr(name, "barrier")       ? RONDE_KIND_BARRIER
