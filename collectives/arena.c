@@ -22,22 +22,24 @@ struct layout {
 	size_t ranks, boards, announce, log, cells, staging, bytes;
 };
 
-static size_t section_end(size_t start, size_t bytes)
+static size_t section_end(size_t start, size_t bytes, size_t page)
 {
-	return (start + bytes + SECTION_ALIGN - 1) & ~(SECTION_ALIGN - 1);
+	size_t align = page > SECTION_ALIGN ? page : SECTION_ALIGN;
+	return (start + bytes + align - 1) & ~(align - 1);
 }
 
 static struct layout layout_of(const struct ronde_arena_shape *shape)
 {
 	size_t n = shape->local_size, rings = n * ronde_ring_stride(shape);
+	size_t page = shape->page;
 	struct layout l;
-	l.ranks = section_end(0, sizeof(struct ronde_arena_header));
-	l.boards = section_end(l.ranks, n * sizeof(struct ronde_rank_block));
-	l.announce = section_end(l.boards, n * sizeof(struct ronde_board));
-	l.log = section_end(l.announce, rings);
-	l.cells = section_end(l.log, rings);
-	l.staging = section_end(l.cells, n * shape->lanes * sizeof(struct ronde_lane_cell));
-	l.bytes = section_end(l.staging, shape->lanes * (size_t)shape->staging_bytes);
+	l.ranks = section_end(0, sizeof(struct ronde_arena_header), page);
+	l.boards = section_end(l.ranks, n * sizeof(struct ronde_rank_block), page);
+	l.announce = section_end(l.boards, n * sizeof(struct ronde_board), page);
+	l.log = section_end(l.announce, rings, page);
+	l.cells = section_end(l.log, rings, page);
+	l.staging = section_end(l.cells, n * shape->lanes * sizeof(struct ronde_lane_cell), page);
+	l.bytes = section_end(l.staging, shape->lanes * (size_t)shape->staging_bytes, page);
 	return l;
 }
 

@@ -19,7 +19,7 @@
 
 #define RONDE_CACHE_LINE 64
 #define RONDE_ARENA_MAGIC 0x31616e657261646eULL
-#define RONDE_ARENA_VERSION 4
+#define RONDE_ARENA_VERSION 5
 #define RONDE_CELL_BYTES 64
 
 /* What a node's arena is made of. The same on all its ranks. */
@@ -27,7 +27,9 @@ struct ronde_arena_shape {
 	uint32_t local_size;
 	uint32_t ring_cells; /* cells of each ring; a power of two */
 	uint32_t lanes;      /* operations of the node that can be in flight at once */
-	uint32_t pad;
+	/* Rings begin at multiples of it, so that each can be on its rank's NUMA domain: the size
+	 * of a page where there are several, else 0. Set by ronde_node_open(). */
+	uint32_t page;
 	uint64_t staging_bytes; /* of one lane, all ranks together */
 };
 
@@ -171,10 +173,11 @@ static inline struct ronde_lane_cell *ronde_lane_cell(const struct ronde_arena *
 	return &a->cells[(size_t)lane * a->shape.local_size + (size_t)local_rank];
 }
 
-/* A ring: its cells, then one cell with the reader's position. */
+/* A ring: its cells, then one cell with the reader's position; and what fills up to a page. */
 static inline size_t ronde_ring_stride(const struct ronde_arena_shape *shape)
 {
-	return ((size_t)shape->ring_cells + 1) * RONDE_CELL_BYTES;
+	size_t bytes = ((size_t)shape->ring_cells + 1) * RONDE_CELL_BYTES;
+	return shape->page ? (bytes + shape->page - 1) / shape->page * shape->page : bytes;
 }
 
 /* What a rank says to its leader. */

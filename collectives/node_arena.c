@@ -89,6 +89,7 @@ int ronde_node_make_arena(struct ronde_node *node, const struct ronde_node_optio
 {
 	struct ronde_arena_shape shape = options->shape;
 	shape.local_size = (uint32_t)node->local_size;
+	shape.page = node->topology && node->topology->numas > 1 ? (uint32_t)ronde_page_bytes() : 0;
 	size_t bytes = ronde_arena_bytes(&shape);
 	int status = arena_room(&shape, bytes);
 	if (status != RONDE_OK)

@@ -18,6 +18,19 @@ int ronde_node_look(struct ronde_node *node, const struct ronde_node_options *op
 	return ronde_topology_open(&node->topology, machine);
 }
 
+/* What a rank reads or writes for itself; nobody has touched it yet. */
+static int bind_rings(struct ronde_node *node, int local_rank, int numa)
+{
+	const struct ronde_arena *arena = &node->arena;
+	unsigned char *rings[] = {ronde_announce_ring(arena, local_rank),
+				  ronde_log_ring(arena, local_rank)};
+	int status = RONDE_OK;
+	for (int i = 0; i < 2 && arena->shape.page && numa >= 0 && !status; i++)
+		status = ronde_topology_bind_memory(node->topology, rings[i],
+						    ronde_ring_stride(&arena->shape), numa);
+	return status;
+}
+
 int ronde_node_place(struct ronde_node *node, const struct ronde_node_options *options,
 		     int local_rank, const cpu_set_t *allowed)
 {
@@ -29,9 +42,10 @@ int ronde_node_place(struct ronde_node *node, const struct ronde_node_options *o
 	int status =
 		ronde_topology_locate(node->topology, options->placement ? options->placement : "",
 				      local_rank, allowed, &block->place);
-	if (!status)
-		ronde_topology_processors(node->topology, block->place.numa, &block->domain);
-	return status;
+	if (status)
+		return status;
+	ronde_topology_processors(node->topology, block->place.numa, &block->domain);
+	return bind_rings(node, local_rank, block->place.numa);
 }
 
 /* Number of local rank l's group by one sort of object, packages or NUMA domains. */

@@ -8,11 +8,6 @@
 #include "collectives/status.h"
 #include "coordinator/submit.h"
 
-static size_t ring_bytes(const struct ronde_arena *arena)
-{
-	return (size_t)arena->shape.ring_cells * RONDE_CELL_BYTES + RONDE_CACHE_LINE;
-}
-
 static int open_rings(struct ronde_leader *l, const struct ronde_arena *arena)
 {
 	size_t n = arena->shape.local_size;
@@ -24,9 +19,9 @@ static int open_rings(struct ronde_leader *l, const struct ronde_arena *arena)
 		return ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for the leader of %zu ranks",
 				   n);
 	for (size_t i = 0; i < n; i++) {
-		ronde_ring_consumer_init(&l->announce[i], arena->announce + i * ring_bytes(arena),
+		ronde_ring_consumer_init(&l->announce[i], ronde_announce_ring(arena, (int)i),
 					 arena->shape.ring_cells);
-		ronde_ring_producer_init(&l->log[i], arena->log + i * ring_bytes(arena),
+		ronde_ring_producer_init(&l->log[i], ronde_log_ring(arena, (int)i),
 					 arena->shape.ring_cells);
 	}
 	return RONDE_OK;

@@ -20,6 +20,7 @@ static const struct ronde_arena_shape shapes[] = {
 	{.local_size = 1, .ring_cells = 16, .lanes = 1, .staging_bytes = 4096},
 	{.local_size = 3, .ring_cells = 64, .lanes = 8, .staging_bytes = 100000},
 	{.local_size = 5, .ring_cells = 4096, .lanes = 2, .staging_bytes = 1 << 20},
+	{.local_size = 6, .ring_cells = 64, .lanes = 2, .page = 4096, .staging_bytes = 100000},
 	{.local_size = 300, .ring_cells = 32, .lanes = 3, .staging_bytes = 0},
 };
 
@@ -83,7 +84,7 @@ START_TEST(foreign_memory_is_refused)
 	untouched = a;
 	header->version++;
 	ck_assert_int_eq(ronde_arena_attach(&a, header), RONDE_ERR_VERSION);
-	ck_assert_ptr_nonnull(strstr(ronde_error_message(), "layout 5, this rank knows layout 4"));
+	ck_assert_ptr_nonnull(strstr(ronde_error_message(), "layout 6, this rank knows layout 5"));
 	header->version--;
 	header->magic = 0x1234;
 	ck_assert_int_eq(ronde_arena_attach(&a, header), RONDE_ERR_VERSION);

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Machines that are only described: where ranks are on them, in which groups, and what is refused.
  */
+#include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "collectives/topology.h"
@@ -58,6 +61,28 @@ START_TEST(this_machine_is_read)
 	ronde_topology_processors(t, place.numa, &around);
 	ck_assert(place.numa < 0 || CPU_ISSET((size_t)last->processor, &around));
 	ronde_topology_close(t);
+}
+END_TEST
+
+/* A container may forbid it; where it does not the system has the request. */
+START_TEST(memory_is_really_bound)
+{
+	struct ronde_topology *t;
+	size_t bytes = (size_t)sysconf(_SC_PAGESIZE) * 4;
+	unsigned char *memory =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert(memory != MAP_FAILED);
+	ck_assert_int_eq(ronde_topology_open(&t, ""), RONDE_OK);
+	ck_assert_int_eq(ronde_topology_bind_memory(t, memory, bytes, 0), RONDE_OK);
+	ck_assert_uint_eq(t->nrequests, 1);
+	ck_assert_ptr_eq(t->requests[0].address, memory);
+	int mode = 0, error = t->requests[0].error;
+	ck_assert_msg(error == 0 || error == EPERM || error == ENOSYS, "%s", strerror(error));
+	if (!error && syscall(SYS_get_mempolicy, &mode, NULL, 0, memory, 2 /* MPOL_F_ADDR */) == 0)
+		ck_assert_int_ne(mode, 0);
+	memset(memory, 1, bytes);
+	ronde_topology_close(t);
+	munmap(memory, bytes);
 }
 END_TEST
 
@@ -241,6 +266,24 @@ static int agrees(struct node_rank *r)
 	bool crowded = ronde_node_crowded(node, &one, &other);
 	if (crowded != (l->one != l->other) || (crowded && (one != l->one || other != l->other)))
 		return __LINE__;
+	/* Two rings of each rank whose domain is known, on it; both begin and end with pages. */
+	size_t requests = 0;
+	for (int i = 0; !r->rank && i < l->n && node->arena.shape.page; i++) {
+		const void *rings[] = {ronde_announce_ring(&node->arena, i),
+				       ronde_log_ring(&node->arena, i)};
+		for (int k = 0; k < 2 && node->arena.ranks[i].place.numa >= 0; k++) {
+			const struct ronde_memory_request *q =
+				&node->topology->requests[requests++];
+			if (requests > node->topology->nrequests || q->address != rings[k] ||
+			    q->numa != node->arena.ranks[i].place.numa || q->error ||
+			    (uintptr_t)q->address % 4096 || q->bytes % 4096 ||
+			    q->bytes != ronde_ring_stride(&node->arena.shape))
+				return __LINE__;
+		}
+	}
+	if (node->topology && (requests != node->topology->nrequests ||
+			       (node->topology->numas > 1) != (node->arena.shape.page > 0)))
+		return __LINE__;
 	for (int i = 0; i < l->n; i++)
 		if (CPU_COUNT(&node->arena.ranks[i].domain))
 			return __LINE__;
@@ -302,6 +345,7 @@ int main(void)
 	const struct suite_test tests[] = {
 		{a_description_is_read, 0, MACHINES},
 		{this_machine_is_read, ONCE},
+		{memory_is_really_bound, ONCE},
 		{a_file_is_read, ONCE},
 		{what_is_no_machine_is_refused, 0, sizeof refused / sizeof *refused},
 		{ranks_are_placed, 0, PLACES},
