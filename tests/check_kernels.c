@@ -255,7 +255,8 @@ START_TEST(every_small_count)
 	seed(_i);
 	for (size_t count = 0; count <= 140; count += (size_t)test_stride())
 		for (size_t r = 0; r < REDUCTIONS; r++) {
-			struct a_case c = {.spec = {(ronde_dtype)_i, reductions[r], 1, 1, 2, false},
+			struct a_case c = {.spec = {(ronde_dtype)_i, reductions[r], 1, 1, 2, false,
+						    RONDE_REDUCE_WHOLE},
 					   .nsource = 2,
 					   .ndestination = 2,
 					   .present = {true, true},
@@ -274,7 +275,8 @@ START_TEST(in_place_with_each)
 		for (int k = 0; k < n; k++)
 			for (size_t r = 0; r < REDUCTIONS; r++) {
 				struct a_case c = {.spec = {(ronde_dtype)_i, reductions[r], 1,
-							    below(2) ? 1 : 0.5, n, false},
+							    below(2) ? 1 : 0.5, n, false,
+							    RONDE_REDUCE_WHOLE},
 						   .nsource = n,
 						   .ndestination = 1 + (int)below((uint32_t)n),
 						   .in_place = k,
