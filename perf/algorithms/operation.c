@@ -84,7 +84,7 @@ void perf_run_operation(struct rank *r, const struct candidate *c)
 			 .me = r->me,
 			 .members = r->members,
 			 .element = sizeof(float),
-			 .spec = {RONDE_FLOAT32, RONDE_SUM, 1.0, 1.0, 1, false},
+			 .spec = {RONDE_FLOAT32, RONDE_SUM, 1.0, 1.0, 1, false, RONDE_REDUCE_WHOLE},
 			 .chunk_bytes = c->chunk,
 			 .pieces = &piece,
 			 .npieces = 1,

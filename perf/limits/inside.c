@@ -119,13 +119,14 @@ struct candidate perf_inside_bare(struct perf_inside *inside, enum ronde_path pa
 	const struct rank *r = &inside->rank;
 	size_t limit = ronde_chunk_limit(inside->options.staging, inside->options.ranks);
 	struct ronde_piece piece = {.count = bytes / sizeof(float)};
-	struct ronde_plan plan = {.kind = RONDE_KIND_ALLREDUCE,
-				  .path = path,
-				  .n = inside->options.ranks,
-				  .element = sizeof(float),
-				  .spec = {RONDE_FLOAT32, RONDE_SUM, 1.0, 1.0, 1, false},
-				  .pieces = &piece,
-				  .npieces = 1};
+	struct ronde_plan plan = {
+		.kind = RONDE_KIND_ALLREDUCE,
+		.path = path,
+		.n = inside->options.ranks,
+		.element = sizeof(float),
+		.spec = {RONDE_FLOAT32, RONDE_SUM, 1.0, 1.0, 1, false, RONDE_REDUCE_WHOLE},
+		.pieces = &piece,
+		.npieces = 1};
 
 	return (struct candidate){.algorithm = ronde_algorithm_select(&plan),
 				  .kind = RONDE_KIND_ALLREDUCE,
