@@ -39,8 +39,9 @@
 struct ronde_set_span {
 	struct ronde_fabric *fabric;
 	uint32_t tag;
-	int nodes; /* with members: 2 or more, in the order of their numbers */
-	int node;  /* which of them is this rank's */
+	int nodes;     /* with members: 2 or more, in the order of their numbers */
+	int node;      /* which of them is this rank's */
+	int root_node; /* broadcast: which of them has the root, the plan's `root` a member of it */
 	/* Which of `leaves` nodes each is, where all the set's ranks on a node have joined: absent
 	 * leaves of the tree over nodes. NULL: none is missing. */
 	const int *leaf;

@@ -23,7 +23,10 @@ static void random_joined(const struct world *w, struct job *job, uint64_t *seed
 
 static void random_job(const struct world *w, struct job *job, uint64_t *seed)
 {
-	job->kind = below(seed, 6) ? RONDE_KIND_ALLREDUCE : RONDE_KIND_BARRIER;
+	static const enum ronde_kind kinds[] = {RONDE_KIND_ALLREDUCE, RONDE_KIND_ALLREDUCE,
+						RONDE_KIND_BROADCAST, RONDE_KIND_BROADCAST,
+						RONDE_KIND_BARRIER};
+	job->kind = kinds[below(seed, 5)];
 	job->spec.dtype = (ronde_dtype)below(seed, RONDE_DTYPE_COUNT);
 	do {
 		job->spec.reduction = (ronde_reduction)below(seed, RONDE_REDUCTION_COUNT);
@@ -36,12 +39,17 @@ static void random_job(const struct world *w, struct job *job, uint64_t *seed)
 		random_joined(w, job, seed);
 	for (int i = 0; i < w->size; i++)
 		job->spec.divisor += !job->joined[i];
+	do {
+		job->root = (int)below(seed, (uint64_t)w->size);
+	} while (job->joined[job->root]);
 	job->in_place = below(seed, 2);
 	size_t least = ronde_span_least(w->shape->nodes), limit = chunk_limit(w);
 	job->chunk_bytes = (least + below(seed, limit - least + 1)) & ~(size_t)63;
 	for (int p = 0; p < PIECES; p++) {
 		static const size_t most[] = {1, 20, 1000, 20000};
-		job->counts[p] = below(seed, most[below(seed, 4)]);
+		static const size_t large[] = {1, 20, 1000, 400000};
+		bool chain = job->kind == RONDE_KIND_BROADCAST && below(seed, 4) == 0;
+		job->counts[p] = below(seed, (chain ? large : most)[below(seed, 4)]);
 	}
 	make_tensors(w, job, seed);
 }

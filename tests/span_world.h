@@ -44,6 +44,7 @@ struct job {
 	struct ronde_reduce_spec spec;
 	size_t chunk_bytes, counts[PIECES];
 	bool in_place;
+	int root; /* broadcast: global rank */
 	bool joined[MAX_RANKS];
 	unsigned char *inputs[MAX_RANKS][PIECES], *outputs[MAX_RANKS][PIECES], *expected[PIECES];
 	_Atomic int arrived; /* barrier */
@@ -106,6 +107,10 @@ static void make_span(const struct world *w, const struct job *job, int node, st
 		v->node_members[s->nodes] = n;
 		v->node_leaf[s->nodes++] = k;
 	}
+	for (int k = 0; k < s->nodes; k++)
+		for (int m = 0; m < v->node_members[k]; m++)
+			if (v->ranks[k][m] == job->root)
+				s->root_node = k;
 	s->members = v->node_members;
 	s->ranks = v->rank_rows;
 	s->positions = v->rank_rows;
@@ -145,11 +150,16 @@ static void start_job(struct rank *r, struct ronde_fabric *fabric, struct job *j
 			continue;
 		if (w->rank_at[node][l] == r->number)
 			plan->me = plan->n;
+		if (w->rank_at[node][l] == job->root)
+			plan->root = plan->n;
 		v->leaf[plan->n] = l;
 		v->members[plan->n++] = l;
 	}
 	for (int p = 0; p < PIECES; p++)
-		v->pieces[p] = (struct ronde_piece){.input = job->inputs[r->number][p],
+		v->pieces[p] = (struct ronde_piece){.input = job->kind != RONDE_KIND_BROADCAST ||
+									     r->number == job->root
+								     ? job->inputs[r->number][p]
+								     : NULL,
 						    .output = job->outputs[r->number][p],
 						    .count = job->counts[p]};
 	v->operation.algorithm = ronde_algorithm_select(plan);
@@ -301,8 +311,12 @@ static void expect(const struct world *w, struct job *job, int p)
 	for (int i = 0; i < w->size; i++)
 		if (!job->joined[i])
 			sources[w->node_of[i] * MAX_LOCAL + w->local_of[i]] = job->inputs[i][p];
-	ronde_kernels_select("c")->reduce(&job->spec, &destination, 1, sources,
-					  MAX_NODES * MAX_LOCAL, job->counts[p]);
+	if (job->kind == RONDE_KIND_BROADCAST)
+		memcpy(destination, job->inputs[job->root][p],
+		       job->counts[p] * ronde_dtype_bytes(job->spec.dtype));
+	else
+		ronde_kernels_select("c")->reduce(&job->spec, &destination, 1, sources,
+						  MAX_NODES * MAX_LOCAL, job->counts[p]);
 }
 
 /* spec, counts, joined, chunk_bytes are given. */

@@ -58,6 +58,9 @@ enum ronde_progress ronde_alltoall_zero_copy_step(struct ronde_operation *operat
 void ronde_alltoall_staged_start(struct ronde_operation *operation);
 enum ronde_progress ronde_alltoall_staged_step(struct ronde_operation *operation);
 
+void ronde_broadcast_nodes_start(struct ronde_operation *operation);
+enum ronde_progress ronde_broadcast_nodes_step(struct ronde_operation *operation);
+
 void ronde_barrier_nodes_start(struct ronde_operation *operation);
 enum ronde_progress ronde_barrier_nodes_step(struct ronde_operation *operation);
 

@@ -113,6 +113,11 @@ static bool is_allreduce_nodes(const struct ronde_plan *plan)
 	       plan->spec.reduction != RONDE_ADASUM && ronde_allreduce_nodes_fits(plan);
 }
 
+static bool is_broadcast_nodes(const struct ronde_plan *plan)
+{
+	return plan->span && plan->kind == RONDE_KIND_BROADCAST;
+}
+
 static bool is_barrier_nodes(const struct ronde_plan *plan)
 {
 	return plan->span && plan->kind == RONDE_KIND_BARRIER;
@@ -129,6 +134,9 @@ static const struct ronde_algorithm *const table[] = {
 	ROW("allreduce-nodes", "over nodes: a slice each, added up on the node, then pairwise between nodes",
 	    is_allreduce_nodes,
 	    ronde_allreduce_nodes_start, ronde_allreduce_nodes_step),
+	ROW("broadcast-nodes", "over nodes: a slice each, by a binomial tree or, if large, a chain of nodes",
+	    is_broadcast_nodes,
+	    ronde_broadcast_nodes_start, ronde_broadcast_nodes_step),
 	ROW("barrier-nodes", "over nodes: the node's ranks, then one of each node by dissemination",
 	    is_barrier_nodes,
 	    ronde_barrier_nodes_start, ronde_barrier_nodes_step),
