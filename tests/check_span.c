@@ -217,7 +217,9 @@ START_TEST(lost_peer)
 	const struct ronde_loopback_settings settings = {.seed = test_seed()};
 	const struct ronde_arena_shape shape = {
 		.local_size = 1, .ring_cells = 4, .lanes = 1, .staging_bytes = 12352};
-	struct survivor s = {.kind = _i ? RONDE_KIND_ALLREDUCE : RONDE_KIND_BARRIER};
+	static const enum ronde_kind kinds[] = {RONDE_KIND_BARRIER, RONDE_KIND_ALLREDUCE,
+						RONDE_KIND_BROADCAST};
+	struct survivor s = {.kind = kinds[_i]};
 	size_t bytes = (ronde_arena_bytes(&shape) + 4095) & ~(size_t)4095;
 	void *memory = aligned_alloc(4096, bytes);
 	pthread_t thread;
@@ -242,7 +244,7 @@ int main(void)
 		{random_operations, 0, SHAPES},
 		{same_bits, 0, SHAPES},
 		{bytes_sent, 0, SHAPES},
-		{lost_peer, 0, 2},
+		{lost_peer, 0, 3},
 	};
 	return SUITE_RUN("span", 60, tests);
 }
