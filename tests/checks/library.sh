@@ -6,12 +6,12 @@ library=$BUILD/libronde.so
 
 # README.md and docs/install.md say what it needs; the dynamic linker itself is no library.
 needed=$(readelf -d "$library" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | grep -v '^ld-linux' | sort)
-said=$(printf '%s\n' libc.so.6 libm.so.6)
+said=$(printf '%s\n' libc.so.6 libhwloc.so.15 libm.so.6)
 if [ "$needed" != "$said" ]; then
-	echo "not ok needed - libronde.so needs $(paste -sd' ' <<<"$needed"); allowed: libc, libm"
-elif ! grep -q 'The library needs libc and libm, nothing else' README.md ||
-	! grep -q 'libronde.so.0. | the library; needs libc and libm |' docs/install.md; then
-	echo "not ok needed - README.md and docs/install.md do not say \"libc and libm\" of the library"
+	echo "not ok needed - libronde.so needs $(paste -sd' ' <<<"$needed"); allowed: libc, libhwloc, libm"
+elif ! grep -q 'The library needs libc, libm and hwloc, nothing else' README.md ||
+	! grep -q 'libronde.so.0. | the library; needs libc, libm and hwloc |' docs/install.md; then
+	echo "not ok needed - README.md and docs/install.md do not say \"libc, libm and hwloc\" of the library"
 else
 	echo "ok needed"
 fi
