@@ -101,7 +101,7 @@ struct ronde_plan {
 	int64_t rows;                /* allgather: my rows */
 	size_t row_bytes;            /* allgather, alltoall: bytes of one row */
 	/* Alltoall, [n]: my rows for each member; room for what each has for me, and for where that
-	 * begins in its input (in rows). */
+	 * begins in its input (in rows). Over nodes see span.h. */
 	const int64_t *splits;
 	int64_t *received, *begins;
 	/*

@@ -11,6 +11,11 @@
  *   ranks           {0, 2}        {1}
  *   positions       {0, 2}        {1}         in the set's order, of those that take part
  *
+ * Where the plan has something for each of its [n] members that comes from, or goes to, all ranks
+ * of the set (rows given to allocate(), and splits, received, begins, astray), it is for all
+ * members of all nodes, ronde_span_total(), by position. Allgather has room in received and begins,
+ * too.
+ *
  * All of it is the maker's, stays as it is from start() until the operation is done, and follows
  * from the entry: but for `fabric`, `node` and `flight` it is the same on all ranks. So are these
  * of a plan with a span: kind, spec, root, the pieces' counts and chunk_bytes, which fits the
@@ -48,7 +53,7 @@ struct ronde_set_span {
 	int leaves;                  /* only with leaf; see ronde_span_leaves() */
 	const int *members;          /* [nodes] how many take part; 1 or more */
 	const int *const *ranks;     /* [nodes][members] their global ranks */
-	const int *const *positions; /* [nodes][members] in the result of an allgather */
+	const int *const *positions; /* [nodes][members] see above */
 	/* [RONDE_SPAN_FLIGHT * nodes] room, of this rank and operation alone; undefined at start.
 	 */
 	struct ronde_fabric_operation **flight;
@@ -63,6 +68,15 @@ static inline int ronde_span_leaves(const struct ronde_set_span *span)
 static inline int ronde_span_leaf(const struct ronde_set_span *span, int node)
 {
 	return span->leaf ? span->leaf[node] : node;
+}
+
+/* How many ranks take part, on all nodes. */
+static inline int ronde_span_total(const struct ronde_set_span *span)
+{
+	int total = 0;
+	for (int k = 0; k < span->nodes; k++)
+		total += span->members[k];
+	return total;
 }
 
 /* The least chunk_bytes with which every operation over so many nodes works. */

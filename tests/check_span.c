@@ -7,19 +7,7 @@
 #include <math.h>
 
 #include "tests/sizes.h"
-#include "tests/span_world.h"
-
-/* Some ranks, or a whole node, have joined; two nodes remain. */
-static void random_joined(const struct world *w, struct job *job, uint64_t *seed)
-{
-	int absent = below(seed, 2) && w->shape->nodes > 2
-			     ? (int)below(seed, (uint64_t)w->shape->nodes)
-			     : -1;
-	for (int i = 0; i < w->size; i++)
-		job->joined[i] = w->node_of[i] == absent ||
-				 (w->local_of[i] != (w->shape->local[w->node_of[i]] - 1) &&
-				  below(seed, 3) == 0);
-}
+#include "tests/span_run.h"
 
 static void random_job(const struct world *w, struct job *job, uint64_t *seed)
 {
@@ -43,8 +31,7 @@ static void random_job(const struct world *w, struct job *job, uint64_t *seed)
 		job->root = (int)below(seed, (uint64_t)w->size);
 	} while (job->joined[job->root]);
 	job->in_place = below(seed, 2);
-	size_t least = ronde_span_least(w->shape->nodes), limit = chunk_limit(w);
-	job->chunk_bytes = (least + below(seed, limit - least + 1)) & ~(size_t)63;
+	job->chunk_bytes = random_chunk(w, seed);
 	for (int p = 0; p < PIECES; p++) {
 		static const size_t most[] = {1, 20, 1000, 20000};
 		static const size_t large[] = {1, 20, 1000, 400000};
@@ -105,13 +92,12 @@ START_TEST(same_bits)
 	for (int j = 0; j < w.rounds * LANES; j++) {
 		struct job *job = &w.jobs[j];
 		uint64_t inputs = 7;
-		size_t least = ronde_span_least(w.shape->nodes), limit = chunk_limit(&w);
 		job->kind = RONDE_KIND_ALLREDUCE;
 		job->spec = (struct ronde_reduce_spec){.dtype = RONDE_FLOAT32,
 						       .reduction = RONDE_SUM,
 						       .prescale = 1.0,
 						       .postscale = 1.0};
-		job->chunk_bytes = (least + below(&seed, limit - least + 1)) & ~(size_t)63;
+		job->chunk_bytes = random_chunk(&w, &seed);
 		job->counts[0] = 5001;
 		job->counts[2] = 77;
 		make_tensors(&w, job, &inputs);
@@ -157,6 +143,7 @@ struct survivor {
 	struct ronde_loopback *loopback;
 	struct ronde_arena arena;
 	enum ronde_kind kind;
+	int root_node;
 	int status;
 	bool done;
 	char text[RONDE_FABRIC_TEXT_BYTES];
@@ -172,7 +159,9 @@ static void *survive(void *arg)
 	struct ronde_fabric_operation *flight[RONDE_SPAN_FLIGHT * 2];
 	float data[3000] = {0};
 	struct ronde_piece piece = {.input = data, .output = data, .count = 3000};
+	int64_t received[2], begins[2];
 	struct ronde_set_span span = {.tag = 1000,
+				      .root_node = s->root_node,
 				      .nodes = 2,
 				      .members = ones,
 				      .ranks = rows,
@@ -192,6 +181,8 @@ static void *survive(void *arg)
 				  .prescale = 1.0,
 				  .postscale = 1.0},
 			 .chunk_bytes = 4096,
+			 .received = received,
+			 .begins = begins,
 			 .pieces = &piece,
 			 .npieces = s->kind == RONDE_KIND_BARRIER ? 0 : 1}};
 	if (ronde_loopback_open(&fabric, s->loopback, 0))
@@ -211,15 +202,21 @@ static void *survive(void *arg)
 	return NULL;
 }
 
+/* A broadcast from the other is a rank that has nothing to send: only what it waits for fails. */
+static const struct survivor lost_in[] = {{.kind = RONDE_KIND_BARRIER},
+					  {.kind = RONDE_KIND_ALLREDUCE},
+					  {.kind = RONDE_KIND_BROADCAST},
+					  {.kind = RONDE_KIND_BROADCAST, .root_node = 1},
+					  {.kind = RONDE_KIND_ALLGATHER}};
+#define LOST_IN ((int)(sizeof lost_in / sizeof lost_in[0]))
+
 /* The operation ends where its peer is lost, with that status and text; it does not wait. */
 START_TEST(lost_peer)
 {
 	const struct ronde_loopback_settings settings = {.seed = test_seed()};
 	const struct ronde_arena_shape shape = {
 		.local_size = 1, .ring_cells = 4, .lanes = 1, .staging_bytes = 12352};
-	static const enum ronde_kind kinds[] = {RONDE_KIND_BARRIER, RONDE_KIND_ALLREDUCE,
-						RONDE_KIND_BROADCAST};
-	struct survivor s = {.kind = kinds[_i]};
+	struct survivor s = lost_in[_i];
 	size_t bytes = (ronde_arena_bytes(&shape) + 4095) & ~(size_t)4095;
 	void *memory = aligned_alloc(4096, bytes);
 	pthread_t thread;
@@ -244,7 +241,7 @@ int main(void)
 		{random_operations, 0, SHAPES},
 		{same_bits, 0, SHAPES},
 		{bytes_sent, 0, SHAPES},
-		{lost_peer, 0, 3},
+		{lost_peer, 0, LOST_IN},
 	};
 	return SUITE_RUN("span", 60, tests);
 }

@@ -118,6 +118,11 @@ static bool is_broadcast_nodes(const struct ronde_plan *plan)
 	return plan->span && plan->kind == RONDE_KIND_BROADCAST;
 }
 
+static bool is_allgather_nodes(const struct ronde_plan *plan)
+{
+	return plan->span && plan->kind == RONDE_KIND_ALLGATHER && ronde_allgather_nodes_fits(plan);
+}
+
 static bool is_barrier_nodes(const struct ronde_plan *plan)
 {
 	return plan->span && plan->kind == RONDE_KIND_BARRIER;
@@ -137,6 +142,9 @@ static const struct ronde_algorithm *const table[] = {
 	ROW("broadcast-nodes", "over nodes: a slice each, by a binomial tree or, if large, a chain of nodes",
 	    is_broadcast_nodes,
 	    ronde_broadcast_nodes_start, ronde_broadcast_nodes_step),
+	ROW("allgather-nodes", "over nodes: a slice of the node's rows each, pairwise between nodes",
+	    is_allgather_nodes,
+	    ronde_allgather_nodes_start, ronde_allgather_nodes_step),
 	ROW("barrier-nodes", "over nodes: the node's ranks, then one of each node by dissemination",
 	    is_barrier_nodes,
 	    ronde_barrier_nodes_start, ronde_barrier_nodes_step),

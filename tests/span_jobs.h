@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the ranks of span_world.h carry out: jobs, the plans that each rank makes of them, and what
+ * must come out, from plain loops over whole tensors and the plainest kernel.
+ */
+#ifndef RONDE_TESTS_SPAN_JOBS_H
+#define RONDE_TESTS_SPAN_JOBS_H
+
+#include "tests/span_world.h"
+
+/* One operation: what is the same on all ranks, and all their tensors. */
+struct job {
+	enum ronde_kind kind;
+	struct ronde_reduce_spec spec;
+	size_t chunk_bytes, counts[PIECES];
+	bool in_place;
+	int root;                  /* broadcast: global rank */
+	size_t width;              /* of a row, in elements, where there are rows */
+	int64_t rows[MAX_RANKS];   /* allgather: of each rank */
+	bool no_memory[MAX_RANKS]; /* allocate() has none for it */
+	bool joined[MAX_RANKS];
+	unsigned char *inputs[MAX_RANKS][PIECES], *outputs[MAX_RANKS][PIECES], *expected[PIECES];
+	/* What each rank must get, in `expected`. */
+	const unsigned char *want[MAX_RANKS][PIECES];
+	size_t input_bytes[MAX_RANKS][PIECES], want_bytes[MAX_RANKS][PIECES];
+	_Atomic int arrived; /* barrier */
+};
+
+/* A rank's plan of a job, and the room it needs. */
+struct view {
+	struct ronde_operation operation;
+	struct ronde_set_span span;
+	struct ronde_piece pieces[PIECES];
+	int members[MAX_LOCAL], leaf[MAX_LOCAL];
+	int node_members[MAX_NODES], node_leaf[MAX_NODES];
+	int ranks[MAX_NODES][MAX_LOCAL], positions[MAX_NODES][MAX_LOCAL];
+	const int *rank_rows[MAX_NODES], *position_rows[MAX_NODES];
+	struct ronde_fabric_operation *flight[RONDE_SPAN_FLIGHT * MAX_NODES];
+	int64_t received[MAX_RANKS], begins[MAX_RANKS];
+	const struct job *job;
+	int number;
+	uint64_t seed;
+	unsigned char *result; /* from allocate() */
+	bool asked, misled, running;
+};
+
+static inline bool gathers(const struct job *job)
+{
+	return job->kind == RONDE_KIND_ALLGATHER;
+}
+
+/* Which of those that take part a rank is. */
+static inline int position_of(const struct job *job, int rank)
+{
+	int position = 0;
+	for (int i = 0; i < rank; i++)
+		position += !job->joined[i];
+	return position;
+}
+
+static inline void make_span(const struct world *w, const struct job *job, int node, struct view *v)
+{
+	struct ronde_set_span *s = &v->span;
+	const struct shape *shape = w->shape;
+	for (int k = 0; k < shape->nodes; k++) {
+		int n = 0;
+		for (int l = 0; l < shape->local[k]; l++) {
+			if (job->joined[w->rank_at[k][l]])
+				continue;
+			v->positions[s->nodes][n] = position_of(job, w->rank_at[k][l]);
+			v->ranks[s->nodes][n++] = w->rank_at[k][l];
+		}
+		if (!n)
+			continue;
+		if (k == node)
+			s->node = s->nodes;
+		v->rank_rows[s->nodes] = v->ranks[s->nodes];
+		v->position_rows[s->nodes] = v->positions[s->nodes];
+		v->node_members[s->nodes] = n;
+		v->node_leaf[s->nodes++] = k;
+	}
+	for (int k = 0; k < s->nodes; k++)
+		for (int m = 0; m < v->node_members[k]; m++)
+			if (v->ranks[k][m] == job->root)
+				s->root_node = k;
+	s->members = v->node_members;
+	s->ranks = v->rank_rows;
+	s->positions = v->position_rows;
+	s->leaf = s->nodes < shape->nodes ? v->node_leaf : NULL;
+	s->leaves = shape->nodes;
+	s->flight = v->flight;
+}
+
+/* Memory comes sometimes late, or not at all. */
+static inline bool allocate_result(void *arg, const int64_t *rows, void **memory, int *status)
+{
+	struct view *v = arg;
+	const struct job *job = v->job;
+	if (below(&v->seed, 4))
+		return false;
+	v->misled |= v->asked;
+	v->asked = true;
+	for (int i = 0; i < MAX_RANKS; i++)
+		if (!job->joined[i] && job->inputs[i][0])
+			v->misled |= rows[position_of(job, i)] != job->rows[i];
+	*memory = NULL;
+	if (job->no_memory[v->number])
+		*status = RONDE_ERR_TRUNCATED;
+	else
+		*memory = v->result = malloc(job->want_bytes[v->number][0] + 1);
+	return true;
+}
+
+static inline void set_rows(const struct job *job, struct view *v)
+{
+	struct ronde_plan *plan = &v->operation.plan;
+	plan->npieces = 1;
+	plan->row_bytes = job->width * plan->element;
+	plan->rows = job->rows[v->number];
+	plan->received = v->received;
+	plan->begins = v->begins;
+	plan->allocate = allocate_result;
+	plan->allocate_arg = v;
+	memset(v->received, 0xee, sizeof v->received);
+	memset(v->begins, 0xee, sizeof v->begins);
+}
+
+static inline void set_members(const struct world *w, const struct job *job, int node,
+			       struct view *v)
+{
+	struct ronde_plan *plan = &v->operation.plan;
+	for (int l = 0; l < w->shape->local[node]; l++) {
+		if (job->joined[w->rank_at[node][l]])
+			continue;
+		if (w->rank_at[node][l] == v->number)
+			plan->me = plan->n;
+		if (w->rank_at[node][l] == job->root)
+			plan->root = plan->n;
+		v->leaf[plan->n] = l;
+		v->members[plan->n++] = l;
+	}
+}
+
+static inline void start_job(struct rank *r, struct ronde_fabric *fabric, struct job *job, int lane,
+			     struct view *v)
+{
+	struct world *w = r->world;
+	int node = w->node_of[r->number];
+	memset(v, 0, sizeof *v);
+	make_span(w, job, node, v);
+	memset(v->flight, 0xee, sizeof v->flight);
+	v->span.fabric = fabric;
+	v->span.tag = (uint32_t)(1000 + lane * RONDE_SPAN_TAGS);
+	v->job = job;
+	v->number = r->number;
+	v->seed = w->seed + (uint64_t)r->number;
+	struct ronde_plan *plan = &v->operation.plan;
+	*plan = (struct ronde_plan){.kind = job->kind,
+				    .path = RONDE_PATH_STAGED,
+				    .arena = &w->arenas[node],
+				    .kernels = ronde_kernels_select(NULL),
+				    .lane = lane,
+				    .base = r->base[lane],
+				    .span = &v->span,
+				    .members = v->members,
+				    .leaf = v->leaf,
+				    .leaves = w->shape->local[node],
+				    .element = ronde_dtype_bytes(job->spec.dtype),
+				    .spec = job->spec,
+				    .chunk_bytes = job->chunk_bytes,
+				    .pieces = v->pieces,
+				    .npieces = job->kind == RONDE_KIND_BARRIER ? 0 : PIECES};
+	set_members(w, job, node, v);
+	for (int p = 0; p < PIECES; p++)
+		v->pieces[p] = (struct ronde_piece){.input = job->kind != RONDE_KIND_BROADCAST ||
+									     r->number == job->root
+								     ? job->inputs[r->number][p]
+								     : NULL,
+						    .output = job->outputs[r->number][p],
+						    .count = job->counts[p]};
+	if (gathers(job))
+		set_rows(job, v);
+	v->operation.algorithm = ronde_algorithm_select(plan);
+	atomic_fetch_add(&job->arrived, 1);
+	v->operation.algorithm->start(&v->operation);
+	v->running = true;
+}
+
+/* Compares, and overwrites what now is the rank's own again. */
+static inline void end_job(struct rank *r, struct job *job, int lane, struct view *v)
+{
+	struct world *w = r->world;
+	bool refused = job->no_memory[r->number];
+	bool wrong = v->misled || v->asked != gathers(job) ||
+		     v->operation.status != (refused ? RONDE_ERR_TRUNCATED : RONDE_OK);
+	wrong |= job->kind == RONDE_KIND_BARRIER &&
+		 atomic_load(&job->arrived) != ronde_span_total(&v->span);
+	for (int p = 0; p < PIECES && job->kind != RONDE_KIND_BARRIER; p++) {
+		unsigned char *result = gathers(job) ? v->result : job->outputs[r->number][p];
+		size_t bytes = refused ? 0 : job->want_bytes[r->number][p];
+		wrong |= bytes && memcmp(result, job->want[r->number][p], bytes) != 0;
+		if (job->input_bytes[r->number][p])
+			memset(job->inputs[r->number][p], 0x5a, job->input_bytes[r->number][p]);
+		if (bytes)
+			memset(result, 0x5a, bytes);
+	}
+	free(v->result);
+	int none = 0;
+	if (wrong)
+		atomic_compare_exchange_strong(&w->wrong, &none, (int)(job - w->jobs) + 1);
+	r->base[lane] = atomic_load(
+		&ronde_lane_cell(&w->arenas[w->node_of[r->number]], lane, w->local_of[r->number])
+			 ->left);
+	v->running = false;
+}
+
+static inline void make_float(unsigned char *to, ronde_dtype dtype, uint64_t r)
+{
+	uint64_t e = r >> 60;
+	uint16_t half = (uint16_t)((r & 0x83ff) | (10 + e % 8) << 10);
+	uint16_t brain = (uint16_t)((r & 0x807f) | (120 + e) << 7);
+	uint32_t single = (uint32_t)((r & 0x807fffff) | (120 + e) << 23);
+	uint64_t twice = (r & 0x800fffffffffffff) | (1015 + e) << 52;
+	uint8_t truth = r & 1;
+	const void *from = dtype == RONDE_FLOAT16    ? (const void *)&half
+			   : dtype == RONDE_BFLOAT16 ? (const void *)&brain
+			   : dtype == RONDE_FLOAT32  ? (const void *)&single
+			   : dtype == RONDE_FLOAT64  ? (const void *)&twice
+			   : dtype == RONDE_BOOL     ? (const void *)&truth
+						     : (const void *)&r;
+	memcpy(to, from, ronde_dtype_bytes(dtype));
+}
+
+/*
+ * The plain kernel over whole tensors at once. A node's ranks stand at a multiple of a power of two
+ * that none exceeds: so its tree is the tree of each node, and then the one over nodes.
+ */
+static inline void expect(const struct world *w, struct job *job, int p)
+{
+	const void *sources[MAX_NODES * MAX_LOCAL] = {NULL};
+	void *destination = job->expected[p];
+	for (int i = 0; i < w->size; i++)
+		if (!job->joined[i])
+			sources[w->node_of[i] * MAX_LOCAL + w->local_of[i]] = job->inputs[i][p];
+	if (job->kind == RONDE_KIND_BROADCAST)
+		memcpy(destination, job->inputs[job->root][p],
+		       job->counts[p] * ronde_dtype_bytes(job->spec.dtype));
+	else
+		ronde_kernels_select("c")->reduce(&job->spec, &destination, 1, sources,
+						  MAX_NODES * MAX_LOCAL, job->counts[p]);
+}
+
+static inline unsigned char *random_tensor(const struct job *job, size_t bytes, uint64_t *seed)
+{
+	size_t element = ronde_dtype_bytes(job->spec.dtype);
+	unsigned char *tensor = malloc(bytes + 1);
+	for (size_t at = 0; at < bytes; at += element)
+		make_float(tensor + at, job->spec.dtype, next_random(seed));
+	return tensor;
+}
+
+/* Kind, spec, counts, joined are given. */
+static inline void make_tensors(const struct world *w, struct job *job, uint64_t *seed)
+{
+	for (int p = 0; p < PIECES; p++) {
+		size_t bytes = job->counts[p] * ronde_dtype_bytes(job->spec.dtype);
+		job->expected[p] = malloc(bytes + 1);
+		for (int i = 0; i < w->size; i++) {
+			job->inputs[i][p] = random_tensor(job, bytes, seed);
+			job->outputs[i][p] = job->in_place ? job->inputs[i][p] : malloc(bytes + 1);
+			job->want[i][p] = job->expected[p];
+			job->input_bytes[i][p] = job->want_bytes[i][p] = bytes;
+		}
+		expect(w, job, p);
+	}
+}
+
+/* Kind, dtype, width, rows, joined are given. */
+static inline void make_gathered(const struct world *w, struct job *job, uint64_t *seed)
+{
+	size_t row = job->width * ronde_dtype_bytes(job->spec.dtype), total = 0;
+	for (int i = 0; i < w->size; i++) {
+		job->input_bytes[i][0] = (size_t)job->rows[i] * row;
+		job->inputs[i][0] = random_tensor(job, job->input_bytes[i][0], seed);
+		total += job->joined[i] ? 0 : job->input_bytes[i][0];
+	}
+	unsigned char *to = job->expected[0] = malloc(total + 1);
+	for (int i = 0; i < w->size; i++) {
+		job->want[i][0] = job->expected[0];
+		job->want_bytes[i][0] = total;
+		if (job->joined[i])
+			continue;
+		memcpy(to, job->inputs[i][0], job->input_bytes[i][0]);
+		to += job->input_bytes[i][0];
+	}
+}
+
+static inline void free_tensors(const struct world *w, struct job *job)
+{
+	for (int p = 0; p < PIECES; p++) {
+		for (int i = 0; i < w->size; i++) {
+			if (!job->in_place)
+				free(job->outputs[i][p]);
+			free(job->inputs[i][p]);
+		}
+		free(job->expected[p]);
+	}
+}
+
+/* Some ranks, or a whole node, have joined; two nodes remain. */
+static inline void random_joined(const struct world *w, struct job *job, uint64_t *seed)
+{
+	int absent = below(seed, 2) && w->shape->nodes > 2
+			     ? (int)below(seed, (uint64_t)w->shape->nodes)
+			     : -1;
+	for (int i = 0; i < w->size; i++)
+		job->joined[i] = w->node_of[i] == absent ||
+				 (w->local_of[i] != (w->shape->local[w->node_of[i]] - 1) &&
+				  below(seed, 3) == 0);
+}
+
+static inline size_t random_chunk(const struct world *w, uint64_t *seed)
+{
+	size_t least = ronde_span_least(w->shape->nodes), limit = chunk_limit(w);
+	return (least + below(seed, limit - least + 1)) & ~(size_t)63;
+}
+
+#endif
