@@ -19,7 +19,7 @@
 
 #define RONDE_CACHE_LINE 64
 #define RONDE_ARENA_MAGIC 0x31616e657261646eULL
-#define RONDE_ARENA_VERSION 5
+#define RONDE_ARENA_VERSION 6
 #define RONDE_CELL_BYTES 64
 
 /* What a node's arena is made of. The same on all its ranks. */
@@ -59,6 +59,10 @@ struct ronde_arena_header {
 	_Atomic uint64_t told_at;
 	/* Whose board has the last report: local rank + 1, or 0. */
 	_Atomic uint32_t reporter;
+	/* By the leader, where there are other nodes, once: why a rank was lost; 0, or the rank + 1,
+	 * when that can be read. */
+	_Atomic uint32_t explained;
+	char why[256];
 };
 
 /* How far a rank's life has got, as it says itself. A killed rank says nothing more. */

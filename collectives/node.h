@@ -50,6 +50,13 @@ int ronde_node_open(struct ronde_node **node, struct ronde_bootstrap *bootstrap,
 /* Not collective. The arena stays alive for the ranks that still map it. NULL is fine. */
 void ronde_node_close(struct ronde_node *node);
 
+/*
+ * The ranks of the job as if all of them were on one node, seen from the same rank: numbers only,
+ * no memory. The caller's, for ronde_node_forget_whole(). NULL: no memory.
+ */
+struct ronde_node *ronde_node_whole(const struct ronde_node *node);
+void ronde_node_forget_whole(struct ronde_node *whole);
+
 /* Two local ranks that have one and the same core only, while others of the node have another one:
  * who starts them meant something else. */
 bool ronde_node_crowded(const struct ronde_node *node, int *one, int *other);

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
 #include "collectives/node_private.h"
 
 /* Number of the node of each rank: 0, 1, … in the order of their lowest ranks. The lowest rank of a
@@ -47,4 +49,36 @@ void ronde_node_layout(struct ronde_node *node, const int *group)
 	node->cross_size = all;
 	/* As many as nodes have a last local rank like ours, and none has one more. */
 	node->homogeneous = ends == node->nodes && node->size == node->nodes * node->local_size;
+}
+
+struct ronde_node *ronde_node_whole(const struct ronde_node *node)
+{
+	const size_t size = (size_t)node->size;
+	struct ronde_node *whole = calloc(1, sizeof *whole);
+	int *group = calloc(size, sizeof *group);
+	if (whole) {
+		whole->rank = node->rank;
+		whole->size = node->size;
+		whole->ranks = calloc(size, sizeof *whole->ranks);
+		whole->node_of_rank = calloc(size, sizeof *whole->node_of_rank);
+		whole->local_of_rank = calloc(size, sizeof *whole->local_of_rank);
+	}
+	if (group && whole && whole->ranks && whole->node_of_rank && whole->local_of_rank) {
+		ronde_node_layout(whole, group);
+	} else {
+		ronde_node_forget_whole(whole);
+		whole = NULL;
+	}
+	free(group);
+	return whole;
+}
+
+void ronde_node_forget_whole(struct ronde_node *whole)
+{
+	if (!whole)
+		return;
+	free(whole->ranks);
+	free(whole->node_of_rank);
+	free(whole->local_of_rank);
+	free(whole);
 }

@@ -120,6 +120,21 @@ static size_t carried_bytes(const struct ronde_leader *l, const struct ronde_dec
 	return bytes;
 }
 
+/* The same sum as that of an operation over nodes: each node's, then theirs. */
+static void reduce_over_nodes(const struct ronde_leader *l, const struct ronde_ballot *b,
+			      const struct ronde_reduce_spec *spec, void *result,
+			      const void **sources)
+{
+	const struct ronde_process_set *set = b->set;
+	size_t stride = ronde_wire_pad(ronde_desc_data_bytes(&b->round));
+	memset(sources, 0, (size_t)set->leaves * sizeof *sources);
+	for (int m = 0; m < set->n; m++)
+		if (b->votes[m].heard)
+			sources[set->leaf[m]] = b->payloads + stride * (size_t)m;
+	l->context->kernels->reduce(spec, &result, 1, sources, set->leaves,
+				    ronde_desc_count(&b->round));
+}
+
 /* The result of a tensor whose data the announcements brought. */
 static void reduce_carried(struct ronde_leader *l, struct ronde_ballot *b, unsigned char *result,
 			   const void **sources)
@@ -128,7 +143,7 @@ static void reduce_carried(struct ronde_leader *l, struct ronde_ballot *b, unsig
 	const struct ronde_desc *desc = &b->round;
 	size_t bytes = ronde_desc_data_bytes(desc), stride = ronde_wire_pad(bytes);
 	if (desc->kind == RONDE_KIND_BROADCAST) {
-		int root = ronde_process_set_member(b->set, ctx->node->local_of_rank[desc->root]);
+		int root = ronde_process_set_member(b->set, l->view->local_of_rank[desc->root]);
 		memcpy(result, b->payloads + stride * (size_t)root, bytes);
 		return;
 	}
@@ -137,6 +152,10 @@ static void reduce_carried(struct ronde_leader *l, struct ronde_ballot *b, unsig
 					 .prescale = desc->prescale,
 					 .postscale = desc->postscale,
 					 .divisor = ronde_leader_divisor(l, b)};
+	if (b->set->leaf && desc->reduction != RONDE_ADASUM) {
+		reduce_over_nodes(l, b, &spec, result, sources);
+		return;
+	}
 	for (int m = 0; m < b->set->n; m++)
 		sources[m] = b->votes[m].heard ? b->payloads + stride * (size_t)m : NULL;
 	if (desc->reduction == RONDE_ADASUM) {
@@ -183,7 +202,7 @@ static void write_text(struct ronde_leader *l, struct ronde_entry *head, struct 
 	else if (b->refused)
 		ronde_leader_refusal(b, text, most);
 	else
-		ronde_mismatch_text(b, set->ranks, set->n, l->context->node->size, text, most);
+		ronde_mismatch_text(b, set->ranks, set->n, l->view->size, text, most);
 	head->payload_bytes = (uint32_t)strlen(text) + 1;
 	ronde_write(w, text, head->payload_bytes);
 }
@@ -197,27 +216,6 @@ static uint32_t write_absent(const struct ronde_ballot *b, struct ronde_writer *
 		if (!b->votes[m].heard)
 			absent[k++] = m;
 	return n;
-}
-
-/* Copies the record into one rank's ring, where there is room for it. */
-static void send(struct ronde_leader *l, int local_rank, size_t bytes)
-{
-	void *room = ronde_ring_reserve(&l->log[local_rank], bytes);
-	memcpy(room, l->record, bytes);
-	ronde_ring_publish(&l->log[local_rank]);
-	if (local_rank != l->context->node->local_rank)
-		ronde_bell_touch(&l->context->node->arena, local_rank, RONDE_PARKED_ENTRY);
-}
-
-/* To all members; the leader's own rank last, for it does not have to be waited for. */
-static void send_all(struct ronde_leader *l, const struct ronde_process_set *set, size_t bytes)
-{
-	const int self = l->context->node->local_rank;
-	for (int m = 0; m < set->n; m++)
-		if (set->local[m] != self)
-			send(l, set->local[m], bytes);
-	if (ronde_process_set_member(set, self) >= 0)
-		send(l, self, bytes);
 }
 
 /* The ballot or pattern whose slot says all about the entry to be made but the result, or NULL. */
@@ -252,7 +250,7 @@ static void append_brief(struct ronde_leader *l, const struct ronde_decision *d,
 		ronde_ballots_touch(&l->ballots, known);
 	}
 	write_payload(l, d, &w);
-	send_all(l, b->set, (size_t)(w.at - l->record));
+	ronde_leader_send_all(l, b->set, (size_t)(w.at - l->record), -1);
 	ronde_timeline_decided(l->context, b->set, b, head.index, RONDE_OK);
 }
 
@@ -297,79 +295,9 @@ void ronde_leader_append(struct ronde_leader *l, const struct ronde_decision *d)
 		head->payload_bytes = (uint32_t)carried_bytes(l, d);
 		write_payload(l, d, &w);
 	}
-	send_all(l, set, (size_t)(w.at - l->record));
+	ronde_leader_send_all(l, set, (size_t)(w.at - l->record), d->lane);
 	for (int i = 0; i < d->nbatch; i++)
 		ronde_timeline_decided(l->context, set, l->batch[i], head->index,
 				       d->type == RONDE_ENTRY_ERROR ? RONDE_ERR_MISMATCH
 								    : RONDE_OK);
-}
-
-bool ronde_leader_append_notice(struct ronde_leader *l, int local_rank, struct ronde_slot_name slot,
-				uint64_t ordinal)
-{
-	struct ronde_writer w = {l->record, l->record + l->record_limit, false};
-	struct ronde_entry head = {
-		.type = RONDE_ENTRY_NOTICE, .evictions = 1, .index = l->index, .base = ordinal};
-	if (!ronde_ring_has_room(&l->log[local_rank], sizeof head + sizeof slot))
-		return false;
-	l->index++;
-	ronde_write(&w, &head, sizeof head);
-	ronde_write(&w, &slot, sizeof slot);
-	send(l, local_rank, (size_t)(w.at - l->record));
-	return true;
-}
-
-void ronde_leader_append_change(struct ronde_leader *l, const struct ronde_set_entry *change,
-				const void *data, size_t bytes)
-{
-	struct ronde_writer w = {l->record, l->record + l->record_limit, false};
-	struct ronde_entry head = {
-		.type = RONDE_ENTRY_SET, .index = l->index++, .payload_bytes = (uint32_t)bytes};
-	ronde_write(&w, &head, sizeof head);
-	ronde_write(&w, change, sizeof *change);
-	ronde_write(&w, data, bytes);
-	for (int i = 0; i < l->context->node->local_size; i++)
-		send(l, i, (size_t)(w.at - l->record));
-}
-
-void ronde_leader_append_joined(struct ronde_leader *l)
-{
-	const struct ronde_node *node = l->context->node;
-	struct ronde_entry head = {.type = RONDE_ENTRY_JOINED,
-				   .index = l->index++,
-				   .root = node->ranks[l->last_joined]};
-	memcpy(l->record, &head, sizeof head);
-	for (int i = 0; i < node->local_size; i++)
-		send(l, i, sizeof head);
-}
-
-bool ronde_leader_append_shutdown(struct ronde_leader *l)
-{
-	const struct ronde_node *node = l->context->node;
-	atomic_store_explicit(&node->arena.header->closed, (uint32_t)l->closed_by + 1,
-			      memory_order_seq_cst);
-	struct ronde_entry head = {
-		.type = RONDE_ENTRY_SHUTDOWN, .index = l->index, .root = l->closed_by};
-	memcpy(l->record, &head, sizeof head);
-	bool all = true;
-	for (int i = 0; i < node->local_size; i++) {
-		if (l->followers[i].told)
-			continue;
-		if (!ronde_ring_has_room(&l->log[i], sizeof head)) {
-			all = false;
-			continue;
-		}
-		l->followers[i].told = true;
-		send(l, i, sizeof head);
-		ronde_bell_ring(&node->arena, i);
-	}
-	return all;
-}
-
-void ronde_leader_down(struct ronde_leader *l)
-{
-	const struct ronde_node *node = l->context->node;
-	for (int i = 0; i < node->local_size; i++)
-		if (!l->followers[i].told)
-			ronde_bell_ring(&node->arena, i);
 }

@@ -8,6 +8,7 @@
 #include "collectives/status.h"
 #include "coordinator/cores.h"
 #include "coordinator/leader.h"
+#include "coordinator/reach.h"
 #include "coordinator/submit.h"
 
 /*
@@ -47,12 +48,6 @@ static int open_node(struct ronde_context *ctx)
 	int status = ronde_node_open(&ctx->node, ctx->bootstrap, ctx->heap, &options);
 	if (status)
 		return status;
-	if (ctx->node->nodes > 1)
-		return ronde_error(
-			RONDE_ERR_LAUNCHER,
-			"the %d ranks of this job run on %d nodes (they do not all share memory); "
-			"Ronde %s runs on one node",
-			ctx->node->size, ctx->node->nodes, ronde_version());
 	if (ctx->node->local_size > RONDE_MAX_LOCAL_SIZE)
 		return ronde_error(RONDE_ERR_LAUNCHER,
 				   "%d ranks on one node; Ronde takes at most %d",
@@ -62,12 +57,16 @@ static int open_node(struct ronde_context *ctx)
 			RONDE_ERR_CONFIGURATION,
 			"RONDE_STAGING_BYTES is %lld: too little for the chunks of %d ranks",
 			(long long)c->staging_bytes, ctx->node->local_size);
-	size_t least = 1500 + (size_t)ctx->node->local_size * sizeof(struct ronde_location);
+	/* Where tensors of a node's ranks lie, or which of all ranks take no part. */
+	size_t least = (size_t)ctx->node->local_size * sizeof(struct ronde_location);
+	if (least < (size_t)ctx->node->size * sizeof(uint32_t))
+		least = (size_t)ctx->node->size * sizeof(uint32_t);
+	least += 1500;
 	if (ronde_ring_limit(options.shape.ring_cells) < 2 * least)
 		return ronde_error(RONDE_ERR_CONFIGURATION,
 				   "RONDE_RING_BYTES is %lld: %d ranks on a node need at least %zu",
 				   (long long)c->ring_bytes, ctx->node->local_size, 16 * least);
-	return RONDE_OK;
+	return ctx->node->nodes > 1 ? ronde_reach_open(ctx) : RONDE_OK;
 }
 
 /* By each node's leader: others know nothing that it does not. */
@@ -95,9 +94,10 @@ static int open_rings(struct ronde_context *ctx)
 	ronde_schedule_init(&ctx->schedule);
 	ctx->schedule.stores.mode = (enum ronde_stores_mode)ctx->config.streaming_stores;
 	ronde_stall_init(ctx);
-	if (ctx->node->local_rank == 0)
-		return ronde_leader_create(&ctx->leader, ctx);
-	return RONDE_OK;
+	int status = ctx->reach ? ronde_reach_open_relay(ctx) : RONDE_OK;
+	if (!status && ctx->node->rank == 0)
+		status = ronde_leader_create(&ctx->leader, ctx);
+	return status;
 }
 
 /* Everybody has mapped everything before anybody's first record, or death, means something. */
@@ -124,7 +124,7 @@ static int start(struct ronde_context *ctx, const struct ronde_config *config)
 	if (!status)
 		status = open_node(ctx);
 	if (!status)
-		status = ronde_process_sets_init(&ctx->sets, ctx->node);
+		status = ronde_process_sets_init(&ctx->sets, ctx->node, ctx->node);
 	if (!status && !(ctx->gone = calloc((size_t)ctx->node->local_size, 1)))
 		status = ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for the node's ranks");
 	if (!status)
@@ -175,7 +175,8 @@ static void release(struct ronde_context *ctx, bool clean)
 	ronde_process_sets_finish(&ctx->sets);
 	ronde_timeline_finish(&ctx->timeline);
 	ronde_engine_finish(&ctx->engine);
-	ronde_node_close(ctx->node);
+	if (!ronde_reach_close(ctx->reach)) /* else messages may still come into its memory */
+		ronde_node_close(ctx->node);
 	if (ctx->bootstrap)
 		ctx->bootstrap->ops->close(ctx->bootstrap, clean);
 	pthread_mutex_destroy(&ctx->submissions.lock);
@@ -237,7 +238,7 @@ void ronde_context_stop(struct ronde_context *ctx)
 	ronde_log(ctx->log, WARN,
 		  "rank %d leaves without the leader (rank %d), which has not answered for %g s: "
 		  "is it stopped?",
-		  ctx->node->rank, ctx->node->ranks[0], STOP_SECONDS);
+		  ctx->node->rank, 0, STOP_SECONDS);
 	/* From here on it is a loss like any other: this rank lets go, and so do the others. */
 	ronde_context_give_up(ctx);
 	ronde_engine_wait_flag(ctx, &ctx->schedule.ended, STOP_SECONDS);

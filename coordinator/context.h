@@ -33,6 +33,7 @@
 #include "coordinator/timeline.h"
 
 struct ronde_leader;
+struct ronde_reach;
 
 /* What a rank has said and not yet had answered. Under `lock`. */
 struct ronde_submissions {
@@ -63,7 +64,8 @@ struct ronde_context {
 
 	struct ronde_submissions submissions;
 	struct ronde_schedule schedule;
-	struct ronde_leader *leader; /* local rank 0 only */
+	struct ronde_leader *leader; /* rank 0 only */
+	struct ronde_reach *reach;   /* to other nodes, or NULL: there are none */
 	struct ronde_engine engine;
 	struct ronde_timeline timeline;
 	struct ronde_stall stall;
@@ -109,5 +111,11 @@ void ronde_context_give_up(struct ronde_context *context);
 
 /* Says that a rank of the job is gone: what the watcher does, and tests. Any thread. */
 void ronde_context_lost(int rank, void *context);
+
+/* True if this rank is the leader of its node: it decides, or relays. */
+static inline bool ronde_context_leads(const struct ronde_context *context)
+{
+	return context->node->local_rank == 0;
+}
 
 #endif

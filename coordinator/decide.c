@@ -7,6 +7,7 @@
  * threshold. A second operation is started behind the first only if it is large: it then packs
  * while the first waits for its peers, and what is small has more time to gather.
  */
+#include <string.h>
 #include <utlist.h>
 
 #include "collectives/algorithms/adasum.h"
@@ -54,7 +55,7 @@ static bool member_in_heap(const struct ronde_ballot *b, int member)
 static bool in_heap(const struct ronde_leader *l, const struct ronde_ballot *b)
 {
 	if (b->round.kind == RONDE_KIND_BROADCAST) {
-		int root = l->context->node->local_of_rank[b->round.root];
+		int root = l->view->local_of_rank[b->round.root];
 		return b->votes[ronde_process_set_member(b->set, root)].location.input !=
 		       RONDE_NOT_IN_HEAP;
 	}
@@ -68,6 +69,8 @@ static enum ronde_path path_of(const struct ronde_leader *l, const struct ronde_
 {
 	if (ronde_rides(l->context, &b->round))
 		return RONDE_PATH_CARRIED;
+	if (b->set->nodes > 1)
+		return RONDE_PATH_STAGED;
 	return l->context->config.zero_copy && in_heap(l, b) ? RONDE_PATH_ZERO_COPY
 							     : RONDE_PATH_STAGED;
 }
@@ -128,12 +131,32 @@ static int free_lane(const struct ronde_leader *l, const struct ronde_queue *q)
 	return i;
 }
 
+/* Other nodes that take part. */
+static int nodes_away(const struct ronde_leader *l, const struct ronde_ballot *b)
+{
+	const struct ronde_node *node = l->context->node;
+	const struct ronde_process_set *set = b->set;
+	int nodes = 0;
+	if (!l->home)
+		return 0;
+	/* The first present member of each node counts for it. */
+	memset(l->away, 0, (size_t)node->nodes * sizeof *l->away);
+	for (int m = 0; m < set->n; m++) {
+		int at = node->node_of_rank[set->ranks[m]];
+		if (b->votes[m].heard && at != node->node && !l->away[at]++)
+			nodes++;
+	}
+	return nodes;
+}
+
 static void take_lane(struct ronde_leader *l, struct ronde_queue *q, int lane)
 {
 	const struct ronde_ballot *first = l->batch[0];
 	l->lanes[lane].set = ronde_process_set_hold(q->set);
 	for (int m = 0; m < q->set->n; m++)
 		l->lanes[lane].absent[q->set->local[m]] = !first->votes[m].heard;
+	l->lanes[lane].away = nodes_away(l, first);
+	l->lanes[lane].end = 0;
 	l->lanes[lane].own_rows = has_own_rows(first);
 	q->own_rows += l->lanes[lane].own_rows;
 	l->busy++;
@@ -172,13 +195,15 @@ static size_t choose_chunk(const struct ronde_leader *l, const struct ronde_queu
 {
 	enum ronde_kind kind = (enum ronde_kind)q->ready->round.kind;
 	const struct ronde_arena_shape *shape = &l->context->node->arena.shape;
-	size_t limit = ronde_chunk_limit(shape->staging_bytes, q->set->n);
+	size_t limit = ronde_chunk_limit(shape->staging_bytes, q->set->most);
 	size_t chunk = (size_t)l->context->config.chunk_bytes;
 	if (!chunk)
 		chunk = kind != RONDE_KIND_BROADCAST ? RONDE_CHUNK_REDUCE
 			: bytes <= COPY_SMALL_BYTES  ? CHUNK_COPY_SMALL
 						     : CHUNK_COPY;
 	chunk = (chunk + 63) & ~(size_t)63;
+	if (q->set->nodes > 1 && chunk < ronde_span_least(q->set->nodes))
+		chunk = ronde_span_least(q->set->nodes);
 	return chunk < limit ? chunk : limit;
 }
 
@@ -197,9 +222,11 @@ static size_t choose_adasum_chunk(const struct ronde_leader *l, const struct ron
 
 bool ronde_leader_room(struct ronde_leader *l, const struct ronde_process_set *set, size_t record)
 {
-	for (int m = 0; m < set->n; m++)
-		if (!ronde_ring_has_room(&l->log[set->local[m]], record))
+	for (int m = 0; m < set->n; m++) {
+		int local = ronde_leader_home(l, set->local[m]);
+		if (local >= 0 && !ronde_ring_has_room(&l->log[local], record))
 			return false;
+	}
 	return true;
 }
 
@@ -251,7 +278,7 @@ void ronde_leader_enqueue(struct ronde_leader *l, struct ronde_ballot *b)
 		DL_APPEND(l->waiting, q);
 	q->waiting = true;
 	b->queued = true;
-	b->refused = !b->disagreed && ronde_leader_refuses(l, b);
+	b->refused = !b->disagreed && (ronde_leader_refuses(l, b) || !ronde_leader_can_span(l, b));
 	if (b->disagreed || b->refused) {
 		DL_APPEND(q->disagreed, b);
 		return;

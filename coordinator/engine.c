@@ -15,6 +15,7 @@
 #include "coordinator/context.h"
 #include "coordinator/floating.h"
 #include "coordinator/leader.h"
+#include "coordinator/reach.h"
 #include "coordinator/stall.h"
 #include "coordinator/submit.h"
 
@@ -45,6 +46,8 @@ static bool turn(struct ronde_context *ctx)
 	ronde_count(&ctx->counters.turns, 1);
 	if (atomic_load_explicit(&ctx->engine.backlogged, memory_order_seq_cst))
 		some |= ronde_submit_flush(ctx);
+	if (ctx->reach)
+		some |= ronde_reach_turn(ctx);
 	if (ctx->leader)
 		some |= ronde_leader_turn(ctx->leader);
 	bool progress = ronde_schedule_consume(ctx);
@@ -68,10 +71,12 @@ static struct ronde_rank_block *own_block(struct ronde_context *ctx)
 static enum ronde_parked level(const struct ronde_context *ctx)
 {
 	enum ronde_schedule_state state = ctx->schedule.state;
+	if (ctx->reach && ronde_context_leads(ctx)) /* what its ranks say is for others too */
+		return RONDE_PARKED_ALL;
 	if (atomic_load_explicit(&ctx->submissions.in_flight, memory_order_seq_cst) == 0 &&
 	    (state == RONDE_SCHEDULE_RUNNING || state == RONDE_SCHEDULE_ENDED))
 		return ctx->leader && ctx->leader->others ? RONDE_PARKED_OTHERS : RONDE_AWAKE;
-	return ctx->leader ? RONDE_PARKED_ALL : RONDE_PARKED_ENTRY;
+	return ronde_context_leads(ctx) ? RONDE_PARKED_ALL : RONDE_PARKED_ENTRY;
 }
 
 /* Longest sleep allowed now: for ever, unless a deadline is running. */
@@ -135,11 +140,13 @@ static void sleep_running(struct ronde_context *ctx, done_fn done, const void *w
 {
 	struct ronde_rank_block *me = own_block(ctx);
 	uint32_t seen = atomic_load_explicit(&me->bell, memory_order_acquire);
-	atomic_exchange_explicit(&me->parked, ctx->leader ? RONDE_PARKED_ALL : RONDE_PARKED_ENTRY,
+	atomic_exchange_explicit(&me->parked,
+				 ronde_context_leads(ctx) ? RONDE_PARKED_ALL : RONDE_PARKED_ENTRY,
 				 memory_order_seq_cst);
 	if (!turn(ctx) && !done(what)) {
 		ronde_stall_tick(ctx);
 		double limit = until_deadline ? SHORT_SLEEP : sleep_limit(ctx);
+		limit = shorter(limit, ronde_reach_rest(ctx));
 		atomic_fetch_add_explicit(&ctx->counters.sleeps, 1, memory_order_relaxed);
 		ronde_bell_sleep(&ctx->node->arena, ctx->node->local_rank, seen,
 				 shorter(limit, ronde_stall_limit(ctx)));
@@ -176,7 +183,8 @@ void ronde_engine_completed(struct ronde_context *ctx)
 static void hand_over(struct ronde_context *ctx, bool helper)
 {
 	struct ronde_engine *e = &ctx->engine;
-	bool left = ctx->schedule.first != NULL, deadline = sleep_limit(ctx) >= 0;
+	bool left = ctx->schedule.first || ronde_reach_is_busy(ctx),
+	     deadline = sleep_limit(ctx) >= 0;
 	pthread_mutex_unlock(&e->lock);
 	bool waiters = atomic_load_explicit(&e->waiters, memory_order_seq_cst);
 	if (waiters)
@@ -227,7 +235,8 @@ static void help(struct ronde_context *ctx, done_fn done, const void *what, doub
 				if (deadline > 0 && ronde_seconds() > deadline)
 					break;
 				sleep_running(ctx, done, what, deadline > 0);
-				patience.looks = 0;
+				/* Whom nobody rings for looks once between two sleeps. */
+				patience.looks = ctx->reach ? patience.looks - 1 : 0;
 			}
 		}
 	} while (!stop_running(ctx));
@@ -288,7 +297,7 @@ void ronde_engine_expect(struct ronde_context *ctx, bool will_wait)
 		return;
 	/* Nobody of this rank polls: from now on its answer has to wake it. */
 	atomic_exchange_explicit(&own_block(ctx)->parked,
-				 ctx->leader ? RONDE_PARKED_ALL : RONDE_PARKED_ENTRY,
+				 ronde_context_leads(ctx) ? RONDE_PARKED_ALL : RONDE_PARKED_ENTRY,
 				 memory_order_seq_cst);
 }
 
@@ -389,6 +398,7 @@ static void *coordinator_thread(void *arg)
 			run(ctx);
 			ronde_stall_tick(ctx);
 			limit = shorter(sleep_limit(ctx), ronde_stall_rest(ctx));
+			limit = shorter(limit, ronde_reach_rest(ctx));
 			hand_over(ctx, false);
 		}
 		ronde_engine_make_calls(ctx);

@@ -6,18 +6,19 @@
 
 #include "collectives/bootstrap/wait.h"
 #include "collectives/status.h"
+#include "coordinator/reach.h"
+#include "coordinator/relay.h"
 #include "coordinator/submit.h"
 
 static int open_rings(struct ronde_leader *l, const struct ronde_arena *arena)
 {
-	size_t n = arena->shape.local_size;
+	size_t n = arena->shape.local_size, ranks = (size_t)l->view->size;
 	l->announce = calloc(n, sizeof *l->announce);
 	l->log = calloc(n, sizeof *l->log);
-	l->followers = calloc(n, sizeof *l->followers);
-	l->sources = calloc(n, sizeof *l->sources);
-	if (!l->announce || !l->log || !l->followers || !l->sources)
+	l->followers = calloc(ranks, sizeof *l->followers);
+	if (!l->announce || !l->log || !l->followers)
 		return ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for the leader of %zu ranks",
-				   n);
+				   ranks);
 	for (size_t i = 0; i < n; i++) {
 		ronde_ring_consumer_init(&l->announce[i], ronde_announce_ring(arena, (int)i),
 					 arena->shape.ring_cells);
@@ -27,6 +28,27 @@ static int open_rings(struct ronde_leader *l, const struct ronde_arena *arena)
 	return RONDE_OK;
 }
 
+/* Whose ranks it leads, and which of them are here. */
+static int look_around(struct ronde_leader *l)
+{
+	const struct ronde_node *node = l->context->node;
+	l->view = node;
+	if (node->nodes == 1)
+		return RONDE_OK;
+	l->view = l->whole = ronde_node_whole(node);
+	l->home = calloc((size_t)node->size, sizeof *l->home);
+	l->away = calloc((size_t)node->size, sizeof *l->away);
+	if (!l->whole || !l->home || !l->away)
+		return ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for the leader of %d ranks",
+				   node->size);
+	for (int r = 0; r < node->size; r++)
+		l->home[r] = node->node_of_rank[r] == node->node ? node->local_of_rank[r] : -1;
+	return RONDE_OK;
+}
+
+static int hear_afar(void *arg, int rank, const void *record, size_t bytes);
+static int left_afar(void *arg, int lane, uint64_t end);
+
 int ronde_leader_create(struct ronde_leader **leader, struct ronde_context *ctx)
 {
 	const struct ronde_arena *arena = &ctx->node->arena;
@@ -35,17 +57,21 @@ int ronde_leader_create(struct ronde_leader **leader, struct ronde_context *ctx)
 		return ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for the leader");
 	l->context = ctx;
 	l->closed_by = -1;
-	int status = open_rings(l, arena);
+	int status = look_around(l);
 	if (!status)
-		status = ronde_process_sets_init(&l->sets, ctx->node);
+		status = open_rings(l, arena);
+	if (!status)
+		status = ronde_process_sets_init(&l->sets, l->view, ctx->node);
 	if (!status)
 		status = ronde_leader_add_queue(l, l->sets.world);
 	if (!status)
-		status = ronde_ballots_init(&l->ballots, ctx->node->local_size,
+		status = ronde_ballots_init(&l->ballots, l->view->size,
 					    (uint32_t)ctx->config.cache_capacity);
+	if (!status && !(l->sources = calloc((size_t)l->sets.world->leaves, sizeof *l->sources)))
+		status = ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for the leader");
 	l->lanes = calloc(arena->shape.lanes, sizeof *l->lanes);
 	for (uint32_t i = 0; l->lanes && i < arena->shape.lanes && !status; i++)
-		if (!(l->lanes[i].absent = calloc(arena->shape.local_size, 1)))
+		if (!(l->lanes[i].absent = calloc((size_t)l->view->size, 1)))
 			status = ronde_error(RONDE_ERR_OUT_OF_MEMORY, "no memory for the leader");
 	l->record_limit = ronde_ring_limit(arena->shape.ring_cells);
 	l->record = malloc(l->record_limit);
@@ -56,6 +82,9 @@ int ronde_leader_create(struct ronde_leader **leader, struct ronde_context *ctx)
 		return status;
 	}
 	*leader = l;
+	if (l->whole)
+		ronde_relay_set_root(ronde_reach_relay(ctx->reach),
+				     &(struct ronde_relay_root){hear_afar, left_afar, l});
 	return RONDE_OK;
 }
 
@@ -76,6 +105,9 @@ void ronde_leader_destroy(struct ronde_leader *l)
 	free(l->log);
 	free(l->followers);
 	free(l->sources);
+	free(l->away);
+	free(l->home);
+	ronde_node_forget_whole(l->whole);
 	free(l->lanes);
 	free(l->record);
 	free(l);
@@ -113,9 +145,9 @@ static bool is_possible(const struct ronde_leader *l, int local_rank, const stru
 	const struct ronde_context *ctx = l->context;
 	const struct ronde_process_set *set = ronde_process_sets_find(&l->sets, desc->set);
 	if (!set || ronde_process_set_member(set, local_rank) < 0 || desc->root < 0 ||
-	    desc->root >= ctx->node->size)
+	    desc->root >= l->view->size)
 		return false;
-	bool gives = ronde_gives_payload(ctx, desc, ctx->node->ranks[local_rank]);
+	bool gives = ronde_gives_payload(ctx, desc, l->view->ranks[local_rank]);
 	return h->head.payload_bytes == (gives ? ronde_desc_data_bytes(desc) : 0);
 }
 
@@ -223,11 +255,20 @@ static int hear(struct ronde_leader *l, int local_rank, const void *record, size
 		return ronde_leader_hear_join(l, local_rank);
 	case RONDE_ANNOUNCE_SHUTDOWN:
 		if (l->closed_by < 0)
-			l->closed_by = l->context->node->ranks[local_rank];
+			l->closed_by = l->view->ranks[local_rank];
 		return RONDE_OK;
 	default:
 		return RONDE_ERR_INTERNAL;
 	}
+}
+
+/* What the relay has brought from other nodes. There is always room for an answer. */
+static int hear_afar(void *arg, int rank, const void *record, size_t bytes)
+{
+	struct ronde_leader *l = arg;
+	if (l->closed || l->closed_by >= 0)
+		return RONDE_OK;
+	return ronde_leader_home(l, rank) < 0 ? hear(l, rank, record, bytes) : RONDE_ERR_INTERNAL;
 }
 
 static bool hear_all(struct ronde_leader *l)
@@ -238,7 +279,7 @@ static bool hear_all(struct ronde_leader *l)
 		size_t bytes;
 		const void *record;
 		while (l->closed_by < 0 && (record = ronde_ring_peek(&l->announce[i], &bytes))) {
-			int status = hear(l, i, record, bytes);
+			int status = hear(l, l->home ? node->ranks[i] : i, record, bytes);
 			if (status == NOT_NOW)
 				break;
 			some = true;
@@ -256,6 +297,18 @@ static bool hear_all(struct ronde_leader *l)
 
 /* ---- the turn ---- */
 
+/* All members on one of the other nodes are done with the operation on the lane. */
+static int left_afar(void *arg, int lane, uint64_t end)
+{
+	struct ronde_leader *l = arg;
+	if (lane < 0 || (uint32_t)lane >= l->context->node->arena.shape.lanes ||
+	    l->lanes[lane].away == 0)
+		return RONDE_ERR_INTERNAL;
+	l->lanes[lane].away--;
+	l->lanes[lane].end = end > l->lanes[lane].end ? end : l->lanes[lane].end;
+	return RONDE_OK;
+}
+
 /* A lane is free again once every member is done with the operation on it. */
 static bool reclaim_lanes(struct ronde_leader *l)
 {
@@ -268,15 +321,16 @@ static bool reclaim_lanes(struct ronde_leader *l)
 		if (!set)
 			continue;
 		busy--;
-		uint64_t end = 0;
-		bool done = true;
+		uint64_t end = lane->end;
+		bool done = lane->away == 0;
 		for (int m = 0; m < set->n && done; m++) {
-			if (lane->absent[set->local[m]])
+			int local = ronde_leader_home(l, set->local[m]);
+			if (lane->absent[set->local[m]] || local < 0)
 				continue;
-			end = atomic_load_explicit(
-				&ronde_lane_cell(arena, (int)i, set->local[m])->left,
-				memory_order_seq_cst);
-			done = end > lane->base;
+			uint64_t left = atomic_load_explicit(
+				&ronde_lane_cell(arena, (int)i, local)->left, memory_order_seq_cst);
+			done = left > lane->base;
+			end = left > end ? left : end;
 		}
 		if (!done)
 			continue;

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The leader of a node (local rank 0): hears what its ranks announce, decides when a tensor is
- * complete, and appends entries to the log. Its state is private to it; it runs inside the turns of
- * its rank's engine, under the engine lock.
+ * The leader (rank 0): hears what ranks announce, decides when a tensor is complete, and appends
+ * entries to the log. Its state is private to it; it runs inside the turns of its rank's engine,
+ * under the engine lock.
+ *
+ * It takes all ranks for one node: "local rank" in its files is a rank's number in that. Those that
+ * share its memory have rings in the arena; for the others its relay (relay.h) hears and speaks.
  *
  *   leader.c       hears announcements, judges ballots
  *   leader_groups.c  keeps the tensors of a group together
  *   leader_sets.c  changes of the process sets
  *   leader_join.c  ranks that have joined
  *   decide.c       chooses what goes into the next entry, and when
- *   append.c       writes entries into the ranks' log rings
+ *   append.c       writes entries, append_control.c those without tensors, and gives them to ranks
  *
  * Every process set has a queue of its own. A set that cannot go on, because one of its ranks is
  * stopped, holds up its own queue only.
@@ -26,7 +29,9 @@
 struct ronde_lane {
 	struct ronde_process_set *set; /* whose operation is on it, held; NULL: it is free */
 	uint64_t base;                 /* of the operation on it, or of the next one */
-	bool *absent;                  /* [local_size] ranks that take no part in it */
+	uint64_t end;                  /* the last counter with which another node has left it */
+	int away;                      /* other nodes that have not */
+	bool *absent;                  /* [ranks] that take no part in it */
 	bool own_rows;                 /* it asks for memory when the ranks have spoken */
 };
 
@@ -54,7 +59,7 @@ struct ronde_wish {
 	struct ronde_wish *prev, *next;
 };
 
-/* What the leader knows about a rank of its node. */
+/* What the leader knows about a rank. */
 struct ronde_follower {
 	struct ronde_wish *wishes; /* in the order it made them */
 	uint64_t heard;            /* announcements of it so far */
@@ -66,9 +71,13 @@ struct ronde_follower {
 
 struct ronde_leader {
 	struct ronde_context *context;
+	const struct ronde_node *view; /* all ranks, as if they were one node */
+	struct ronde_node *whole;      /* that, if the job has several nodes; else NULL */
+	int *home; /* [ranks] local rank on this node, or -1: the relay leads there; NULL: its own
+		    */
 	struct ronde_ring_consumer *announce; /* [local_size] */
 	struct ronde_ring_producer *log;      /* [local_size] */
-	struct ronde_follower *followers;     /* [local_size] */
+	struct ronde_follower *followers;     /* [ranks] */
 	struct ronde_process_sets sets;
 	struct ronde_ballots ballots;
 	struct ronde_queue
@@ -84,7 +93,8 @@ struct ronde_leader {
 	bool closed;           /* and the log says so */
 	unsigned char *record; /* an entry being made; ronde_ring_limit() bytes */
 	size_t record_limit;
-	const void **sources; /* [local_size] scratch of a reduction */
+	const void **sources; /* [leaves of all ranks] scratch of a reduction */
+	uint32_t *away;       /* [ranks] scratch: whom the relay is to give an entry */
 	/* The entry being made: its tensors, what it does to slots. */
 	struct ronde_ballot *batch[RONDE_ENTRY_ITEMS], *defined[RONDE_ENTRY_ITEMS];
 	struct ronde_slot_name evicted[RONDE_ENTRY_ITEMS];
@@ -93,6 +103,12 @@ struct ronde_leader {
 
 int ronde_leader_create(struct ronde_leader **leader, struct ronde_context *context);
 void ronde_leader_destroy(struct ronde_leader *leader);
+
+/* The local rank on this rank's node, or -1: it is on another. */
+static inline int ronde_leader_home(const struct ronde_leader *leader, int rank)
+{
+	return leader->home ? leader->home[rank] : rank;
+}
 
 /* Hears, decides, appends. True if it did anything. */
 bool ronde_leader_turn(struct ronde_leader *leader);
@@ -137,6 +153,8 @@ bool ronde_leader_complete(const struct ronde_leader *leader, const struct ronde
 bool ronde_leader_same_present(const struct ronde_ballot *a, const struct ronde_ballot *b);
 /* True if the tensor makes no sense without the members that have not voted. */
 bool ronde_leader_refuses(const struct ronde_leader *leader, const struct ronde_ballot *ballot);
+/* False: nothing carries the tensor between the nodes that its set is on. */
+bool ronde_leader_can_span(const struct ronde_leader *leader, const struct ronde_ballot *ballot);
 /* What an average of the members that have voted is divided by. */
 int ronde_leader_divisor(const struct ronde_leader *leader, const struct ronde_ballot *ballot);
 /* Says why. Returns the text's length, < bytes. */
@@ -154,6 +172,10 @@ struct ronde_decision {
 
 /* Writes the entry into every member's ring, where the caller has found room. */
 void ronde_leader_append(struct ronde_leader *leader, const struct ronde_decision *decision);
+/* Puts leader->record into the ring of each member, or lets the relay do so. lane: of the operation
+ * it begins, or -1. */
+void ronde_leader_send_all(struct ronde_leader *leader, const struct ronde_process_set *set,
+			   size_t bytes, int lane);
 /* Tells a rank that what it announced by this slot was not heard. False: no room; try again. */
 bool ronde_leader_append_notice(struct ronde_leader *leader, int local_rank,
 				struct ronde_slot_name slot, uint64_t ordinal);

@@ -105,7 +105,7 @@ static void judge(struct ronde_leader *l, struct ronde_group *g,
 {
 	char text[TEXT_BYTES];
 	const struct ronde_ballot *b;
-	const int size = l->context->node->size;
+	const int size = l->view->size;
 	if (g->failed)
 		return;
 	if (!same_number(g, set)) {
@@ -138,7 +138,7 @@ static void fail_alone(struct ronde_leader *l, struct ronde_ballot *b)
 	char text[TEXT_BYTES];
 	struct ronde_group *g = b->group;
 	const struct ronde_process_set *set = b->set;
-	ronde_mismatch_text(b, set->ranks, set->n, l->context->node->size, text, sizeof text);
+	ronde_mismatch_text(b, set->ranks, set->n, l->view->size, text, sizeof text);
 	keep(g, text);
 	leave(b);
 	ronde_leader_enqueue(l, b);

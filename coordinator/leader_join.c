@@ -18,6 +18,7 @@
 
 #include "collectives/status.h"
 #include "coordinator/leader.h"
+#include "coordinator/submit.h"
 
 int ronde_leader_hear_join(struct ronde_leader *l, int local_rank)
 {
@@ -58,18 +59,36 @@ int ronde_leader_divisor(const struct ronde_leader *l, const struct ronde_ballot
 /* The only thing that cannot be done without a rank is to broadcast what it has. */
 bool ronde_leader_refuses(const struct ronde_leader *l, const struct ronde_ballot *b)
 {
-	int root = l->context->node->local_of_rank[b->round.root];
+	int root = l->view->local_of_rank[b->round.root];
 	return b->heard < (uint32_t)b->set->n && b->round.kind == RONDE_KIND_BROADCAST &&
 	       !b->votes[ronde_process_set_member(b->set, root)].heard;
+}
+
+bool ronde_leader_can_span(const struct ronde_leader *l, const struct ronde_ballot *b)
+{
+	return b->set->nodes == 1 || ronde_rides(l->context, &b->round) ||
+	       ronde_span_carries((enum ronde_kind)b->round.kind,
+				  (ronde_reduction)b->round.reduction);
 }
 
 size_t ronde_leader_refusal(const struct ronde_ballot *b, char *text, size_t bytes)
 {
 	char name[RONDE_MAX_NAME + 1];
 	ronde_key_head_text(&b->key.head, b->key.name, b->round.members, name, sizeof name);
-	int n = snprintf(text, bytes,
-			 "tensor \"%s\": the root of this broadcast, rank %d, has joined", name,
-			 b->round.root);
+	int n;
+	if (b->round.kind == RONDE_KIND_BROADCAST)
+		n = snprintf(text, bytes,
+			     "tensor \"%s\": the root of this broadcast, rank %d, has joined", name,
+			     b->round.root);
+	else
+		n = snprintf(text, bytes,
+			     "tensor \"%s\": Ronde %s has no %s between nodes, and process set %u "
+			     "is on %d of them; use a set of the ranks of one node",
+			     name, ronde_version(),
+			     b->round.reduction == RONDE_ADASUM
+				     ? "Adasum"
+				     : ronde_kind_name((enum ronde_kind)b->round.kind),
+			     b->set->id, b->set->nodes);
 	return n < (int)bytes ? (size_t)n : bytes - 1;
 }
 
@@ -95,7 +114,7 @@ static void count_joined(struct ronde_leader *l, int local_rank, int more)
 static bool take_joins(struct ronde_leader *l)
 {
 	bool some = false;
-	for (int i = 0; i < l->context->node->local_size; i++) {
+	for (int i = 0; i < l->view->local_size; i++) {
 		struct ronde_follower *f = &l->followers[i];
 		if (!f->joining || f->joined || f->owing)
 			continue;
@@ -111,7 +130,7 @@ static bool take_joins(struct ronde_leader *l)
 
 static bool end_join(struct ronde_leader *l)
 {
-	int n = l->context->node->local_size;
+	int n = l->view->local_size;
 	if (l->joined < n || l->waiting || l->busy)
 		return false;
 	for (int i = 0; i < n; i++)

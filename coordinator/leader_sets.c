@@ -54,7 +54,7 @@ static void remove_set(struct ronde_leader *l, struct ronde_process_set *set)
 
 void ronde_leader_forget_sets(struct ronde_leader *l)
 {
-	for (uint32_t i = 0; i < l->context->node->arena.shape.local_size; i++) {
+	for (int i = 0; i < l->view->size; i++) {
 		struct ronde_wish *wish, *next;
 		DL_FOREACH_SAFE(l->followers[i].wishes, wish, next)
 		free(wish);
@@ -113,7 +113,7 @@ static void wish_text(const struct ronde_wish *wish, char *text, size_t bytes)
 /* "rank 0 adds a process set of ranks 0-1, ranks 1-2 removes …". */
 static int describe_mismatch(const struct ronde_leader *l)
 {
-	const struct ronde_node *node = l->context->node;
+	const struct ronde_node *node = l->view;
 	char text[TEXT_BYTES - 200] = "", what[400], who[200];
 	size_t used = 0;
 	bool *same = calloc((size_t)node->size, sizeof *same);
@@ -143,7 +143,7 @@ static int describe_mismatch(const struct ronde_leader *l)
 static const struct ronde_wish *first_wish(const struct ronde_leader *l)
 {
 	const struct ronde_wish *first = NULL;
-	for (int i = 0; i < l->context->node->local_size; i++) {
+	for (int i = 0; i < l->view->local_size; i++) {
 		const struct ronde_follower *f = &l->followers[i];
 		if ((!f->wishes && !f->joined) || f->owing)
 			return NULL;
@@ -156,7 +156,7 @@ static const struct ronde_wish *first_wish(const struct ronde_leader *l)
 /* Ranks that have joined make no changes. */
 static int check_joined(const struct ronde_leader *l)
 {
-	const struct ronde_node *node = l->context->node;
+	const struct ronde_node *node = l->view;
 	char who[300];
 	bool *joined = calloc((size_t)node->size, sizeof *joined);
 	int some = 0;
@@ -179,7 +179,7 @@ static int check_joined(const struct ronde_leader *l)
 
 static bool all_wish_the_same(const struct ronde_leader *l)
 {
-	for (int i = 1; i < l->context->node->local_size; i++)
+	for (int i = 1; i < l->view->local_size; i++)
 		if (!same_wish(l->followers[0].wishes, l->followers[i].wishes))
 			return false;
 	return true;
@@ -244,7 +244,7 @@ static bool change_once(struct ronde_leader *l)
 	append(l, status, wish, added ? added->id : wish->set);
 	if (!status && removed)
 		remove_set(l, removed);
-	for (int i = 0; i < l->context->node->local_size; i++) {
+	for (int i = 0; i < l->view->local_size; i++) {
 		struct ronde_wish *done = l->followers[i].wishes;
 		if (!done)
 			continue;

@@ -8,6 +8,7 @@
 #include "collectives/status.h"
 #include "coordinator/context.h"
 #include "coordinator/leader.h"
+#include "coordinator/reach.h"
 #include "coordinator/stall.h"
 #include "coordinator/submit.h"
 
@@ -31,6 +32,7 @@ static void free_list(struct ronde_active *a)
 		free(a->outputs);
 		free(a->present);
 		free(a->present_local);
+		ronde_crossing_free(a->crossing);
 		free(a);
 		a = next;
 	}
@@ -73,10 +75,11 @@ bool ronde_active_leave_out(struct ronde_active *a, const uint32_t *absent, uint
 	}
 	a->npresent = 0;
 	for (int m = 0, k = 0; m < a->set->n; m++) {
-		if (k < (int)n && absent[k] == (uint32_t)m) {
+		const uint32_t number = (uint32_t)a->set->number[m];
+		while (k < (int)n && absent[k] < number) /* on other nodes */
 			k++;
+		if (k < (int)n && absent[k] == number)
 			continue;
-		}
 		a->present[a->npresent] = m;
 		a->present_local[a->npresent++] = a->set->local[m];
 	}
@@ -139,6 +142,16 @@ void ronde_active_start(struct ronde_context *ctx, struct ronde_active *a)
 	ctx->schedule.end = &a->next;
 }
 
+/* A message of another node did not come: nothing can go on behind it. */
+static bool lost_on_the_way(struct ronde_context *ctx, const struct ronde_active *a)
+{
+	if (!a->operation.plan.span || a->operation.status == RONDE_OK ||
+	    ronde_kind_has_own_rows(a->operation.plan.kind))
+		return false;
+	ronde_reach_fail(ctx, a->operation.status);
+	return true;
+}
+
 static void complete(struct ronde_context *ctx, struct ronde_active *a)
 {
 	ronde_timeline_executed(ctx, a, a->operation.status);
@@ -157,8 +170,13 @@ bool ronde_schedule_step(struct ronde_context *ctx)
 	bool some = false;
 	if (s->state >= RONDE_SCHEDULE_ABORTING)
 		return false;
+	const bool may_cross = ronde_reach_may(ctx);
 	for (struct ronde_active **at = &s->first; *at;) {
 		struct ronde_active *a = *at;
+		if (a->operation.plan.span && !may_cross) {
+			at = &a->next;
+			continue;
+		}
 		enum ronde_progress progress = a->operation.algorithm->step(&a->operation);
 		a->moved |= progress != RONDE_PROGRESS_NONE;
 		some |= progress != RONDE_PROGRESS_NONE;
@@ -168,6 +186,8 @@ bool ronde_schedule_step(struct ronde_context *ctx)
 			at = &a->next;
 			continue;
 		}
+		if (lost_on_the_way(ctx, a))
+			return true;
 		*at = a->next;
 		if (!*at)
 			s->end = at;
@@ -195,17 +215,11 @@ static void end(struct ronde_context *ctx, int status, const char *text)
 	ronde_engine_completed(ctx);
 }
 
-static void describe_loss(const struct ronde_context *ctx, int rank, char *text, size_t bytes)
+void ronde_schedule_loss_text(const struct ronde_context *ctx, int rank, char *text, size_t bytes)
 {
 	const struct ronde_node *node = ctx->node;
 	int local = node->local_of_rank[rank];
 	unsigned life = atomic_load(&node->arena.ranks[local].life);
-	if (rank == node->rank) {
-		snprintf(text, bytes, "this rank (%d) has left: %s", rank,
-			 life == RONDE_LIFE_EXITED ? "its process is in exit()"
-						   : "its shutdown was not answered");
-		return;
-	}
 	const char *how = "it crashed or was killed";
 	if (life == RONDE_LIFE_EXITING || life == RONDE_LIFE_EXITED)
 		how = "it left without ronde_shutdown()";
@@ -213,10 +227,32 @@ static void describe_loss(const struct ronde_context *ctx, int rank, char *text,
 		how = "it shut down, and had no answer in time";
 	else if (life == RONDE_LIFE_ABORTED)
 		how = "its runtime broke down";
+	snprintf(text, bytes, "rank %d (process %d) was lost: %s", rank, node->pids[local], how);
+}
+
+static void describe_loss(const struct ronde_context *ctx, int rank, char *text, size_t bytes)
+{
+	const struct ronde_node *node = ctx->node;
+	char why[RONDE_FABRIC_TEXT_BYTES];
+	unsigned life = atomic_load(&node->arena.ranks[node->local_rank].life);
+	if (rank == node->rank) {
+		snprintf(text, bytes, "this rank (%d) has left: %s", rank,
+			 life == RONDE_LIFE_EXITED ? "its process is in exit()"
+						   : "its shutdown was not answered");
+		return;
+	}
+	if (node->node_of_rank[rank] == node->node) {
+		ronde_schedule_loss_text(ctx, rank, why, sizeof why);
+	} else {
+		const char *known = ronde_reach_loss(ctx, rank);
+		snprintf(why, sizeof why, "%s", known ? known : "");
+		if (!known)
+			snprintf(why, sizeof why, "rank %d, on another node, was lost", rank);
+	}
 	snprintf(text, bytes,
-		 "rank %d (process %d) was lost: %s. Operations cannot complete without it; call "
-		 "ronde_shutdown(), and ronde_init() once all ranks run again",
-		 rank, node->pids[local], how);
+		 "%s. Operations cannot complete without it; call ronde_shutdown(), and "
+		 "ronde_init() once all ranks run again",
+		 why);
 }
 
 /* True once no live rank of the node can still touch this rank's memory. */
@@ -280,9 +316,19 @@ void ronde_schedule_broken(struct ronde_context *ctx, int status, const char *wh
 	ronde_context_give_up(ctx);
 }
 
+/* What is to be known of a rank of another node is known. */
+static bool is_explained(const struct ronde_context *ctx)
+{
+	const struct ronde_node *node = ctx->node;
+	int rank = ctx->schedule.ended_by;
+	return rank < 0 || node->node_of_rank[rank] == node->node ||
+	       atomic_load_explicit(&node->arena.header->explained, memory_order_acquire);
+}
+
 static bool finish_abort(struct ronde_context *ctx)
 {
-	if (!all_let_go(ctx) && ronde_seconds() < ctx->schedule.deadline)
+	bool heard = is_explained(ctx) && ronde_reach_has_told(ctx);
+	if ((!all_let_go(ctx) || !heard) && ronde_seconds() < ctx->schedule.deadline)
 		return false;
 	if (ctx->schedule.stalled) {
 		char story[RONDE_BOARD_TEXT];
@@ -294,7 +340,7 @@ static bool finish_abort(struct ronde_context *ctx)
 		end(ctx, ctx->schedule.broken, ctx->schedule.broken_text);
 		return true;
 	}
-	char text[300];
+	char text[RONDE_FABRIC_TEXT_BYTES + 150];
 	describe_loss(ctx, ctx->schedule.ended_by, text, sizeof text);
 	ronde_log(ctx->log, INFO, "%s", text);
 	end(ctx, RONDE_ERR_PEER_LOST, text);
@@ -310,6 +356,8 @@ static bool finish_shutdown(struct ronde_context *ctx)
 		 "rank %d has shut Ronde down; this operation had not been agreed on by all ranks",
 		 ctx->schedule.ended_by);
 	set_life(ctx, RONDE_LIFE_DOWN);
+	if (!ronde_reach_is_over(ctx))
+		return false;
 	if (ctx->leader)
 		ronde_leader_down(ctx->leader);
 	end(ctx, RONDE_ERR_SHUTDOWN, text);

@@ -10,7 +10,9 @@ static void set_free(struct ronde_process_set *set)
 {
 	free(set->ranks);
 	free(set->local);
+	free(set->number);
 	free(set->member);
+	free(set->leaf);
 	free(set);
 }
 
@@ -31,9 +33,44 @@ static void fill(struct ronde_process_set *set, const struct ronde_node *node, c
 			continue;
 		int local = node->local_of_rank[rank];
 		set->member[local] = set->n;
+		set->number[set->n] = i;
 		set->local[set->n++] = local;
 	}
 	set->me = set->member[node->local_rank];
+	set->self = set->me < 0 ? -1 : set->number[set->me];
+}
+
+/* Nodes with members, and where on them each member is. False: no memory. */
+static bool place(struct ronde_process_set *set, const struct ronde_node *places)
+{
+	int *members = calloc((size_t)places->nodes, sizeof *members), width = 1;
+	if (!members)
+		return false;
+	for (int i = 0; i < set->size; i++) {
+		int n = ++members[places->node_of_rank[set->ranks[i]]];
+		set->nodes += n == 1;
+		set->most = n > set->most ? n : set->most;
+	}
+	set->leaves = set->size;
+	if (set->nodes == 1) {
+		free(members);
+		return true;
+	}
+	while (width < set->most)
+		width *= 2;
+	set->leaves = set->nodes * width;
+	if ((set->leaf = calloc((size_t)set->size, sizeof *set->leaf))) {
+		/* From here on: the next leaf of each node. */
+		for (int k = 0, first = 0; k < places->nodes; k++) {
+			bool some = members[k] != 0;
+			members[k] = first;
+			first += some ? width : 0;
+		}
+		for (int i = 0; i < set->size; i++)
+			set->leaf[i] = members[places->node_of_rank[set->ranks[i]]]++;
+	}
+	free(members);
+	return set->leaf != NULL;
 }
 
 int ronde_process_sets_add(struct ronde_process_sets *sets, const int32_t *ranks, size_t n,
@@ -43,26 +80,32 @@ int ronde_process_sets_add(struct ronde_process_sets *sets, const int32_t *ranks
 	if (set) {
 		set->ranks = calloc(n, sizeof *set->ranks);
 		set->local = calloc(n, sizeof *set->local);
+		set->number = calloc(n, sizeof *set->number);
 		set->member = calloc((size_t)sets->node->local_size, sizeof *set->member);
 	}
-	if (!set || !set->ranks || !set->local || !set->member) {
+	bool made_it = set && set->ranks && set->local && set->number && set->member;
+	if (made_it) {
+		set->size = (int)n;
+		set->references = 1;
+		fill(set, sets->node, ranks);
+		made_it = place(set, sets->places);
+	}
+	if (!made_it) {
 		if (set)
 			set_free(set);
 		return ronde_error(RONDE_ERR_OUT_OF_MEMORY,
 				   "no memory for a process set of %zu ranks", n);
 	}
 	set->id = sets->next++;
-	set->size = (int)n;
-	set->references = 1;
-	fill(set, sets->node, ranks);
 	HASH_ADD(hh, sets->all, id, sizeof set->id, set);
 	*made = set;
 	return RONDE_OK;
 }
 
-int ronde_process_sets_init(struct ronde_process_sets *sets, const struct ronde_node *node)
+int ronde_process_sets_init(struct ronde_process_sets *sets, const struct ronde_node *node,
+			    const struct ronde_node *places)
 {
-	*sets = (struct ronde_process_sets){.node = node};
+	*sets = (struct ronde_process_sets){.node = node, .places = places};
 	int32_t *ranks = calloc((size_t)node->size, sizeof *ranks);
 	if (!ranks)
 		return ronde_error(RONDE_ERR_OUT_OF_MEMORY,

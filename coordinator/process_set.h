@@ -3,10 +3,10 @@
  * Process sets: the ranks that take part in an operation. Set 0 is all ranks.
  *
  * A member's number is its place among the set's ranks in ascending order; reductions add up in the
- * order of these numbers. Every rank has a table of all sets, also of those it is not in; the
- * leader has one of its own, which is ahead of its rank's by what stands unread in the log. A table
- * changes only by entries of the log, so in the same order everywhere, and numbers of sets are
- * never used again.
+ * order of these numbers on each node, then in that of the nodes. Every rank has a table of all
+ * sets, also of those it is not in; the leader has one of its own, which is ahead of its rank's by
+ * what stands unread in the log. A table changes only by entries of the log, so in the same order
+ * everywhere, and numbers of sets are never used again.
  */
 #ifndef RONDE_PROCESS_SET_H
 #define RONDE_PROCESS_SET_H
@@ -20,12 +20,20 @@ struct ronde_queue;
 struct ronde_process_set {
 	UT_hash_handle hh;
 	uint32_t id;
-	int size;       /* members in the whole job */
-	int *ranks;     /* [size] ascending */
-	int n;          /* members on this node */
-	int *local;     /* [n] their local ranks, ascending */
-	int *member;    /* [local_size] member number of a local rank, or -1 */
-	int me;         /* this rank's member number, or -1 */
+	int size;    /* members in the whole job */
+	int *ranks;  /* [size] ascending: a rank's place here is its member number */
+	int n;       /* members on this node */
+	int *local;  /* [n] their local ranks, ascending */
+	int *number; /* [n] their member numbers */
+	int *member; /* [local_size] which of `local` a local rank is, or -1 */
+	int me;      /* which of `local` this rank is, or -1 */
+	int self;    /* this rank's member number, or -1 */
+	int nodes;   /* with members … */
+	int most;    /* … and the members of that with most of them */
+	/* [size] which leaf of a reduction's tree a member is, where they are on several nodes: a
+	 * node's are a subtree, its width a power of two. NULL: each is that of its number. */
+	int *leaf;
+	int leaves;
 	int references; /* the table, and operations in flight; under the engine lock */
 
 	/* A rank's table; under the submit lock. */
@@ -36,14 +44,19 @@ struct ronde_process_set {
 };
 
 struct ronde_process_sets {
-	const struct ronde_node *node;
-	struct ronde_process_set *all; /* by id */
+	const struct ronde_node *node;   /* whose local ranks are meant */
+	const struct ronde_node *places; /* says which ranks share memory */
+	struct ronde_process_set *all;   /* by id */
 	struct ronde_process_set *world;
 	uint32_t next; /* id */
 };
 
-/* A table with set 0 in it. Errors: OUT_OF_MEMORY. */
-int ronde_process_sets_init(struct ronde_process_sets *sets, const struct ronde_node *node);
+/*
+ * A table with set 0 in it. places: the node as it is; node: the same, or that of all ranks of the
+ * job which their leader sees. Both must outlive the table. Errors: OUT_OF_MEMORY.
+ */
+int ronde_process_sets_init(struct ronde_process_sets *sets, const struct ronde_node *node,
+			    const struct ronde_node *places);
 /* A table that is all zero was never made, and is fine. */
 void ronde_process_sets_finish(struct ronde_process_sets *sets);
 
@@ -68,7 +81,7 @@ static inline struct ronde_process_set *ronde_process_set_hold(struct ronde_proc
 
 void ronde_process_set_release(struct ronde_process_set *set);
 
-/* Member number of a local rank, or -1. */
+/* Which of the set's local ranks that one is, or -1. */
 static inline int ronde_process_set_member(const struct ronde_process_set *set, int local_rank)
 {
 	return set->member[local_rank];

@@ -11,6 +11,7 @@
 #include "coordinator/control.h"
 #include "coordinator/entry.h"
 #include "coordinator/gathered.h"
+#include "coordinator/reach.h"
 #include "coordinator/submit.h"
 
 static struct ronde_entry_limits limits_of(const struct ronde_context *ctx,
@@ -19,11 +20,11 @@ static struct ronde_entry_limits limits_of(const struct ronde_context *ctx,
 	const struct ronde_arena_shape *shape = &ctx->node->arena.shape;
 	return (struct ronde_entry_limits){
 		.set = set->id,
-		.members = set->n,
+		.members = set->size,
 		.ranks = ctx->node->size,
 		.slots = ronde_ballots_slots((uint32_t)ctx->config.cache_capacity),
 		.lanes = shape->lanes,
-		.chunk_bytes = ronde_chunk_limit(shape->staging_bytes, set->n)};
+		.chunk_bytes = ronde_chunk_limit(shape->staging_bytes, set->most)};
 }
 
 /* ---- which requests an entry means; under the submit lock ---- */
@@ -133,10 +134,11 @@ static void fill_piece(struct ronde_context *ctx, struct ronde_active *a,
 	if (p->like.kind == RONDE_KIND_REDUCESCATTER) {
 		piece->rows = (uint64_t)r->desc.dims[0];
 		piece->row_bytes = ronde_desc_row_bytes(&r->desc);
-		piece->count = ronde_share_bytes(piece->rows, piece->row_bytes, n, 0).count /
-			       ronde_dtype_bytes((ronde_dtype)r->desc.dtype);
+		piece->count =
+			ronde_share_bytes(piece->rows, piece->row_bytes, a->set->size, 0).count /
+			ronde_dtype_bytes((ronde_dtype)r->desc.dtype);
 	}
-	if (!p->locations)
+	if (!p->locations || a->set->nodes > 1) /* over nodes each brings what is its own */
 		return;
 	const struct ronde_location *at = p->locations + i * (size_t)n;
 	for (int k = 0; k < present; k++) {
@@ -203,7 +205,7 @@ static void fill_plan(struct ronde_context *ctx, struct ronde_active *a,
 				    .phases = plan->phases,
 				    .pieces = a->pieces,
 				    .npieces = p->head->items};
-	if (like->kind == RONDE_KIND_BROADCAST)
+	if (like->kind == RONDE_KIND_BROADCAST && set->nodes == 1)
 		plan->root = ronde_process_set_member(set, ctx->node->local_of_rank[like->root]);
 	if (a->npresent < set->n) {
 		plan->me = place(a, plan->me);
@@ -213,6 +215,8 @@ static void fill_plan(struct ronde_context *ctx, struct ronde_active *a,
 		plan->leaf = a->present;
 		plan->leaves = set->n;
 	}
+	if (set->nodes > 1)
+		ronde_reach_fill(ctx->reach, a, p);
 	if (ronde_kind_has_own_rows((enum ronde_kind)like->kind)) {
 		struct ronde_request *r = a->requests[0];
 		plan->rows = r->rows;
@@ -282,9 +286,10 @@ static int take_items(struct ronde_context *ctx, struct ronde_process_set *set,
 	int status = apply_definitions(ctx, p, defined);
 	if (status)
 		goto not_taken;
-	if (ronde_entry_absent(p, set->me)) /* slots are all it has of this entry */
+	if (ronde_entry_absent(p, set->self)) /* slots are all it has of this entry */
 		goto not_taken;
-	if (!ronde_active_leave_out(a, p->absent, p->head->absent)) {
+	if (!ronde_active_leave_out(a, p->absent, p->head->absent) ||
+	    (set->nodes > 1 && !ronde_reach_prepare(ctx->reach, a))) {
 		status = RONDE_ERR_OUT_OF_MEMORY;
 		goto not_taken;
 	}

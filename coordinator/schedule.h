@@ -35,6 +35,7 @@ struct ronde_active {
 	int *present, *present_local; /* [set->n] */
 	int npresent;                 /* set->n: all */
 	size_t present_room;
+	struct ronde_crossing *crossing; /* room for a span, or NULL (reach_plan.c) */
 };
 
 enum ronde_schedule_state {
@@ -84,6 +85,9 @@ bool ronde_active_leave_out(struct ronde_active *active, const uint32_t *absent,
 /* It is not used any more. */
 void ronde_active_put(struct ronde_context *context, struct ronde_active *active);
 void ronde_active_start(struct ronde_context *context, struct ronde_active *active);
+/* Why a rank of this node is gone, for people. */
+void ronde_schedule_loss_text(const struct ronde_context *context, int rank, char *text,
+			      size_t bytes);
 /* This rank cannot follow what was said, INTERNAL, or has no memory for it, OUT_OF_MEMORY
  * (described): its runtime ends as after a loss, and it is lost to the others. */
 void ronde_schedule_broken(struct ronde_context *context, int status, const char *what);

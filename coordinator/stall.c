@@ -283,6 +283,9 @@ void ronde_stall_tick(struct ronde_context *ctx)
 	}
 	if (ctx->leader)
 		ronde_stall_lead(ctx, now);
+	else if (ctx->reach && ronde_context_leads(ctx)) /* it passes on what there is */
+		atomic_store_explicit(&ctx->node->arena.header->leader_looked, now,
+				      memory_order_relaxed);
 	else if (due)
 		ring_leader(ctx, now);
 }

@@ -107,11 +107,11 @@ void ronde_stall_end(struct ronde_context *context, const char *text);
 void ronde_stall_lead(struct ronde_context *context, uint64_t now);
 
 /* On the leader: the rank has answered the last inquiry, and its board may be read. */
-bool ronde_stall_answered(const struct ronde_context *context, int local_rank);
+bool ronde_stall_answered(const struct ronde_context *context, int rank);
 
 /* … and all that it had said by then has been heard: what its votes do not say, it did not submit.
  */
-bool ronde_stall_heard(const struct ronde_context *context, int local_rank);
+bool ronde_stall_heard(const struct ronde_context *context, int rank);
 
 /* What the leader knows about a stall. */
 struct ronde_stall_report {

@@ -53,7 +53,7 @@ static bool is_thread_stuck(const struct ronde_board *b, const bool *stuck, uint
 /* Waits of p for stuck ranks become edges. False: one of its threads waits for none of them. */
 static bool find_edges_of(struct ronde_stall_writer *w, int p)
 {
-	const int n = w->ctx->node->local_size;
+	const int n = w->leader->view->local_size;
 	const struct ronde_board *b = ronde_stall_board(w, p);
 	bool stuck[RONDE_BOARD_WAITS] = {false};
 	for (int q = 0; q < n; q++)
@@ -77,7 +77,7 @@ static bool find_edges_of(struct ronde_stall_writer *w, int p)
 
 static void find_stuck(struct ronde_stall_writer *w)
 {
-	const int n = w->ctx->node->local_size;
+	const int n = w->leader->view->local_size;
 	bool changed = true;
 	for (int p = 0; p < n; p++)
 		w->stuck[p] = may_be_stuck(w, p);
@@ -97,7 +97,7 @@ static void find_stuck(struct ronde_stall_writer *w)
  */
 static int find_cycle(const struct ronde_stall_writer *w, int start, int *from, int *queue)
 {
-	const int n = w->ctx->node->local_size;
+	const int n = w->leader->view->local_size;
 	int head = 0, tail = 0, length = 1;
 	for (int q = 0; q < n; q++)
 		from[q] = -1;
@@ -123,7 +123,7 @@ static int find_cycle(const struct ronde_stall_writer *w, int start, int *from, 
 static void others_text(struct ronde_stall_writer *w, const int *path, int length, char *text,
 			size_t bytes)
 {
-	const struct ronde_node *node = w->ctx->node;
+	const struct ronde_node *node = w->leader->view;
 	bool some = false;
 	memset(w->who, 0, (size_t)node->size * sizeof *w->who);
 	for (int i = 0; i < length; i++)
@@ -145,7 +145,7 @@ static void digest_cycle(struct ronde_stall_writer *w, const int *path, int leng
 static void say_cycle(struct ronde_stall_writer *w, int start, const int *from, int *path,
 		      int length)
 {
-	const int n = w->ctx->node->local_size, *ranks = w->ctx->node->ranks;
+	const int n = w->leader->view->local_size, *ranks = w->leader->view->ranks;
 	char others[160];
 	for (int i = length - 1, p = from[start]; i >= 0; i--, p = from[p])
 		path[i] = p;
@@ -166,7 +166,7 @@ static void say_cycle(struct ronde_stall_writer *w, int start, const int *from, 
 
 void ronde_stall_say_deadlock(struct ronde_stall_writer *w)
 {
-	const int n = w->ctx->node->local_size;
+	const int n = w->leader->view->local_size;
 	int *from = calloc(2 * (size_t)n, sizeof *from), best = 0, best_start = -1;
 	if (!from)
 		return;

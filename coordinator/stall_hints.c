@@ -13,7 +13,7 @@
 
 static int local_size(const struct ronde_stall_writer *w)
 {
-	return w->ctx->node->local_size;
+	return w->leader->view->local_size;
 }
 
 static bool submits_what_is_missing(const struct ronde_stall_writer *w,
@@ -82,7 +82,7 @@ static bool say_out_of_step(struct ronde_stall_writer *w, const struct ronde_sta
 		    "unnamed operations are matched by their order: %s number %llu is waited for, "
 		    "rank %d ",
 		    kind, (unsigned long long)(head->ordinal >> RONDE_MEMBER_BITS),
-		    w->ctx->node->ranks[i]);
+		    w->leader->view->ranks[i]);
 		if (head->set)
 			SAY(w, "has not come so far");
 		else

@@ -14,19 +14,28 @@ static uint64_t board_oldest(const struct ronde_context *ctx, int local)
 	return atomic_load_explicit(&ctx->node->arena.boards[local].oldest, memory_order_relaxed);
 }
 
-bool ronde_stall_answered(const struct ronde_context *ctx, int local)
+/* A rank of this node as the leader numbers it. */
+static int number_of(const struct ronde_context *ctx, int local)
+{
+	return ctx->leader->home ? ctx->node->ranks[local] : local;
+}
+
+bool ronde_stall_answered(const struct ronde_context *ctx, int rank)
 {
 	const struct ronde_arena *arena = &ctx->node->arena;
+	int local = ronde_leader_home(ctx->leader, rank);
+	if (local < 0)
+		return false;
 	uint64_t inquiry = atomic_load_explicit(&arena->header->inquiry, memory_order_relaxed);
 	return atomic_load_explicit(&arena->boards[local].answered, memory_order_acquire) ==
 	       inquiry;
 }
 
-bool ronde_stall_heard(const struct ronde_context *ctx, int local)
+bool ronde_stall_heard(const struct ronde_context *ctx, int rank)
 {
-	const struct ronde_follower *f = &ctx->leader->followers[local];
-	return ronde_stall_answered(ctx, local) && !f->owing &&
-	       f->heard >= ctx->node->arena.boards[local].said;
+	const struct ronde_follower *f = &ctx->leader->followers[rank];
+	return ronde_stall_answered(ctx, rank) && !f->owing &&
+	       f->heard >= ctx->node->arena.boards[ronde_leader_home(ctx->leader, rank)].said;
 }
 
 /* True if a rank waits longer than is to be told now. */
@@ -47,7 +56,7 @@ static bool is_due(const struct ronde_context *ctx, uint64_t now)
 			return true;
 		/* The board of a rank that does not answer says what was, again and again. */
 		if (untold && ronde_stall_age(now, untold) >= s->warn &&
-		    ronde_stall_answered(ctx, i))
+		    ronde_stall_answered(ctx, number_of(ctx, i)))
 			return true;
 	}
 	return false;
@@ -66,7 +75,7 @@ static void ask(struct ronde_context *ctx, uint64_t now)
 static bool all_are_heard(const struct ronde_context *ctx)
 {
 	for (int i = 0; i < ctx->node->local_size; i++)
-		if (!ronde_stall_heard(ctx, i))
+		if (!ronde_stall_heard(ctx, number_of(ctx, i)))
 			return false;
 	return true;
 }

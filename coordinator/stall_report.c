@@ -24,7 +24,7 @@
 
 static int local_size(const struct ronde_stall_writer *w)
 {
-	return w->ctx->node->local_size;
+	return w->leader->view->local_size;
 }
 
 static bool answered(const struct ronde_stall_writer *w, int local)
@@ -158,7 +158,7 @@ void ronde_stall_item_text(const struct ronde_stall_item *item, char *text, size
 void ronde_stall_ranks_text(struct ronde_stall_writer *w, const struct ronde_stall_item *item,
 			    ronde_stall_rank_fn is, char *text, size_t bytes)
 {
-	const struct ronde_node *node = w->ctx->node;
+	const struct ronde_node *node = w->leader->view;
 	memset(w->who, 0, (size_t)node->size * sizeof *w->who);
 	for (int i = 0; i < node->local_size; i++)
 		w->who[node->ranks[i]] = is(w, item, i);
@@ -291,10 +291,14 @@ static void say_rank(struct ronde_stall_writer *w, int local)
 {
 	const struct ronde_board *b = ronde_stall_board(w, local);
 	char text[300];
-	SAY(w, "rank %d", w->ctx->node->ranks[local]);
+	SAY(w, "rank %d", w->leader->view->ranks[local]);
 	uint64_t does = 0;
 	if (!answered(w, local)) {
-		ronde_stall_process_text(w->ctx, local, text, sizeof text);
+		int here = ronde_leader_home(w->leader, local);
+		if (here >= 0)
+			ronde_stall_process_text(w->ctx, here, text, sizeof text);
+		else
+			snprintf(text, sizeof text, "is on another node, and has not said why");
 		SAY(w, " %s\n", text);
 		does = ronde_hash_bytes(RONDE_HASH_START, text, strlen(text));
 	} else if (b->blocked) {
@@ -330,7 +334,7 @@ static void finish(struct ronde_stall_writer *w)
 void ronde_stall_report_write(struct ronde_context *ctx, uint64_t now,
 			      struct ronde_stall_report *report)
 {
-	const size_t n = (size_t)ctx->node->local_size;
+	const size_t n = (size_t)ctx->leader->view->local_size;
 	struct ronde_stall_writer w = {
 		.ctx = ctx, .leader = ctx->leader, .now = now, .report = report};
 	report->text[0] = 0;
@@ -342,7 +346,7 @@ void ronde_stall_report_write(struct ronde_context *ctx, uint64_t now,
 	if (w.edges && w.who && w.missing && w.stuck && find_items(&w)) {
 		say_items(&w);
 		say_running(&w);
-		for (int i = 0; report->since && i < ctx->node->local_size; i++)
+		for (int i = 0; report->since && i < (int)n; i++)
 			if (w.missing[i])
 				say_rank(&w, i);
 		ronde_stall_say_hints(&w);

@@ -23,20 +23,22 @@ struct ronde_stall_writer {
 	size_t used;
 	struct ronde_stall_item *items; /* oldest first */
 	size_t n;
-	int *edges; /* [local_size][local_size] number of the wait by which p waits for q, or -1 */
-	bool *who;  /* [size] scratch: global ranks */
-	bool *missing; /* [local_size] somewhere */
-	bool *stuck;   /* [local_size] see stall_deadlock.c */
+	int *edges;    /* [ranks][ranks] number of the wait by which p waits for q, or -1 */
+	bool *who;     /* [size] scratch: global ranks */
+	bool *missing; /* [ranks] somewhere */
+	bool *stuck;   /* [ranks] see stall_deadlock.c */
 };
 
 #define SAY(w, ...)                                                                                \
 	((w)->used = ronde_text_append((w)->report->text, sizeof(w)->report->text, (w)->used,      \
 				       __VA_ARGS__))
 
+/* NULL: it is on another node. "Local ranks" are those that the leader sees, as in leader.h. */
 static inline const struct ronde_board *ronde_stall_board(const struct ronde_stall_writer *w,
 							  int local)
 {
-	return &w->ctx->node->arena.boards[local];
+	int here = ronde_leader_home(w->leader, local);
+	return here < 0 ? NULL : &w->ctx->node->arena.boards[here];
 }
 
 /* Has waited long enough to be told of. */

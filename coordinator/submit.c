@@ -15,7 +15,7 @@ bool ronde_rides(const struct ronde_context *ctx, const struct ronde_desc *desc)
 	if (ronde_kind_has_own_rows((enum ronde_kind)desc->kind))
 		return false;
 	uint64_t bytes = ronde_desc_data_bytes(desc);
-	uint64_t most = (uint64_t)ctx->config.carry_bytes / (uint64_t)ctx->node->local_size;
+	uint64_t most = (uint64_t)ctx->config.carry_bytes / (uint64_t)ctx->node->size;
 	/* Half a record: the other half is room for the longest name and description. */
 	size_t record = ronde_ring_limit(ctx->node->arena.shape.ring_cells) / 2;
 	return bytes <= most && bytes <= record;
@@ -120,7 +120,7 @@ static bool say_shutdown(struct ronde_submissions *s)
  */
 static void call_leader(struct ronde_context *ctx, bool has_part)
 {
-	if (!ctx->leader)
+	if (!ronde_context_leads(ctx))
 		ronde_bell_touch(&ctx->node->arena, 0,
 				 has_part ? RONDE_PARKED_ALL : RONDE_PARKED_OTHERS);
 	else
@@ -150,7 +150,7 @@ bool ronde_submit_flush(struct ronde_context *ctx)
 	pthread_mutex_unlock(&s->lock);
 	if (some && ending) /* a leader that is idle is not parked for announcements */
 		ronde_bell_ring(&ctx->node->arena, 0);
-	else if (some && !ctx->leader)
+	else if (some && !ronde_context_leads(ctx))
 		ronde_bell_touch(&ctx->node->arena, 0, RONDE_PARKED_OTHERS);
 	return some;
 }
@@ -161,7 +161,7 @@ void ronde_submit_again(struct ronde_context *ctx, struct ronde_request *r)
 	announce(ctx, r);
 	if (r->backlogged)
 		atomic_store_explicit(&ctx->engine.backlogged, true, memory_order_seq_cst);
-	if (!ctx->leader)
+	if (!ronde_context_leads(ctx))
 		ronde_bell_touch(&ctx->node->arena, 0, RONDE_PARKED_OTHERS);
 }
 
@@ -189,9 +189,9 @@ void ronde_submit_announce(struct ronde_context *ctx, struct ronde_request *r, b
 
 	if (backlogged) {
 		ronde_engine_poke(ctx);
-		if (!ctx->leader) /* to make room */
+		if (!ronde_context_leads(ctx)) /* to make room */
 			ronde_bell_touch(&ctx->node->arena, 0, RONDE_PARKED_OTHERS);
-	} else if (ctx->leader && will_wait) {
+	} else if (ronde_context_leads(ctx) && will_wait) {
 		ronde_engine_poke_helper(ctx);
 	} else {
 		call_leader(ctx, has_part);

@@ -50,7 +50,7 @@ static struct ronde_share result_of(const struct ronde_process_set *set,
 	if (r->desc.kind != RONDE_KIND_REDUCESCATTER)
 		return (struct ronde_share){0, r->bytes};
 	return ronde_share_bytes((uint64_t)r->desc.dims[0], ronde_desc_row_bytes(&r->desc),
-				 set->size, set->me);
+				 set->size, set->self);
 }
 
 static void release_memory(struct ronde_context *ctx, struct ronde_request *r)

@@ -136,9 +136,8 @@ void ronde_timeline_decided(struct ronde_context *ctx, const struct ronde_proces
 		struct ronde_timeline_ready *ready = ronde_timeline_readies(r);
 		r->begin = UINT64_MAX;
 		for (int m = 0; m < n; m++) {
-			ready[m] = (struct ronde_timeline_ready){
-				.at = b->votes[m].ready_ns,
-				.rank = ctx->node->ranks[set->local[m]]};
+			ready[m] = (struct ronde_timeline_ready){.at = b->votes[m].ready_ns,
+								 .rank = set->ranks[m]};
 			if (ready[m].at < r->begin)
 				r->begin = ready[m].at;
 		}

@@ -217,8 +217,7 @@ else
 		echo "skip ronde - the MPI module is not built (Debian package libopenmpi-dev)"
 	else
 		says nodes "rank 2 of 3 by mpi, nodes 0 0 1" "$CLUSTER" run --hosts 2+1 -- "$world"
-		# Ronde does not go over hosts yet: it says so, and nothing waits.
-		refuses ronde_of_two_hosts 1 "run on 2 nodes .*; Ronde .* runs on one node" \
+		says ronde_over_hosts "3 ranks: y = 3.00 x + 1.00" \
 			"$CLUSTER" run --hosts 2+1 -- "$build/docs/examples/hello"
 	fi
 fi

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collectives/fabric/loopback.h"
 #include "collectives/status.h"
 
 /* Address space of one rank's heap; several ranks and sanitizers share one process. */
@@ -54,12 +55,40 @@ static void *rank_main(void *arg)
 	return NULL;
 }
 
-void run_ranks(int n, const char *const *settings, rank_body body, void *arg)
+/* NULL: one node. */
+static int *shape_nodes(const char *shape, int n)
+{
+	const char *at = shape;
+	if (!shape || !*shape)
+		return NULL;
+	int *node = calloc((size_t)n, sizeof *node);
+	for (int r = 0, k = 0; node && r < n; k++) {
+		char *end;
+		long width = strtol(at, &end, 10);
+		if (end == at || width < 1) {
+			fprintf(stderr, "a shape of nodes, %s: not like 2+1\n", shape);
+			abort();
+		}
+		for (long i = 0; i < width && r < n; i++)
+			node[r++] = k;
+		at = *end ? end + 1 : shape;
+	}
+	return node;
+}
+
+void run_ranks_on(const char *shape, uint64_t seed, uint64_t delay_ns, int n,
+		  const char *const *settings, rank_body body, void *arg)
 {
 	struct start *ranks = calloc((size_t)n, sizeof *ranks);
-	struct ronde_inprocess *world = ronde_inprocess_create(n, NULL);
+	int *nodes = shape_nodes(shape, n);
+	struct ronde_inprocess *world = ronde_inprocess_create(n, nodes);
+	free(nodes);
 	if (!ranks || !world)
 		abort();
+	struct ronde_loopback_settings fabric = RONDE_LOOPBACK_SETTINGS;
+	fabric.seed = seed;
+	fabric.delay_ns = delay_ns;
+	ronde_inprocess_set_fabric(world, &fabric);
 	for (int i = 0; i < n; i++) {
 		ranks[i] = (struct start){.rank = {.rank = i, .size = n, .arg = arg},
 					  .world = world,
@@ -74,6 +103,11 @@ void run_ranks(int n, const char *const *settings, rank_body body, void *arg)
 		ronde_heap_destroy(ranks[i].rank.heap);
 	ronde_inprocess_destroy(world);
 	free(ranks);
+}
+
+void run_ranks(int n, const char *const *settings, rank_body body, void *arg)
+{
+	run_ranks_on(getenv("RONDE_TEST_SHAPE"), 1, 0, n, settings, body, arg);
 }
 
 int wait_for(struct rank *r, ronde_handle handle)

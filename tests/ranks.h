@@ -24,6 +24,14 @@ typedef void (*rank_body)(struct rank *rank);
  */
 void run_ranks(int n, const char *const *settings, rank_body body, void *arg);
 
+/*
+ * The same on several nodes, with loopback fabrics that this seed and delay (in nanoseconds) make.
+ * shape: which ranks share a node, from the first on, over and over until all have one: "2+1".
+ * run_ranks() takes it from RONDE_TEST_SHAPE; without, all share one.
+ */
+void run_ranks_on(const char *shape, uint64_t seed, uint64_t delay_ns, int n,
+		  const char *const *settings, rank_body body, void *arg);
+
 /* Submits an allreduce with shape {count}. */
 int submit_allreduce(struct rank *r, const char *name, const void *input, void *output,
 		     uint64_t count, ronde_dtype dtype, ronde_reduction reduction,

@@ -97,13 +97,13 @@ static int check_set(struct ronde_context *ctx, const struct ronde_arguments *a,
 	struct ronde_process_set *set = ctx->sets.world;
 	int id = a->options ? a->options->process_set : 0;
 	s->members = set->size;
-	s->me = set->me;
+	s->me = set->self;
 	if (id == 0)
 		return RONDE_OK;
 	pthread_mutex_lock(&ctx->submissions.lock);
 	int status = ronde_submit_find_set(ctx, (uint32_t)id, &set);
 	s->members = set->size;
-	s->me = set->me;
+	s->me = set->self;
 	if (!status && root >= 0 && !ronde_process_set_has(set, root))
 		status = ronde_error(RONDE_ERR_INVALID_ARGUMENT, "root %d is not in process set %d",
 				     root, id);
