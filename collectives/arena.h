@@ -59,8 +59,8 @@ struct ronde_arena_header {
 	_Atomic uint64_t told_at;
 	/* Whose board has the last report: local rank + 1, or 0. */
 	_Atomic uint32_t reporter;
-	/* By the leader, where there are other nodes, once: why a rank was lost; 0, or the rank + 1,
-	 * when that can be read. */
+	/* By the leader, where there are other nodes, once: why a rank was lost; 0, or the rank +
+	 * 1, when that can be read. */
 	_Atomic uint32_t explained;
 	char why[256];
 };

@@ -217,7 +217,7 @@ else
 		echo "skip ronde - the MPI module is not built (Debian package libopenmpi-dev)"
 	else
 		says nodes "rank 2 of 3 by mpi, nodes 0 0 1" "$CLUSTER" run --hosts 2+1 -- "$world"
-		says ronde_over_hosts "3 ranks: y = 3.00 x + 1.00" \
+		says ronde_over_hosts "3 ranks: y = 3.00 x \\+ 1.00" \
 			"$CLUSTER" run --hosts 2+1 -- "$build/docs/examples/hello"
 	fi
 fi
