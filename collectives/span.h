@@ -53,7 +53,11 @@ struct ronde_set_span {
 	int leaves;                  /* only with leaf; see ronde_span_leaves() */
 	const int *members;          /* [nodes] how many take part; 1 or more */
 	const int *const *ranks;     /* [nodes][members] their global ranks */
-	const int *const *positions; /* [nodes][members] see above */
+	const int *const *positions; /* [nodes][members] see above; ascending on each node */
+	/* Reducescatter: [nodes][members] which of the set's `size` ranks each is, those that have
+	 * joined counted; NULL: nobody has, positions do. */
+	const int *const *shares;
+	int size; /* only with shares */
 	/* [RONDE_SPAN_FLIGHT * nodes] room, of this rank and operation alone; undefined at start.
 	 */
 	struct ronde_fabric_operation **flight;
@@ -82,7 +86,18 @@ static inline int ronde_span_total(const struct ronde_set_span *span)
 /* The least chunk_bytes with which every operation over so many nodes works. */
 static inline size_t ronde_span_least(int nodes)
 {
-	return 64 * (8 * ((size_t)nodes + 4) + 1);
+	return 64 * (17 * (size_t)nodes + 33);
+}
+
+/* Reducescatter: the ranks that share the rows, and which of them a member is. */
+static inline int ronde_span_shares(const struct ronde_set_span *span)
+{
+	return span->shares ? span->size : ronde_span_total(span);
+}
+
+static inline int ronde_span_share(const struct ronde_set_span *span, int node, int member)
+{
+	return (span->shares ? span->shares : span->positions)[node][member];
 }
 
 /*

@@ -15,22 +15,14 @@ static void random_job(const struct world *w, struct job *job, uint64_t *seed)
 						RONDE_KIND_BROADCAST, RONDE_KIND_BROADCAST,
 						RONDE_KIND_BARRIER};
 	job->kind = kinds[below(seed, 5)];
-	job->spec.dtype = (ronde_dtype)below(seed, RONDE_DTYPE_COUNT);
-	do {
-		job->spec.reduction = (ronde_reduction)below(seed, RONDE_REDUCTION_COUNT);
-	} while (job->spec.reduction == RONDE_ADASUM ||
-		 (job->spec.reduction == RONDE_AVERAGE && job->spec.dtype == RONDE_BOOL));
-	bool scaled = job->spec.dtype != RONDE_BOOL && below(seed, 3) == 0;
-	job->spec.prescale = scaled ? 0.3 : 1.0;
-	job->spec.postscale = scaled ? 0.7 : 1.0;
+	random_spec(job, seed);
 	if (below(seed, 3) == 0)
 		random_joined(w, job, seed);
-	for (int i = 0; i < w->size; i++)
-		job->spec.divisor += !job->joined[i];
+	job->spec.divisor = position_of(job, w->size);
 	do {
 		job->root = (int)below(seed, (uint64_t)w->size);
 	} while (job->joined[job->root]);
-	job->in_place = below(seed, 2);
+	job->in_place = (int)below(seed, 2);
 	job->chunk_bytes = random_chunk(w, seed);
 	for (int p = 0; p < PIECES; p++) {
 		static const size_t most[] = {1, 20, 1000, 20000};
@@ -159,6 +151,9 @@ static void *survive(void *arg)
 	struct ronde_fabric_operation *flight[RONDE_SPAN_FLIGHT * 2];
 	float data[3000] = {0};
 	struct ronde_piece piece = {.input = data, .output = data, .count = 3000};
+	if (s->kind == RONDE_KIND_REDUCESCATTER)
+		piece = (struct ronde_piece){
+			.input = data, .output = data, .count = 1500, .rows = 30, .row_bytes = 400};
 	int64_t received[2], begins[2];
 	struct ronde_set_span span = {.tag = 1000,
 				      .root_node = s->root_node,
@@ -203,11 +198,10 @@ static void *survive(void *arg)
 }
 
 /* A broadcast from the other is a rank that has nothing to send: only what it waits for fails. */
-static const struct survivor lost_in[] = {{.kind = RONDE_KIND_BARRIER},
-					  {.kind = RONDE_KIND_ALLREDUCE},
-					  {.kind = RONDE_KIND_BROADCAST},
-					  {.kind = RONDE_KIND_BROADCAST, .root_node = 1},
-					  {.kind = RONDE_KIND_ALLGATHER}};
+static const struct survivor lost_in[] = {
+	{.kind = RONDE_KIND_BARRIER},   {.kind = RONDE_KIND_ALLREDUCE},
+	{.kind = RONDE_KIND_BROADCAST}, {.kind = RONDE_KIND_BROADCAST, .root_node = 1},
+	{.kind = RONDE_KIND_ALLGATHER}, {.kind = RONDE_KIND_REDUCESCATTER}};
 #define LOST_IN ((int)(sizeof lost_in / sizeof lost_in[0]))
 
 /* The operation ends where its peer is lost, with that status and text; it does not wait. */

@@ -27,6 +27,23 @@ static void random_gather(const struct world *w, struct job *job, uint64_t *seed
 	make_gathered(w, job, seed);
 }
 
+/* More rows than ranks, or fewer. */
+static void random_scatter(const struct world *w, struct job *job, uint64_t *seed)
+{
+	static const uint64_t most[] = {1, 5, 40, 4000};
+	job->kind = RONDE_KIND_REDUCESCATTER;
+	random_spec(job, seed);
+	job->width = 1 + below(seed, 9);
+	if (below(seed, 3) == 0)
+		random_joined(w, job, seed);
+	job->spec.divisor = position_of(job, w->size);
+	job->in_place = (int)below(seed, 3);
+	for (int p = 0; p < PIECES; p++)
+		job->shared[p] = below(seed, most[below(seed, 4)] + 1);
+	job->chunk_bytes = random_chunk(w, seed);
+	make_shares(w, job, seed);
+}
+
 START_TEST(random_operations)
 {
 	uint64_t seed = test_seed() + (uint64_t)_i;
@@ -34,7 +51,7 @@ START_TEST(random_operations)
 	world_open(&w, &shapes[_i], 100032 + (below(&seed, 300000) & ~(uint64_t)63), test_turns(60),
 		   seed);
 	for (int j = 0; j < w.rounds * LANES; j++)
-		random_gather(&w, &w.jobs[j], &seed);
+		(below(&seed, 2) ? random_gather : random_scatter)(&w, &w.jobs[j], &seed);
 	run_world(&w, below(&seed, 3) * 30000);
 	world_close(&w);
 }
@@ -68,11 +85,44 @@ START_TEST(bytes_of_allgather)
 }
 END_TEST
 
+/* Sums go to whose rows they are once. */
+START_TEST(bytes_of_reducescatter)
+{
+	uint64_t seed = test_seed() + 300 + (uint64_t)_i;
+	const struct shape *shape = &shapes[_i];
+	struct world w;
+	world_open(&w, shape, (size_t)4 << 20, 1, seed);
+	w.jobs[0] = (struct job){.kind = RONDE_KIND_REDUCESCATTER,
+				 .spec = {.dtype = RONDE_FLOAT32,
+					  .reduction = RONDE_SUM,
+					  .prescale = 1.0,
+					  .postscale = 1.0},
+				 .width = 1000,
+				 .shared = {300},
+				 .chunk_bytes = (size_t)256 << 10};
+	w.jobs[1] = (struct job){.kind = RONDE_KIND_BARRIER};
+	make_shares(&w, &w.jobs[0], &seed);
+	run_world(&w, 0);
+	double sent[MAX_NODES] = {0}, must[MAX_NODES] = {0};
+	for (int i = 0; i < w.size; i++) {
+		sent[w.node_of[i]] += (double)w.sent[i];
+		for (int k = 0; k < shape->nodes; k++)
+			must[k] += k == w.node_of[i] ? 0 : (double)w.jobs[0].want_bytes[i][0];
+	}
+	world_close(&w);
+	for (int k = 0; k < shape->nodes; k++) {
+		ck_assert_double_ge(sent[k], must[k]);
+		ck_assert_double_le(sent[k], 1.01 * must[k]);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	const struct suite_test tests[] = {
 		{random_operations, 0, SHAPES},
 		{bytes_of_allgather, 0, SHAPES},
+		{bytes_of_reducescatter, 0, SHAPES},
 	};
 	return SUITE_RUN("span_rows", 60, tests);
 }

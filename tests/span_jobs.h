@@ -6,6 +6,7 @@
 #ifndef RONDE_TESTS_SPAN_JOBS_H
 #define RONDE_TESTS_SPAN_JOBS_H
 
+#include "collectives/share.h"
 #include "tests/span_world.h"
 
 /* One operation: what is the same on all ranks, and all their tensors. */
@@ -13,10 +14,11 @@ struct job {
 	enum ronde_kind kind;
 	struct ronde_reduce_spec spec;
 	size_t chunk_bytes, counts[PIECES];
-	bool in_place;
-	int root;                  /* broadcast: global rank */
-	size_t width;              /* of a row, in elements, where there are rows */
-	int64_t rows[MAX_RANKS];   /* allgather: of each rank */
+	int in_place;            /* reducescatter: 1 at the start of the input, 2 at the own rows */
+	int root;                /* broadcast: global rank */
+	size_t width;            /* of a row, in elements, where there are rows */
+	int64_t rows[MAX_RANKS]; /* allgather: of each rank */
+	uint64_t shared[PIECES]; /* reducescatter: rows of each piece */
 	bool no_memory[MAX_RANKS]; /* allocate() has none for it */
 	bool joined[MAX_RANKS];
 	unsigned char *inputs[MAX_RANKS][PIECES], *outputs[MAX_RANKS][PIECES], *expected[PIECES];
@@ -89,6 +91,10 @@ static inline void make_span(const struct world *w, const struct job *job, int n
 	s->leaf = s->nodes < shape->nodes ? v->node_leaf : NULL;
 	s->leaves = shape->nodes;
 	s->flight = v->flight;
+	if (ronde_span_total(s) < w->size) {
+		s->shares = v->rank_rows;
+		s->size = w->size;
+	}
 }
 
 /* Memory comes sometimes late, or not at all. */
@@ -123,6 +129,24 @@ static inline void set_rows(const struct job *job, struct view *v)
 	plan->allocate_arg = v;
 	memset(v->received, 0xee, sizeof v->received);
 	memset(v->begins, 0xee, sizeof v->begins);
+}
+
+/* The rows that a rank gets, in bytes of a piece's input; all ranks share them. */
+static inline struct ronde_share share_of(const struct world *w, const struct job *job, int rank,
+					  int p)
+{
+	return ronde_share_bytes(job->shared[p], job->width * ronde_dtype_bytes(job->spec.dtype),
+				 w->size, rank);
+}
+
+static inline void set_shares(const struct world *w, const struct job *job, struct view *v)
+{
+	size_t element = ronde_dtype_bytes(job->spec.dtype);
+	for (int p = 0; p < PIECES; p++) {
+		v->pieces[p].rows = job->shared[p];
+		v->pieces[p].row_bytes = job->width * element;
+		v->pieces[p].count = share_of(w, job, 0, p).count / element;
+	}
 }
 
 static inline void set_members(const struct world *w, const struct job *job, int node,
@@ -180,6 +204,8 @@ static inline void start_job(struct rank *r, struct ronde_fabric *fabric, struct
 						    .count = job->counts[p]};
 	if (gathers(job))
 		set_rows(job, v);
+	if (job->kind == RONDE_KIND_REDUCESCATTER)
+		set_shares(w, job, v);
 	v->operation.algorithm = ronde_algorithm_select(plan);
 	atomic_fetch_add(&job->arrived, 1);
 	v->operation.algorithm->start(&v->operation);
@@ -199,10 +225,10 @@ static inline void end_job(struct rank *r, struct job *job, int lane, struct vie
 		unsigned char *result = gathers(job) ? v->result : job->outputs[r->number][p];
 		size_t bytes = refused ? 0 : job->want_bytes[r->number][p];
 		wrong |= bytes && memcmp(result, job->want[r->number][p], bytes) != 0;
-		if (job->input_bytes[r->number][p])
-			memset(job->inputs[r->number][p], 0x5a, job->input_bytes[r->number][p]);
 		if (bytes)
 			memset(result, 0x5a, bytes);
+		if (job->input_bytes[r->number][p])
+			memset(job->inputs[r->number][p], 0x5a, job->input_bytes[r->number][p]);
 	}
 	free(v->result);
 	int none = 0;
@@ -275,6 +301,22 @@ static inline void make_tensors(const struct world *w, struct job *job, uint64_t
 	}
 }
 
+/* Makes of the tensors of an allreduce those of a reducescatter: width, shared are given, too. */
+static inline void make_shares(const struct world *w, struct job *job, uint64_t *seed)
+{
+	for (int p = 0; p < PIECES; p++)
+		job->counts[p] = job->shared[p] * job->width;
+	make_tensors(w, job, seed);
+	for (int p = 0; p < PIECES; p++)
+		for (int i = 0; i < w->size; i++) {
+			struct ronde_share mine = share_of(w, job, i, p);
+			job->want[i][p] += mine.first;
+			job->want_bytes[i][p] = mine.count;
+			if (job->in_place == 2)
+				job->outputs[i][p] += mine.first;
+		}
+}
+
 /* Kind, dtype, width, rows, joined are given. */
 static inline void make_gathered(const struct world *w, struct job *job, uint64_t *seed)
 {
@@ -317,6 +359,18 @@ static inline void random_joined(const struct world *w, struct job *job, uint64_
 		job->joined[i] = w->node_of[i] == absent ||
 				 (w->local_of[i] != (w->shape->local[w->node_of[i]] - 1) &&
 				  below(seed, 3) == 0);
+}
+
+static inline void random_spec(struct job *job, uint64_t *seed)
+{
+	job->spec.dtype = (ronde_dtype)below(seed, RONDE_DTYPE_COUNT);
+	do {
+		job->spec.reduction = (ronde_reduction)below(seed, RONDE_REDUCTION_COUNT);
+	} while (job->spec.reduction == RONDE_ADASUM ||
+		 (job->spec.reduction == RONDE_AVERAGE && job->spec.dtype == RONDE_BOOL));
+	bool scaled = job->spec.dtype != RONDE_BOOL && below(seed, 3) == 0;
+	job->spec.prescale = scaled ? 0.3 : 1.0;
+	job->spec.postscale = scaled ? 0.7 : 1.0;
 }
 
 static inline size_t random_chunk(const struct world *w, uint64_t *seed)

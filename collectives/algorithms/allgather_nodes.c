@@ -174,21 +174,12 @@ static int row_of(uint64_t c, int kind)
 	return (int)(c % RONDE_STAGING_SLOTS) * ROWS + kind;
 }
 
-/* May what lies in the slot of chunk c be overwritten? */
-static bool slot_is_free(const struct ronde_plan *plan, const struct gather_state *state,
-			 uint64_t c)
-{
-	return c < RONDE_STAGING_SLOTS ||
-	       (state->settled >= c + 1 - RONDE_STAGING_SLOTS &&
-		ronde_lane_all_reached(plan, RONDE_UNPACKED, c + 1 - RONDE_STAGING_SLOTS));
-}
-
 /* Each of these does some work, or returns false; errors of messages go to state->lost. */
 
 static bool post(const struct ronde_plan *plan, struct gather_state *state)
 {
 	uint64_t c = state->posted;
-	if (!carries(plan, state) || c == state->chunks || !slot_is_free(plan, state, c))
+	if (!carries(plan, state) || c == state->chunks || !ronde_slot_is_free(plan, c, state->settled))
 		return false;
 	bool some = exchanges(plan, state, c);
 	for (int k = 0; k < plan->span->nodes && some && !state->lost; k++) {
@@ -204,7 +195,7 @@ static bool post(const struct ronde_plan *plan, struct gather_state *state)
 static bool pack(const struct ronde_plan *plan, struct gather_state *state, size_t *budget)
 {
 	uint64_t c = state->packed;
-	if (c == state->chunks || !slot_is_free(plan, state, c))
+	if (c == state->chunks || !ronde_slot_is_free(plan, c, state->settled))
 		return false;
 
 	ronde_phase_enter(plan->phases, RONDE_PHASE_PACK);

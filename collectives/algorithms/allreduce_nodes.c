@@ -204,11 +204,7 @@ static bool pack(const struct ronde_plan *plan, struct nodes_state *state, size_
 {
 	struct phase *phase = &state->pack;
 	uint64_t c = phase->chunk;
-	if (c == state->chunks)
-		return false;
-	if (c >= RONDE_STAGING_SLOTS &&
-	    (state->unpack.chunk < c + 1 - RONDE_STAGING_SLOTS ||
-	     !ronde_lane_all_reached(plan, RONDE_UNPACKED, c + 1 - RONDE_STAGING_SLOTS)))
+	if (c == state->chunks || !ronde_slot_is_free(plan, c, state->unpack.chunk))
 		return false;
 
 	ronde_phase_enter(plan->phases, RONDE_PHASE_PACK);

@@ -110,21 +110,12 @@ static int parent_of(int place, uint64_t total)
 	return total < CHAIN_BYTES ? place & (place - 1) : place - 1;
 }
 
-/* May what lies in slot of chunk c be overwritten? */
-static bool slot_is_free(const struct ronde_plan *plan, const struct broadcast_state *state,
-			 uint64_t c)
-{
-	return c < RONDE_STAGING_SLOTS ||
-	       (state->unpacked >= c + 1 - RONDE_STAGING_SLOTS &&
-		ronde_lane_all_reached(plan, RONDE_UNPACKED, c + 1 - RONDE_STAGING_SLOTS));
-}
-
 /* Each of the five below does some work, or returns false; errors go to *status. */
 
 static bool pack(const struct ronde_plan *plan, struct broadcast_state *state, size_t *budget)
 {
 	uint64_t c = state->packed;
-	if (!is_root(plan, state) || c == state->chunks || !slot_is_free(plan, state, c))
+	if (!is_root(plan, state) || c == state->chunks || !ronde_slot_is_free(plan, c, state->unpacked))
 		return false;
 
 	ronde_phase_enter(plan->phases, RONDE_PHASE_PACK);
@@ -151,7 +142,7 @@ static bool post(const struct ronde_plan *plan, struct broadcast_state *state, i
 {
 	uint64_t c = state->posted;
 	if (state->at_root || !carries(plan, state) || c == state->chunks ||
-	    !slot_is_free(plan, state, c))
+	    !ronde_slot_is_free(plan, c, state->unpacked))
 		return false;
 	struct ronde_range mine = slice_at(plan, state, c);
 	int from = node_at(plan, parent_of(place_of(plan), state->total));

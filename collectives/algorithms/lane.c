@@ -22,6 +22,14 @@ bool ronde_lane_all_reached(const struct ronde_plan *plan, enum ronde_counter co
 	return true;
 }
 
+bool ronde_slot_is_free(const struct ronde_plan *plan, uint64_t chunk, uint64_t unpacked)
+{
+	if (chunk < RONDE_STAGING_SLOTS)
+		return true;
+	uint64_t needed = chunk + 1 - RONDE_STAGING_SLOTS;
+	return unpacked >= needed && ronde_lane_all_reached(plan, RONDE_UNPACKED, needed);
+}
+
 enum ronde_progress ronde_lane_leave(const struct ronde_plan *plan, uint64_t steps)
 {
 	atomic_store_explicit(&ronde_member_cell(plan, plan->me)->left, plan->base + steps,

@@ -85,6 +85,10 @@ static inline bool ronde_lane_reached(const struct ronde_plan *plan, int member,
 bool ronde_lane_all_reached(const struct ronde_plan *plan, enum ronde_counter counter,
 			    uint64_t steps);
 
+/* True if nobody reads what is in the slot of chunk `chunk` any more, where the rank itself is done
+ * with `unpacked` chunks, too. */
+bool ronde_slot_is_free(const struct ronde_plan *plan, uint64_t chunk, uint64_t unpacked);
+
 /*
  * Ends the operation on this rank. `steps` is the same on all members and more than any counter of
  * theirs says. Wakes the leader too: it waits for a free lane.

@@ -123,6 +123,12 @@ static bool is_allgather_nodes(const struct ronde_plan *plan)
 	return plan->span && plan->kind == RONDE_KIND_ALLGATHER && ronde_allgather_nodes_fits(plan);
 }
 
+static bool is_reducescatter_nodes(const struct ronde_plan *plan)
+{
+	return plan->span && plan->kind == RONDE_KIND_REDUCESCATTER &&
+	       ronde_reducescatter_nodes_fits(plan);
+}
+
 static bool is_barrier_nodes(const struct ronde_plan *plan)
 {
 	return plan->span && plan->kind == RONDE_KIND_BARRIER;
@@ -145,6 +151,9 @@ static const struct ronde_algorithm *const table[] = {
 	ROW("allgather-nodes", "over nodes: a slice of the node's rows each, pairwise between nodes",
 	    is_allgather_nodes,
 	    ronde_allgather_nodes_start, ronde_allgather_nodes_step),
+	ROW("reducescatter-nodes", "over nodes: a slice each, added up on the node, sent to whose rows they are",
+	    is_reducescatter_nodes,
+	    ronde_reducescatter_nodes_start, ronde_reducescatter_nodes_step),
 	ROW("barrier-nodes", "over nodes: the node's ranks, then one of each node by dissemination",
 	    is_barrier_nodes,
 	    ronde_barrier_nodes_start, ronde_barrier_nodes_step),
