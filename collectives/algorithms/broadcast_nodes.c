@@ -115,7 +115,8 @@ static int parent_of(int place, uint64_t total)
 static bool pack(const struct ronde_plan *plan, struct broadcast_state *state, size_t *budget)
 {
 	uint64_t c = state->packed;
-	if (!is_root(plan, state) || c == state->chunks || !ronde_slot_is_free(plan, c, state->unpacked))
+	if (!is_root(plan, state) || c == state->chunks ||
+	    !ronde_slot_is_free(plan, c, state->unpacked))
 		return false;
 
 	ronde_phase_enter(plan->phases, RONDE_PHASE_PACK);
