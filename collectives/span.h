@@ -14,7 +14,7 @@
  * Where the plan has something for each of its [n] members that comes from, or goes to, all ranks
  * of the set (rows given to allocate(), and splits, received, begins, astray), it is for all
  * members of all nodes, ronde_span_total(), by position. Allgather has room in received and begins,
- * too.
+ * too; what is in astray once allocate() has answered is undefined.
  *
  * All of it is the maker's, stays as it is from start() until the operation is done, and follows
  * from the entry: but for `fabric`, `node` and `flight` it is the same on all ranks. So are these
@@ -23,8 +23,9 @@
  *
  * The maker calls ronde_fabric_progress() each turn, and starts the next operation on a lane's tags
  * once the ranks of all nodes are done with the last one. An operation that ends with a status
- * other than OK (PEER_LOST; the thread's error text says why) leaves messages in flight, and the
- * other ranks of the node in it: the lane must not be used again, and the fabric be abandoned.
+ * other than OK and what allocate() has set (PEER_LOST; the thread's error text says why) leaves
+ * messages in flight, and the other ranks of the node in it: the lane must not be used again, and
+ * the fabric be abandoned.
  */
 #ifndef RONDE_SPAN_H
 #define RONDE_SPAN_H

@@ -154,7 +154,8 @@ static void *survive(void *arg)
 	if (s->kind == RONDE_KIND_REDUCESCATTER)
 		piece = (struct ronde_piece){
 			.input = data, .output = data, .count = 1500, .rows = 30, .row_bytes = 400};
-	int64_t received[2], begins[2];
+	const int64_t splits[2] = {1500, 1500};
+	int64_t received[2], begins[2], astray[2] = {0};
 	struct ronde_set_span span = {.tag = 1000,
 				      .root_node = s->root_node,
 				      .nodes = 2,
@@ -176,6 +177,8 @@ static void *survive(void *arg)
 				  .prescale = 1.0,
 				  .postscale = 1.0},
 			 .chunk_bytes = 4096,
+			 .splits = splits,
+			 .astray = astray,
 			 .received = received,
 			 .begins = begins,
 			 .pieces = &piece,
@@ -199,9 +202,10 @@ static void *survive(void *arg)
 
 /* A broadcast from the other is a rank that has nothing to send: only what it waits for fails. */
 static const struct survivor lost_in[] = {
-	{.kind = RONDE_KIND_BARRIER},   {.kind = RONDE_KIND_ALLREDUCE},
-	{.kind = RONDE_KIND_BROADCAST}, {.kind = RONDE_KIND_BROADCAST, .root_node = 1},
-	{.kind = RONDE_KIND_ALLGATHER}, {.kind = RONDE_KIND_REDUCESCATTER}};
+	{.kind = RONDE_KIND_BARRIER},      {.kind = RONDE_KIND_ALLREDUCE},
+	{.kind = RONDE_KIND_BROADCAST},    {.kind = RONDE_KIND_BROADCAST, .root_node = 1},
+	{.kind = RONDE_KIND_ALLGATHER},    {.kind = RONDE_KIND_ALLTOALL},
+	{.kind = RONDE_KIND_REDUCESCATTER}};
 #define LOST_IN ((int)(sizeof lost_in / sizeof lost_in[0]))
 
 /* The operation ends where its peer is lost, with that status and text; it does not wait. */

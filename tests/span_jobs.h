@@ -19,7 +19,8 @@ struct job {
 	size_t width;            /* of a row, in elements, where there are rows */
 	int64_t rows[MAX_RANKS]; /* allgather: of each rank */
 	uint64_t shared[PIECES]; /* reducescatter: rows of each piece */
-	bool no_memory[MAX_RANKS]; /* allocate() has none for it */
+	int64_t splits[MAX_RANKS][MAX_RANKS]; /* alltoall: of each rank for each */
+	bool no_memory[MAX_RANKS];            /* allocate() has none for it */
 	bool joined[MAX_RANKS];
 	unsigned char *inputs[MAX_RANKS][PIECES], *outputs[MAX_RANKS][PIECES], *expected[PIECES];
 	/* What each rank must get, in `expected`. */
@@ -38,7 +39,7 @@ struct view {
 	int ranks[MAX_NODES][MAX_LOCAL], positions[MAX_NODES][MAX_LOCAL];
 	const int *rank_rows[MAX_NODES], *position_rows[MAX_NODES];
 	struct ronde_fabric_operation *flight[RONDE_SPAN_FLIGHT * MAX_NODES];
-	int64_t received[MAX_RANKS], begins[MAX_RANKS];
+	int64_t splits[MAX_RANKS], received[MAX_RANKS], begins[MAX_RANKS], astray[MAX_RANKS];
 	const struct job *job;
 	int number;
 	uint64_t seed;
@@ -48,7 +49,7 @@ struct view {
 
 static inline bool gathers(const struct job *job)
 {
-	return job->kind == RONDE_KIND_ALLGATHER;
+	return job->kind == RONDE_KIND_ALLGATHER || job->kind == RONDE_KIND_ALLTOALL;
 }
 
 /* Which of those that take part a rank is. */
@@ -106,9 +107,14 @@ static inline bool allocate_result(void *arg, const int64_t *rows, void **memory
 		return false;
 	v->misled |= v->asked;
 	v->asked = true;
-	for (int i = 0; i < MAX_RANKS; i++)
-		if (!job->joined[i] && job->inputs[i][0])
-			v->misled |= rows[position_of(job, i)] != job->rows[i];
+	for (int i = 0; i < MAX_RANKS; i++) {
+		if (job->joined[i] || !job->inputs[i][0])
+			continue;
+		int p = position_of(job, i);
+		bool gather = job->kind == RONDE_KIND_ALLGATHER;
+		v->misled |= rows[p] != (gather ? job->rows[i] : job->splits[i][v->number]);
+		v->misled |= !gather && v->astray[p] != 1000 + i;
+	}
 	*memory = NULL;
 	if (job->no_memory[v->number])
 		*status = RONDE_ERR_TRUNCATED;
@@ -129,6 +135,15 @@ static inline void set_rows(const struct job *job, struct view *v)
 	plan->allocate_arg = v;
 	memset(v->received, 0xee, sizeof v->received);
 	memset(v->begins, 0xee, sizeof v->begins);
+	if (job->kind != RONDE_KIND_ALLTOALL)
+		return;
+	plan->splits = v->splits;
+	plan->astray = v->astray;
+	memset(v->astray, 0xee, sizeof v->astray);
+	v->astray[position_of(job, v->number)] = 1000 + v->number;
+	for (int i = 0; i < MAX_RANKS; i++)
+		if (!job->joined[i])
+			v->splits[position_of(job, i)] = job->splits[v->number][i];
 }
 
 /* The rows that a rank gets, in bytes of a piece's input; all ranks share them. */
@@ -298,42 +313,6 @@ static inline void make_tensors(const struct world *w, struct job *job, uint64_t
 			job->input_bytes[i][p] = job->want_bytes[i][p] = bytes;
 		}
 		expect(w, job, p);
-	}
-}
-
-/* Makes of the tensors of an allreduce those of a reducescatter: width, shared are given, too. */
-static inline void make_shares(const struct world *w, struct job *job, uint64_t *seed)
-{
-	for (int p = 0; p < PIECES; p++)
-		job->counts[p] = job->shared[p] * job->width;
-	make_tensors(w, job, seed);
-	for (int p = 0; p < PIECES; p++)
-		for (int i = 0; i < w->size; i++) {
-			struct ronde_share mine = share_of(w, job, i, p);
-			job->want[i][p] += mine.first;
-			job->want_bytes[i][p] = mine.count;
-			if (job->in_place == 2)
-				job->outputs[i][p] += mine.first;
-		}
-}
-
-/* Kind, dtype, width, rows, joined are given. */
-static inline void make_gathered(const struct world *w, struct job *job, uint64_t *seed)
-{
-	size_t row = job->width * ronde_dtype_bytes(job->spec.dtype), total = 0;
-	for (int i = 0; i < w->size; i++) {
-		job->input_bytes[i][0] = (size_t)job->rows[i] * row;
-		job->inputs[i][0] = random_tensor(job, job->input_bytes[i][0], seed);
-		total += job->joined[i] ? 0 : job->input_bytes[i][0];
-	}
-	unsigned char *to = job->expected[0] = malloc(total + 1);
-	for (int i = 0; i < w->size; i++) {
-		job->want[i][0] = job->expected[0];
-		job->want_bytes[i][0] = total;
-		if (job->joined[i])
-			continue;
-		memcpy(to, job->inputs[i][0], job->input_bytes[i][0]);
-		to += job->input_bytes[i][0];
 	}
 }
 

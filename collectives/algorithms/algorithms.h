@@ -69,6 +69,10 @@ bool ronde_reducescatter_nodes_fits(const struct ronde_plan *plan);
 void ronde_reducescatter_nodes_start(struct ronde_operation *operation);
 enum ronde_progress ronde_reducescatter_nodes_step(struct ronde_operation *operation);
 
+bool ronde_alltoall_nodes_fits(const struct ronde_plan *plan);
+void ronde_alltoall_nodes_start(struct ronde_operation *operation);
+enum ronde_progress ronde_alltoall_nodes_step(struct ronde_operation *operation);
+
 void ronde_barrier_nodes_start(struct ronde_operation *operation);
 enum ronde_progress ronde_barrier_nodes_step(struct ronde_operation *operation);
 

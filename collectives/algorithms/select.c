@@ -129,6 +129,11 @@ static bool is_reducescatter_nodes(const struct ronde_plan *plan)
 	       ronde_reducescatter_nodes_fits(plan);
 }
 
+static bool is_alltoall_nodes(const struct ronde_plan *plan)
+{
+	return plan->span && plan->kind == RONDE_KIND_ALLTOALL && ronde_alltoall_nodes_fits(plan);
+}
+
 static bool is_barrier_nodes(const struct ronde_plan *plan)
 {
 	return plan->span && plan->kind == RONDE_KIND_BARRIER;
@@ -154,6 +159,9 @@ static const struct ronde_algorithm *const table[] = {
 	ROW("reducescatter-nodes", "over nodes: a slice each, added up on the node, sent to whose rows they are",
 	    is_reducescatter_nodes,
 	    ronde_reducescatter_nodes_start, ronde_reducescatter_nodes_step),
+	ROW("alltoall-nodes", "over nodes: pairs of ranks exchange, one of each node at a time",
+	    is_alltoall_nodes,
+	    ronde_alltoall_nodes_start, ronde_alltoall_nodes_step),
 	ROW("barrier-nodes", "over nodes: the node's ranks, then one of each node by dissemination",
 	    is_barrier_nodes,
 	    ronde_barrier_nodes_start, ronde_barrier_nodes_step),
