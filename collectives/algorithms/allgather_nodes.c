@@ -179,7 +179,8 @@ static int row_of(uint64_t c, int kind)
 static bool post(const struct ronde_plan *plan, struct gather_state *state)
 {
 	uint64_t c = state->posted;
-	if (!carries(plan, state) || c == state->chunks || !ronde_slot_is_free(plan, c, state->settled))
+	if (!carries(plan, state) || c == state->chunks ||
+	    !ronde_slot_is_free(plan, c, state->settled))
 		return false;
 	bool some = exchanges(plan, state, c);
 	for (int k = 0; k < plan->span->nodes && some && !state->lost; k++) {
