@@ -24,6 +24,8 @@
  * wake-up cost about 45 µs.
  */
 #define HELPER_SECONDS 100e-6
+/* Where other nodes are waited for, whose messages wake nobody. It yields meanwhile. */
+#define HELPER_SECONDS_AFAR 5e-3
 /*
  * How often the coordinator thread looks. The application may compute on the same core, so it never
  * yields, for that gives a whole time slice away, but soon sleeps: a thread that slept is run at
@@ -205,19 +207,20 @@ static void pause_briefly(void)
 
 /* Looks that came to nothing since the last that did. */
 struct patience {
+	int spins; /* looks between two yields */
 	int looks;
 	double since;
 };
 
 /* Passes a little time; false once it has lasted `seconds`. */
-static bool be_patient(const struct ronde_engine *e, struct patience *p, double seconds)
+static bool be_patient(struct patience *p, double seconds)
 {
-	if (++p->looks % e->spins) {
+	if (++p->looks % p->spins) {
 		pause_briefly();
 		return true;
 	}
 	double now = ronde_seconds();
-	if (p->looks == e->spins)
+	if (p->looks == p->spins)
 		p->since = now;
 	sched_yield();
 	return now - p->since < seconds;
@@ -225,13 +228,14 @@ static bool be_patient(const struct ronde_engine *e, struct patience *p, double 
 
 static void help(struct ronde_context *ctx, done_fn done, const void *what, double deadline)
 {
-	struct patience patience = {0};
+	struct patience patience = {.spins = ctx->engine.spins};
+	const double seconds = ctx->reach ? HELPER_SECONDS_AFAR : HELPER_SECONDS;
 	start_running(ctx);
 	do {
 		while (!done(what)) {
 			if (turn(ctx)) {
 				patience.looks = 0;
-			} else if (!be_patient(&ctx->engine, &patience, HELPER_SECONDS)) {
+			} else if (!be_patient(&patience, seconds)) {
 				if (deadline > 0 && ronde_seconds() > deadline)
 					break;
 				sleep_running(ctx, done, what, deadline > 0);

@@ -171,8 +171,10 @@ bool ronde_schedule_step(struct ronde_context *ctx)
 	if (s->state >= RONDE_SCHEDULE_ABORTING)
 		return false;
 	const bool may_cross = ronde_reach_may(ctx);
+	int crossing = 0;
 	for (struct ronde_active **at = &s->first; *at;) {
 		struct ronde_active *a = *at;
+		crossing += a->operation.plan.span != NULL;
 		if (a->operation.plan.span && !may_cross) {
 			at = &a->next;
 			continue;
@@ -194,6 +196,8 @@ bool ronde_schedule_step(struct ronde_context *ctx)
 		complete(ctx, a);
 		ronde_active_put(ctx, a);
 	}
+	if (ctx->reach)
+		ronde_reach_expect(ctx->reach, crossing);
 	return some;
 }
 

@@ -15,6 +15,9 @@
 /* How long a node waits for another to say why a rank of that was lost. */
 #define EXPLAIN_SECONDS 0.2
 
+/* Turns between two looks of a rank that expects no message. */
+#define IDLE_LOOKS 64
+
 static int no_fabric(const struct ronde_context *ctx)
 {
 	const struct ronde_node *node = ctx->node;
@@ -94,6 +97,11 @@ struct ronde_relay *ronde_reach_relay(const struct ronde_reach *reach)
 	return reach ? reach->relay : NULL;
 }
 
+void ronde_reach_expect(struct ronde_reach *reach, int crossing)
+{
+	reach->crossing = crossing;
+}
+
 bool ronde_reach_may(const struct ronde_context *ctx)
 {
 	return !ctx->reach || ronde_fabric_may_call(ctx->reach->fabric);
@@ -166,7 +174,11 @@ bool ronde_reach_turn(struct ronde_context *ctx)
 	struct ronde_reach *reach = ctx->reach;
 	if (reach->failed || !ronde_fabric_may_call(reach->fabric))
 		return false;
-	int done = ronde_fabric_progress(reach->fabric), status = done < 0 ? done : RONDE_OK;
+	/* A look takes microseconds. Who relays nothing and has no operation over nodes pushes on
+	 * now and then only what MPI has kept of the last one. */
+	bool idle = !reach->relay && !reach->crossing && ++reach->looks % IDLE_LOOKS;
+	int done = idle ? 0 : ronde_fabric_progress(reach->fabric);
+	int status = done < 0 ? done : RONDE_OK;
 	bool some = done > 0;
 	if (!status && reach->relay)
 		status = tell_loss(ctx);

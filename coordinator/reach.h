@@ -39,6 +39,8 @@ bool ronde_reach_close(struct ronde_reach *reach);
 bool ronde_reach_turn(struct ronde_context *context);
 /* A message of another node did not come, or is damaged: ends the runtime of this rank. */
 void ronde_reach_fail(struct ronde_context *context, int status);
+/* So many operations over nodes are in flight. */
+void ronde_reach_expect(struct ronde_reach *reach, int crossing);
 /* This thread may carry on operations over nodes. */
 bool ronde_reach_may(const struct ronde_context *context);
 /* How long a thread may sleep, in seconds; < 0: for ever. Once for each sleep. */

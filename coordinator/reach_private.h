@@ -12,7 +12,9 @@ struct ronde_reach {
 	int *leaders;              /* [nodes] global ranks */
 	double sleep;              /* the next one while nothing is expected */
 	double noticed;            /* when a loss on another node was, or 0 */
-	bool failed;               /* it has ended with an error */
+	int crossing;              /* operations over nodes in flight */
+	unsigned looks;
+	bool failed; /* it has ended with an error */
 };
 
 #endif
