@@ -101,7 +101,8 @@
 	  "Whether operations on memory of ronde_alloc() work straight on it. no: they copy, as "  \
 	  "for ordinary memory.")                                                                  \
 	X(streaming_stores, CHOICE, RANK, NULL, "auto", ONE_OF("auto|always|never"),               \
-	  "Whether tensors of ordinary memory are copied into shared memory past the caches. "     \
+	  "Whether tensors of ordinary memory are copied into shared memory past the caches, and " \
+	  "large results of the heap written past them. "                                          \
 	  "auto: while that is measured to be faster, as it is between cores that share no "       \
 	  "cache. Results do not depend on it.")                                                   \
 	X(timeline, TEXT, RANK, "HOROVOD_TIMELINE", "", ANY,                                       \

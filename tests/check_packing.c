@@ -126,6 +126,48 @@ START_TEST(as_told)
 }
 END_TEST
 
+#define RESULTS ((uint64_t)4 << 20)
+
+/* How many of n operations wrote their results past the caches; a result takes as long as packing.
+ */
+static int streamed_results(struct ronde_stores *stores, const struct machine *machine, int n,
+			    uint64_t bytes)
+{
+	struct ronde_plan plan = {.stores = stores};
+	int count = 0;
+	for (int i = 0; i < n; i++) {
+		struct ronde_packing results;
+		ronde_packing_start_results(&results, &plan, bytes);
+		count += results.way == RONDE_STORES_STREAMING;
+		if (results.class)
+			ronde_stores_tell(results.class, (enum ronde_stores_way)results.way,
+					  machine->ns[results.way] * bytes / BYTES, bytes);
+	}
+	return count;
+}
+
+/* Large ones go past the caches unless that is measured to be no faster: nobody else reads them. */
+START_TEST(results)
+{
+	static const struct machine equal = {{96000, 100000}};
+	static const struct machine slower = {{130000, 100000}};
+	struct ronde_stores stores = {0}, other = {0};
+	struct ronde_stores always = {.mode = RONDE_STORES_ALWAYS};
+	struct ronde_stores never = {.mode = RONDE_STORES_NEVER};
+	ck_assert_int_eq(streamed_results(&stores, &slower, 100, RESULTS - 1), 0);
+	ck_assert_int_ge(streamed_results(&stores, &slower, 100, RESULTS), 90);
+	ck_assert_int_le(streamed_results(&stores, &one_cache, 100, RESULTS), 40);
+	ck_assert_int_le(streamed_results(&stores, &one_cache, 1000, RESULTS), 60);
+	ck_assert_int_ge(streamed_results(&stores, &slower, 1000, RESULTS), 900);
+	ck_assert_int_ge(streamed_results(&other, &equal, 1000, RESULTS), 940);
+	ck_assert_int_eq(streamed_results(NULL, &one_cache, 10, RESULTS), 10);
+	ck_assert_int_eq(streamed_results(&always, &one_cache, 10, RESULTS), 10);
+	ck_assert_int_eq(streamed_results(&never, &slower, 10, RESULTS), 0);
+	/* What is packed is another matter. */
+	ck_assert_int_eq(streamed(&stores, &one_cache, 4), 0);
+}
+END_TEST
+
 /* Operations in flight at once: what one says must not be taken for the other's. */
 START_TEST(two_in_flight)
 {
@@ -157,6 +199,7 @@ int main(void)
 		{interruptions_change_nothing, ONCE},
 		{sizes_are_apart, ONCE},
 		{as_told, ONCE},
+		{results, ONCE},
 		{two_in_flight, ONCE},
 	};
 	return SUITE_RUN("packing", 60, tests);

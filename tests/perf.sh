@@ -163,7 +163,7 @@ works 2 "# wrong elements: 0" allreduce --latency -b 32 -e 32 -n 10 --csv "$fold
 works 2 "# wrong elements: 0" allreduce -b 4K -e 4K -n 3 --csv "$folder/limits.csv"
 who=$(awk -F, 'NR > 1 && !seen[$2]++ { printf "%s ", $2 }' "$folder/limits.csv")
 if [ "$who" = "memcpy ronde ronde-handle bare moves-lines ronde-8 moves-heap moves-heap/s moves-heap/b \
-moves-heap/bs moves-slices moves-slices/s moves-slices/p moves-slices/ps moves-direct moves-direct/s moves-direct/p \
+moves-heap/bs moves-heap-direct moves-heap-direct/s moves-slices moves-slices/s moves-slices/p moves-slices/ps moves-direct moves-direct/s moves-direct/p \
 moves-direct/ps " ]; then
 	echo "ok contestants of an allreduce's parts"
 else
@@ -190,11 +190,27 @@ explained()
 {
 	PYTHONDONTWRITEBYTECODE=1 python3 "$source/perf/report.py" explained "$1" >"$folder/out.0" 2>&1
 }
+
+# A page with one goal that is missed, and a row that gives this reason; none: no row.
+page_that_says()
+{
+	printf '%s\n' '<!-- begin goals -->' '| head |' '|---|' \
+		'| heap, from 1 MiB: time ÷ memcpy, worst | ≤ 1.3 × | 1.4 × (2 MiB in place) | **no** |' \
+		'<!-- end goals -->' '<!-- begin missed -->' '| head |' '|---|'
+	[ $# = 0 ] || echo "| heap, 2 MiB in place: time ÷ memcpy | ≤ 1.3 × | 1.4 × | 1 × | 1 × |$1| moves 80 |"
+	echo '<!-- end missed -->'
+}
+page_that_says >"$folder/no-row"
+page_that_says ' ' >"$folder/no-reason"
+page_that_says ' only all of it; Ronde reaches it in 0 of 3 runs ' >"$folder/no-run"
+page_that_says ' only all of it; Ronde reaches it in 1 of 3 runs ' >"$folder/one-run"
+page_that_says ' the moves alone ' >"$folder/moves"
 if ! explained "$docs/performance.md"; then
 	not_ok "what misses each goal" "see above"
-elif sed '/^<!-- begin missed -->/,/^<!-- end missed -->/{/^| missed /!{/^| /d}}' "$docs/performance.md" >"$folder/page" &&
-	! cmp -s "$docs/performance.md" "$folder/page" && explained "$folder/page"; then
-	not_ok "what misses each goal" "a row that is not there is not missed"
+elif ! explained "$folder/one-run" || ! explained "$folder/moves"; then
+	not_ok "what misses each goal" "a row with a reason is not seen"
+elif explained "$folder/no-row" || explained "$folder/no-reason" || explained "$folder/no-run"; then
+	not_ok "what misses each goal" "a row that gives no reason is taken for one"
 else
 	echo "ok what misses each goal"
 fi

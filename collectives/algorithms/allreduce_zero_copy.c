@@ -18,13 +18,14 @@
 #include "collectives/algorithms/algorithms.h"
 #include "collectives/algorithms/lane.h"
 #include "collectives/algorithms/layout.h"
+#include "collectives/algorithms/packing.h"
 #include "collectives/algorithms/traffic.h"
 
 struct zero_copy_state {
 	struct ronde_walk walk;
 	uint64_t end; /* of my slice */
 	bool said;    /* that my slice is done */
-	bool streaming;
+	struct ronde_packing results;
 };
 RONDE_STATE_FITS(zero_copy_state);
 
@@ -35,8 +36,8 @@ void ronde_allreduce_zero_copy_start(struct ronde_operation *operation)
 	struct ronde_range whole = {0, ronde_layout_bytes(plan)};
 	struct ronde_range mine = ronde_slice(whole, plan->n, plan->me);
 
-	*state = (struct zero_copy_state){.end = mine.end,
-					  .streaming = whole.end >= RONDE_STREAM_BYTES};
+	*state = (struct zero_copy_state){.end = mine.end};
+	ronde_packing_start_results(&state->results, plan, whole.end);
 	ronde_walk_skip(&state->walk, plan, mine.begin);
 }
 
@@ -77,14 +78,18 @@ enum ronde_progress ronde_allreduce_zero_copy_step(struct ronde_operation *opera
 			return RONDE_PROGRESS_NONE;
 		return ronde_lane_leave(plan, 2);
 	}
+	const uint64_t before = state->walk.at;
 	ronde_phase_enter(plan->phases, RONDE_PHASE_REDUCE);
+	ronde_packing_begin(&state->results);
 	while (state->walk.at < state->end && budget) {
 		struct ronde_span span =
 			ronde_walk_next(&state->walk, plan, state->end, budget / ranks);
-		reduce_span(plan, span, state->streaming);
+		reduce_span(plan, span, state->results.way == RONDE_STORES_STREAMING);
 		ronde_spend(&budget, span.bytes * ranks);
 	}
+	ronde_packing_end(&state->results, state->walk.at - before);
 	if (state->walk.at == state->end) {
+		ronde_packing_finish(&state->results);
 		ronde_lane_publish(plan, RONDE_REDUCED, 1);
 		state->said = true;
 	}

@@ -3,6 +3,7 @@
 
 #include <time.h>
 
+#include "collectives/algorithms/layout.h"
 #include "collectives/kernels/stream.h"
 
 /* The first operations of a size meet memory that nobody has touched. */
@@ -21,12 +22,12 @@ static uint64_t now(void)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-static struct ronde_stores_class *class_of(struct ronde_stores *stores, uint64_t bytes)
+static struct ronde_stores_class *class_of(struct ronde_stores_class *classes, uint64_t bytes)
 {
 	int k = 0;
 	while (k < RONDE_STORES_CLASSES - 1 && bytes >= RONDE_STORES_LEAST << (k + 1))
 		k++;
-	return &stores->classes[k];
+	return &classes[k];
 }
 
 /* True if the class wants to be told about its next operation. */
@@ -37,6 +38,15 @@ static bool measures(struct ronde_stores_class *class)
 		return false;
 	}
 	return class->trials || !class->cost[class->chosen] || class->left % MEASURED_EACH == 0;
+}
+
+static void start(struct ronde_packing *packing, struct ronde_stores_class *class)
+{
+	packing->way = class->trials ? !class->chosen : class->chosen;
+	if (measures(class))
+		packing->class = class;
+	if (!class->trials && class->left)
+		class->left--;
 }
 
 void ronde_packing_start(struct ronde_packing *packing, const struct ronde_plan *plan,
@@ -50,12 +60,25 @@ void ronde_packing_start(struct ronde_packing *packing, const struct ronde_plan 
 		packing->way = RONDE_STORES_STREAMING;
 		return;
 	}
-	struct ronde_stores_class *class = class_of(stores, bytes);
-	packing->way = class->trials ? !class->chosen : class->chosen;
-	if (measures(class))
-		packing->class = class;
-	if (!class->trials && class->left)
-		class->left--;
+	start(packing, class_of(stores->classes, bytes));
+}
+
+void ronde_packing_start_results(struct ronde_packing *packing, const struct ronde_plan *plan,
+				 uint64_t bytes)
+{
+	struct ronde_stores *stores = plan->stores;
+	*packing = (struct ronde_packing){.way = RONDE_STORES_ORDINARY};
+	if (bytes < RONDE_STREAM_BYTES || (stores && stores->mode == RONDE_STORES_NEVER))
+		return;
+	packing->way = RONDE_STORES_STREAMING;
+	if (!stores || stores->mode == RONDE_STORES_ALWAYS)
+		return;
+	struct ronde_stores_class *class = class_of(stores->results, bytes);
+	if (!class->results) {
+		class->results = true;
+		class->chosen = RONDE_STORES_STREAMING;
+	}
+	start(packing, class);
 }
 
 void ronde_packing_begin(struct ronde_packing *packing)
@@ -86,12 +109,15 @@ void ronde_packing_finish(struct ronde_packing *packing)
 /*
  * Streaming stores have to win clearly, for what they cost those who read is not in the figure:
  * measured, ranks that share a cache read as much longer as twice to three times the packing was
- * shorter. In between nothing changes.
+ * shorter. In between nothing changes. Of results the figure says all.
  */
 static bool streaming_is_better(const struct ronde_stores_class *class)
 {
 	uint64_t ordinary = class->cost[RONDE_STORES_ORDINARY];
 	uint64_t streaming = class->cost[RONDE_STORES_STREAMING];
+	if (class->results) /* nobody waits for them: the least time, if it is clearly less */
+		return class->chosen == RONDE_STORES_STREAMING ? ordinary > streaming / 10 * 9
+							       : ordinary > streaming;
 	return class->chosen == RONDE_STORES_STREAMING ? ordinary > streaming * 2
 						       : ordinary > streaming * 3;
 }

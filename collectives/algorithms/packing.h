@@ -17,6 +17,9 @@
  *	ronde_pack(&state->packing, plan, area, input, n);
  *	ronde_packing_end(&state->packing, bytes packed since begin);   before peers are told
  *	ronde_packing_finish(&state->packing);                      when nothing is left to pack
+ *
+ * The same choice is there for large results that are no inputs (ronde_packing_start_results()):
+ * ordinary stores first read every line that they write, streaming ones leave none in the caches.
  */
 #ifndef RONDE_PACKING_H
 #define RONDE_PACKING_H
@@ -46,12 +49,14 @@ struct ronde_stores_class {
 	uint16_t left;     /* … and until it */
 	uint8_t trials;    /* operations still to be packed the other way */
 	uint8_t chosen;
+	bool results; /* not what is packed: nobody has to read it */
 };
 
 /* Of one rank; its operations' plans lead to it. Zeroes: nothing is known yet. */
 struct ronde_stores {
 	enum ronde_stores_mode mode; /* streaming stores are chosen by measuring, or not at all */
-	struct ronde_stores_class classes[RONDE_STORES_CLASSES];
+	struct ronde_stores_class classes[RONDE_STORES_CLASSES]; /* of what is packed … */
+	struct ronde_stores_class results[RONDE_STORES_CLASSES]; /* … and of results */
 };
 
 /* Of one operation. */
@@ -64,6 +69,9 @@ struct ronde_packing {
 /* The operation will pack about `bytes` bytes. */
 void ronde_packing_start(struct ronde_packing *packing, const struct ronde_plan *plan,
 			 uint64_t bytes);
+/* The same for results. Those of less than RONDE_STREAM_BYTES have ordinary stores. */
+void ronde_packing_start_results(struct ronde_packing *packing, const struct ronde_plan *plan,
+				 uint64_t bytes);
 void ronde_packing_begin(struct ronde_packing *packing);
 void ronde_packing_end(struct ronde_packing *packing, uint64_t bytes);
 /* The operation is packed; later calls do nothing. */

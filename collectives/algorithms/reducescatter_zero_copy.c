@@ -18,11 +18,13 @@
 #include "collectives/algorithms/algorithms.h"
 #include "collectives/algorithms/lane.h"
 #include "collectives/algorithms/layout.h"
+#include "collectives/algorithms/packing.h"
 
 struct zero_copy_state {
 	struct ronde_walk walk;
 	uint64_t end;
 	bool said; /* that my rows are done */
+	struct ronde_packing results;
 };
 RONDE_STATE_FITS(zero_copy_state);
 
@@ -30,9 +32,10 @@ void ronde_reducescatter_zero_copy_start(struct ronde_operation *operation)
 {
 	struct zero_copy_state *state = RONDE_STATE(operation, zero_copy_state);
 	*state = (struct zero_copy_state){.end = ronde_layout_bytes(&operation->plan)};
+	ronde_packing_start_results(&state->results, &operation->plan, state->end);
 }
 
-static void reduce_span(const struct ronde_plan *plan, struct ronde_span span, bool large)
+static void reduce_span(const struct ronde_plan *plan, struct ronde_span span, bool streaming)
 {
 	const void *sources[RONDE_MAX_LOCAL_SIZE];
 	void *destination = (unsigned char *)span.piece->output + span.offset;
@@ -45,7 +48,7 @@ static void reduce_span(const struct ronde_plan *plan, struct ronde_span span, b
 		sources[m] =
 			(const unsigned char *)span.piece->inputs[m] + mine.first + span.offset;
 	struct ronde_reduce_spec spec = plan->spec;
-	spec.streaming = large && sources[plan->me] != destination;
+	spec.streaming = streaming && sources[plan->me] != destination;
 	ronde_reduce_members(plan, &spec, &destination, 1, sources, bytes / plan->element);
 }
 
@@ -61,14 +64,18 @@ enum ronde_progress ronde_reducescatter_zero_copy_step(struct ronde_operation *o
 			return RONDE_PROGRESS_NONE;
 		return ronde_lane_leave(plan, 2);
 	}
+	const uint64_t before = state->walk.at;
 	ronde_phase_enter(plan->phases, RONDE_PHASE_REDUCE);
+	ronde_packing_begin(&state->results);
 	while (state->walk.at < state->end && budget) {
 		struct ronde_span span =
 			ronde_walk_next(&state->walk, plan, state->end, budget / ranks);
-		reduce_span(plan, span, state->end >= RONDE_STREAM_BYTES);
+		reduce_span(plan, span, state->results.way == RONDE_STORES_STREAMING);
 		ronde_spend(&budget, span.bytes * ranks);
 	}
+	ronde_packing_end(&state->results, state->walk.at - before);
 	if (state->walk.at == state->end) {
+		ronde_packing_finish(&state->results);
 		ronde_lane_publish(plan, RONDE_REDUCED, 1);
 		state->said = true;
 	}

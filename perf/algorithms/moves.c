@@ -7,6 +7,7 @@
  *
  *   heap        every rank adds up its part of all inputs and writes it into all outputs: one slice
  *               each, or blocks by turns
+ *   heap-direct every rank adds up everything into its own output
  *   slices      through the staging, chunk by chunk: the others' slices in, the own slice added up,
  *               into the staging and out, the others' results out
  *   direct      through the staging: everything in; everything added up by everybody
@@ -55,6 +56,16 @@ static void heap(struct rank *r, const struct moves *moves)
 		/* In place the outputs have just been read. */
 		add_heaps(r, mine, moves->streaming && r->options->out_of_place);
 	}
+}
+
+static void heap_direct(struct rank *r, const struct moves *moves)
+{
+	const void *sources[MAX_RANKS];
+	void *own = perf_heap_output(r, r->me);
+	struct ronde_reduce_spec spec = spec_of(moves->streaming && r->options->out_of_place);
+	for (int m = 0; m < r->options->ranks; m++)
+		sources[m] = r->heaps[m];
+	r->kernels->reduce(&spec, &own, 1, sources, r->options->ranks, r->bytes / sizeof(float));
 }
 
 /* What a plan has to say of where the staging is. Those that write it past the caches have one of
@@ -158,6 +169,8 @@ static const struct moves table[] = {
 	{"allreduce-moves-heap/s", true, true, true, false, 0, heap},
 	{"allreduce-moves-heap/b", true, true, false, false, BLOCK, heap},
 	{"allreduce-moves-heap/bs", true, true, true, false, BLOCK, heap},
+	{"allreduce-moves-heap-direct", true, false, false, false, 0, heap_direct},
+	{"allreduce-moves-heap-direct/s", true, false, true, false, 0, heap_direct},
 	{"allreduce-moves-slices", false, false, false, false, 0, slices},
 	{"allreduce-moves-slices/s", false, false, true, false, 0, slices},
 	{"allreduce-moves-slices/p", false, false, false, true, 0, slices},

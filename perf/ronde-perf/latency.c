@@ -28,7 +28,7 @@ static void measure_way(const struct perf_run *run, const struct perf_operation 
 	struct perf_contestant list[PERF_MAX_CONTESTANTS];
 	struct perf_measurement measurement;
 	struct perf_rounds rounds = {run->options->warmup, 2000, 1, NULL};
-	struct perf_call ronde, mpi;
+	struct perf_call ronde, copy, mpi;
 	int count;
 
 	if (run->options->rounds)
@@ -43,7 +43,9 @@ static void measure_way(const struct perf_run *run, const struct perf_operation 
 	mpi = ronde;
 	mpi.input = buffers->ordinary_input;
 	mpi.output = buffers->ordinary_output;
-	count = perf_contestants(run, list, &ronde, &mpi, &mpi);
+	copy = mpi;
+	copy.output = buffers->copy;
+	count = perf_contestants(run, list, &ronde, &copy, &mpi);
 	perf_measure(run->world, list, count, &rounds, &measurement);
 	for (int i = 0; i < count; i++) {
 		struct perf_result result = {
