@@ -84,6 +84,7 @@ struct ronde_plan {
 	int root;                      /* member number; broadcast */
 	size_t element;                /* bytes of an element */
 	struct ronde_reduce_spec spec; /* allreduce, reducescatter */
+	bool wire_16bit;    /* over nodes, of 16-bit floats: sums cross as 16 bits (parts.h) */
 	size_t chunk_bytes; /* of the virtual concatenation of the pieces; fits staging (see
 			       chunk_limit) */
 	struct ronde_piece *pieces;

@@ -100,21 +100,22 @@ START_TEST(same_bits)
 }
 END_TEST
 
-/* No node sends more than 2(n-1)/n of the tensor, but for what rounding to grains costs. */
+/* No node sends more than 2(n-1)/n of the tensor, but for what rounding to grains costs: of
+ * float32, and of bfloat16 with a wire of 16 bits. */
 START_TEST(bytes_sent)
 {
+	const ronde_dtype dtype = _i < SHAPES ? RONDE_FLOAT32 : RONDE_BFLOAT16;
 	uint64_t seed = test_seed() + 200 + (uint64_t)_i;
-	const struct shape *shape = &shapes[_i];
+	const struct shape *shape = &shapes[_i % SHAPES];
 	const size_t bytes = (size_t)1 << 20;
 	struct world w;
 	world_open(&w, shape, (size_t)4 << 20, 1, seed);
-	w.jobs[0] = (struct job){.kind = RONDE_KIND_ALLREDUCE,
-				 .spec = {.dtype = RONDE_FLOAT32,
-					  .reduction = RONDE_SUM,
-					  .prescale = 1.0,
-					  .postscale = 1.0},
-				 .chunk_bytes = (size_t)256 << 10,
-				 .counts = {bytes / sizeof(float)}};
+	w.jobs[0] = (struct job){
+		.kind = RONDE_KIND_ALLREDUCE,
+		.spec = {.dtype = dtype, .reduction = RONDE_SUM, .prescale = 1.0, .postscale = 1.0},
+		.wire_16bit = true,
+		.chunk_bytes = (size_t)256 << 10,
+		.counts = {bytes / ronde_dtype_bytes(dtype)}};
 	w.jobs[1] = (struct job){.kind = RONDE_KIND_BARRIER};
 	make_tensors(&w, &w.jobs[0], &seed);
 	run_world(&w, 0);
@@ -238,7 +239,7 @@ int main(void)
 	const struct suite_test tests[] = {
 		{random_operations, 0, SHAPES},
 		{same_bits, 0, SHAPES},
-		{bytes_sent, 0, SHAPES},
+		{bytes_sent, 0, 2 * SHAPES},
 		{lost_peer, 0, LOST_IN},
 	};
 	return SUITE_RUN("span", 60, tests);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the ranks of span_world.h carry out: jobs, the plans that each rank makes of them, and what
- * must come out, from plain loops over whole tensors and the plainest kernel.
+ * What the ranks of span_world.h carry out: jobs, and the plans that each rank makes of them
+ * (span_tensors.h has the tensors, and what must come out).
  */
 #ifndef RONDE_TESTS_SPAN_JOBS_H
 #define RONDE_TESTS_SPAN_JOBS_H
@@ -13,6 +13,7 @@
 struct job {
 	enum ronde_kind kind;
 	struct ronde_reduce_spec spec;
+	bool wire_16bit;
 	size_t chunk_bytes, counts[PIECES];
 	int in_place;            /* reducescatter: 1 at the start of the input, 2 at the own rows */
 	int root;                /* broadcast: global rank */
@@ -206,6 +207,7 @@ static inline void start_job(struct rank *r, struct ronde_fabric *fabric, struct
 				    .leaves = w->shape->local[node],
 				    .element = ronde_dtype_bytes(job->spec.dtype),
 				    .spec = job->spec,
+				    .wire_16bit = job->wire_16bit,
 				    .chunk_bytes = job->chunk_bytes,
 				    .pieces = v->pieces,
 				    .npieces = job->kind == RONDE_KIND_BARRIER ? 0 : PIECES};
@@ -255,79 +257,6 @@ static inline void end_job(struct rank *r, struct job *job, int lane, struct vie
 	v->running = false;
 }
 
-static inline void make_float(unsigned char *to, ronde_dtype dtype, uint64_t r)
-{
-	uint64_t e = r >> 60;
-	uint16_t half = (uint16_t)((r & 0x83ff) | (10 + e % 8) << 10);
-	uint16_t brain = (uint16_t)((r & 0x807f) | (120 + e) << 7);
-	uint32_t single = (uint32_t)((r & 0x807fffff) | (120 + e) << 23);
-	uint64_t twice = (r & 0x800fffffffffffff) | (1015 + e) << 52;
-	uint8_t truth = r & 1;
-	const void *from = dtype == RONDE_FLOAT16    ? (const void *)&half
-			   : dtype == RONDE_BFLOAT16 ? (const void *)&brain
-			   : dtype == RONDE_FLOAT32  ? (const void *)&single
-			   : dtype == RONDE_FLOAT64  ? (const void *)&twice
-			   : dtype == RONDE_BOOL     ? (const void *)&truth
-						     : (const void *)&r;
-	memcpy(to, from, ronde_dtype_bytes(dtype));
-}
-
-/*
- * The plain kernel over whole tensors at once. A node's ranks stand at a multiple of a power of two
- * that none exceeds: so its tree is the tree of each node, and then the one over nodes.
- */
-static inline void expect(const struct world *w, struct job *job, int p)
-{
-	const void *sources[MAX_NODES * MAX_LOCAL] = {NULL};
-	void *destination = job->expected[p];
-	for (int i = 0; i < w->size; i++)
-		if (!job->joined[i])
-			sources[w->node_of[i] * MAX_LOCAL + w->local_of[i]] = job->inputs[i][p];
-	if (job->kind == RONDE_KIND_BROADCAST)
-		memcpy(destination, job->inputs[job->root][p],
-		       job->counts[p] * ronde_dtype_bytes(job->spec.dtype));
-	else
-		ronde_kernels_select("c")->reduce(&job->spec, &destination, 1, sources,
-						  MAX_NODES * MAX_LOCAL, job->counts[p]);
-}
-
-static inline unsigned char *random_tensor(const struct job *job, size_t bytes, uint64_t *seed)
-{
-	size_t element = ronde_dtype_bytes(job->spec.dtype);
-	unsigned char *tensor = malloc(bytes + 1);
-	for (size_t at = 0; at < bytes; at += element)
-		make_float(tensor + at, job->spec.dtype, next_random(seed));
-	return tensor;
-}
-
-/* Kind, spec, counts, joined are given. */
-static inline void make_tensors(const struct world *w, struct job *job, uint64_t *seed)
-{
-	for (int p = 0; p < PIECES; p++) {
-		size_t bytes = job->counts[p] * ronde_dtype_bytes(job->spec.dtype);
-		job->expected[p] = malloc(bytes + 1);
-		for (int i = 0; i < w->size; i++) {
-			job->inputs[i][p] = random_tensor(job, bytes, seed);
-			job->outputs[i][p] = job->in_place ? job->inputs[i][p] : malloc(bytes + 1);
-			job->want[i][p] = job->expected[p];
-			job->input_bytes[i][p] = job->want_bytes[i][p] = bytes;
-		}
-		expect(w, job, p);
-	}
-}
-
-static inline void free_tensors(const struct world *w, struct job *job)
-{
-	for (int p = 0; p < PIECES; p++) {
-		for (int i = 0; i < w->size; i++) {
-			if (!job->in_place)
-				free(job->outputs[i][p]);
-			free(job->inputs[i][p]);
-		}
-		free(job->expected[p]);
-	}
-}
-
 /* Some ranks, or a whole node, have joined; two nodes remain. */
 static inline void random_joined(const struct world *w, struct job *job, uint64_t *seed)
 {
@@ -342,6 +271,7 @@ static inline void random_joined(const struct world *w, struct job *job, uint64_
 
 static inline void random_spec(struct job *job, uint64_t *seed)
 {
+	job->wire_16bit = below(seed, 2);
 	job->spec.dtype = (ronde_dtype)below(seed, RONDE_DTYPE_COUNT);
 	do {
 		job->spec.reduction = (ronde_reduction)below(seed, RONDE_REDUCTION_COUNT);

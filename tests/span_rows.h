@@ -3,7 +3,7 @@
 #ifndef RONDE_TESTS_SPAN_ROWS_H
 #define RONDE_TESTS_SPAN_ROWS_H
 
-#include "tests/span_jobs.h"
+#include "tests/span_tensors.h"
 
 /* Makes of the tensors of an allreduce those of a reducescatter: width, shared are given, too. */
 static inline void make_shares(const struct world *w, struct job *job, uint64_t *seed)

@@ -8,7 +8,7 @@
 #ifndef RONDE_TESTS_SPAN_RUN_H
 #define RONDE_TESTS_SPAN_RUN_H
 
-#include "tests/span_jobs.h"
+#include "tests/span_tensors.h"
 
 static inline void run_round(struct rank *r, struct ronde_fabric *fabric, int round, uint64_t *seed)
 {

@@ -17,7 +17,7 @@
  *   total     r0 = p0 + q0             r2 = p2 + q2    r1 = p1 + q1             r3 = p3 + q3
  *   sends     r0 to rank 2             r2 to rank 3    r1 to rank 0             r3 to rank 1
  *
- * So a node sends (n-1)/n of the sums, in the working type, and as much of the results, whatever
+ * So a node sends (n-1)/n of the sums, as parts.h has them, and as much of the results, whatever
  * its ranks; and the sums are added in the tree over nodes, whoever was first.
  *
  * An area, of a carrier: the chunk as it was packed, its own slice the result | the slice's sums |
@@ -37,6 +37,7 @@
 #include "collectives/algorithms/algorithms.h"
 #include "collectives/algorithms/lane.h"
 #include "collectives/algorithms/messages.h"
+#include "collectives/algorithms/parts.h"
 #include "collectives/algorithms/traffic.h"
 
 /* Added up at once: the sums stay in the first cache until they are complete. */
@@ -66,7 +67,7 @@ RONDE_STATE_FITS(nodes_state);
 
 static uint64_t chunk_for(const struct ronde_plan *plan)
 {
-	uint64_t wide = ronde_partial_bytes(&plan->spec) / plan->element;
+	uint64_t wide = ronde_parts_wide(plan);
 	uint64_t carriers = (uint64_t)ronde_span_carriers(plan->span);
 	/* The sums' two regions: each a slice and what rounding it up to grains may add. */
 	uint64_t rounding = RONDE_GRAIN * wide * ((uint64_t)plan->span->nodes + 2);
@@ -90,7 +91,7 @@ void ronde_allreduce_nodes_start(struct ronde_operation *operation)
 	*state = (struct nodes_state){.total = ronde_layout_bytes(plan),
 				      .chunk_bytes = chunk_for(plan),
 				      .carriers = ronde_span_carriers(plan->span)};
-	state->wide = (uint32_t)(ronde_partial_bytes(&plan->spec) / plan->element);
+	state->wide = (uint32_t)ronde_parts_wide(plan);
 	state->chunks = ronde_chunk_count(state->total, state->chunk_bytes);
 	ronde_messages_start(plan);
 }
@@ -241,10 +242,9 @@ static void add_inputs(const struct ronde_plan *plan, const struct nodes_state *
 		       uint64_t at, uint64_t end, struct ronde_span span)
 {
 	const void *sources[RONDE_MAX_LOCAL_SIZE];
-	struct ronde_reduce_spec spec = plan->spec;
+	const struct ronde_reduce_spec spec = ronde_parts_of_node(plan);
 	unsigned char *sums = sums_at(plan, state, c, at);
 	void *destination = sums;
-	spec.part = RONDE_REDUCE_PARTIAL;
 	for (int m = 0; m < plan->n; m++) {
 		sources[m] = ronde_staging_area(plan, c, m) + (at - c * state->chunk_bytes);
 		ronde_traffic_read(plan, m, span.bytes, false);
@@ -287,9 +287,8 @@ static void add_nodes(const struct ronde_plan *plan, const struct nodes_state *s
 		      struct ronde_range mine)
 {
 	const void *leaves[RONDE_MAX_SPAN_LEAVES];
-	struct ronde_reduce_spec spec = plan->spec;
+	const struct ronde_reduce_spec spec = ronde_parts_of_all(plan);
 	void *result = result_at(plan, state, c, mine.begin);
-	spec.part = RONDE_REDUCE_FINISH;
 	memset(leaves, 0, (size_t)ronde_span_leaves(plan->span) * sizeof *leaves);
 	for (int k = 0; k < plan->span->nodes; k++)
 		leaves[ronde_span_leaf(plan->span, k)] =

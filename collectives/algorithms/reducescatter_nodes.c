@@ -17,7 +17,7 @@
  *   sends     a2 + b2 to rank 2    a3 + b3 to rank 3    c0 + d0 to rank 0    c1 + d1 to rank 1
  *   total     row 0                row 1                row 2                row 3
  *
- * So a node sends (n-1)/n of the tensor, in the working type. A carrier sends to each other node in
+ * So a node sends (n-1)/n of the tensor, as parts.h has sums. A carrier sends to each other node in
  * every round, and be it nothing, unless its slice is beyond every region: so what is under way
  * stays bounded, as in allgather_nodes.c.
  *
@@ -40,6 +40,7 @@
 #include "collectives/algorithms/algorithms.h"
 #include "collectives/algorithms/lane.h"
 #include "collectives/algorithms/messages.h"
+#include "collectives/algorithms/parts.h"
 #include "collectives/algorithms/regions.h"
 #include "collectives/algorithms/traffic.h"
 
@@ -192,11 +193,10 @@ static void add_inputs(const struct ronde_plan *plan, const struct scatter_state
 		       uint64_t bytes)
 {
 	const void *sources[RONDE_MAX_LOCAL_SIZE];
-	struct ronde_reduce_spec spec = plan->spec;
+	const struct ronde_reduce_spec spec = ronde_parts_of_node(plan);
 	uint64_t c = state->summed;
 	uint64_t slice = ronde_region_slice(&state->regions, c) * (uint64_t)plan->me;
 	void *destination = sums_at(plan, state, c, node, false);
-	spec.part = RONDE_REDUCE_PARTIAL;
 	for (int m = 0; m < plan->n; m++) {
 		sources[m] = region_at(plan, state, c, m, node) + slice;
 		ronde_traffic_read(plan, m, bytes, false);
@@ -247,10 +247,9 @@ static bool total(const struct ronde_plan *plan, struct scatter_state *state, si
 
 	ronde_phase_enter(plan->phases, RONDE_PHASE_REDUCE);
 	uint64_t bytes = own_slice(plan, state, c, span->node);
-	struct ronde_reduce_spec spec = plan->spec;
+	const struct ronde_reduce_spec spec = ronde_parts_of_all(plan);
 	void *result = region_at(plan, state, c, plan->me, span->node) +
 		       ronde_region_slice(&state->regions, c) * (uint64_t)plan->me;
-	spec.part = RONDE_REDUCE_FINISH;
 	memset(leaves, 0, (size_t)ronde_span_leaves(span) * sizeof *leaves);
 	for (int k = 0; k < span->nodes; k++)
 		leaves[ronde_span_leaf(span, k)] = sums_at(plan, state, c, k, k != span->node);

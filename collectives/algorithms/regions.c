@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/algorithms/regions.h"
 
+#include "collectives/algorithms/parts.h"
 #include "collectives/span.h"
 
 bool ronde_regions_fit(const struct ronde_plan *plan, struct ronde_regions *r)
 {
 	uint64_t nodes = (uint64_t)plan->span->nodes;
-	uint64_t wide = ronde_partial_bytes(&plan->spec) / plan->element;
+	uint64_t wide = ronde_parts_wide(plan);
 	uint64_t grains = plan->chunk_bytes / RONDE_GRAIN / nodes;
 	uint64_t carriers = (uint64_t)ronde_span_carriers(plan->span);
 	if (grains <= 2 * wide)
