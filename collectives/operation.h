@@ -157,8 +157,7 @@ const struct ronde_algorithm *const *ronde_algorithm_table(size_t *count);
 /* Whether there is an algorithm for it over nodes. */
 static inline bool ronde_span_carries(enum ronde_kind kind, ronde_reduction reduction)
 {
-	return kind == RONDE_KIND_BROADCAST || kind == RONDE_KIND_BARRIER ||
-	       (kind == RONDE_KIND_ALLREDUCE && reduction != RONDE_ADASUM);
+	return kind != RONDE_KIND_ALLREDUCE || reduction != RONDE_ADASUM;
 }
 
 /* The chunk of a reduction, unless another is configured; less where no more fits. */

@@ -59,7 +59,7 @@
 	  "Microseconds that a ready tensor is held back so that more can join it. At 0 tensors "  \
 	  "are still fused while the engine is busy.")                                             \
 	X(carry_bytes, SIZE, JOB, NULL, "16K", RANGE(0, 1 << 24),                                  \
-	  "A tensor whose bytes times the ranks of the node are at most this travels inside its "  \
+	  "A tensor whose bytes times the ranks of the job are at most this travels inside its "   \
 	  "announcement. At most a quarter of ring_bytes. 0: none does.")                          \
 	X(chunk_bytes, SIZE, JOB, NULL, "0", RANGE(0, 1 << 30),                                    \
 	  "Bytes copied at a time through the node's shared memory. At most staging_bytes. 0: "    \
@@ -100,6 +100,9 @@
 	X(zero_copy, BOOL, JOB, NULL, "yes", ANY,                                                  \
 	  "Whether operations on memory of ronde_alloc() work straight on it. no: they copy, as "  \
 	  "for ordinary memory.")                                                                  \
+	X(wire_16bit, BOOL, JOB, NULL, "no", ANY,                                                  \
+	  "Whether sums of 16-bit floats cross from node to node as 16 bits: half the bytes, and " \
+	  "one rounding more for each node. no: as float32. What rides does not cross.")           \
 	X(streaming_stores, CHOICE, RANK, NULL, "auto", ONE_OF("auto|always|never"),               \
 	  "Whether tensors of ordinary memory are copied into shared memory past the caches, and " \
 	  "large results of the heap written past them. "                                          \

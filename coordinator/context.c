@@ -9,6 +9,7 @@
 #include "coordinator/cores.h"
 #include "coordinator/leader.h"
 #include "coordinator/reach.h"
+#include "coordinator/stall_afar.h"
 #include "coordinator/submit.h"
 
 /*
@@ -95,6 +96,8 @@ static int open_rings(struct ronde_context *ctx)
 	ctx->schedule.stores.mode = (enum ronde_stores_mode)ctx->config.streaming_stores;
 	ronde_stall_init(ctx);
 	int status = ctx->reach ? ronde_reach_open_relay(ctx) : RONDE_OK;
+	if (!status && ctx->reach && ronde_context_leads(ctx))
+		status = ronde_stall_afar_open(ctx);
 	if (!status && ctx->node->rank == 0)
 		status = ronde_leader_create(&ctx->leader, ctx);
 	return status;
@@ -169,6 +172,7 @@ static void release(struct ronde_context *ctx, bool clean)
 	ronde_timeline_close(ctx);
 	ronde_watcher_stop(ctx->watcher);
 	ronde_leader_destroy(ctx->leader);
+	ronde_stall_afar_close(ctx->stall.afar);
 	ronde_schedule_finish(&ctx->schedule);
 	ronde_request_pool_finish(&ctx->submissions.pool);
 	ronde_directory_finish(&ctx->submissions.directory);

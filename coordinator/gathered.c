@@ -84,19 +84,34 @@ static const char *kind_of(const struct ronde_request *r)
 	return ronde_kind_name((enum ronde_kind)r->desc.kind);
 }
 
+/* Member number of the k-th that takes part, and which of those this rank is. */
+static int number(const struct ronde_active *a, int k)
+{
+	return a->numbers ? a->numbers[k] : k;
+}
+
+static int own(const struct ronde_active *a)
+{
+	int k = 0;
+	while (k + 1 < a->taking && number(a, k) != a->set->self)
+		k++;
+	return k;
+}
+
 /* Rows of nothing can be any number. */
-static int add_up(const struct ronde_plan *plan, const int64_t *rows, struct ronde_request *r,
+static int add_up(const struct ronde_active *a, const int64_t *rows, struct ronde_request *r,
 		  int64_t *total, size_t *bytes)
 {
+	const struct ronde_plan *plan = &a->operation.plan;
 	*total = 0;
-	for (int i = 0; i < plan->n; i++)
+	for (int i = 0; i < a->taking; i++)
 		if (__builtin_add_overflow(*total, rows[i], total))
 			return fail(
 				r, RONDE_ERR_INVALID_ARGUMENT,
 				"the %s's result has more than %" PRId64
 				" rows: the ranks' %s, %" PRId64 " on this one, add up to too many",
 				kind_of(r), INT64_MAX,
-				r->splits ? "rows for this rank" : "first extents", rows[plan->me]);
+				r->splits ? "rows for this rank" : "first extents", rows[own(a)]);
 	if (__builtin_mul_overflow((size_t)*total, plan->row_bytes, bytes) || *bytes > INT64_MAX)
 		return fail(r, RONDE_ERR_INVALID_ARGUMENT,
 			    "the %s's result, %" PRId64
@@ -109,10 +124,10 @@ static int add_up(const struct ronde_plan *plan, const int64_t *rows, struct ron
 static int check_astray(const struct ronde_active *a, struct ronde_request *r)
 {
 	const struct ronde_plan *plan = &a->operation.plan;
-	const int size = a->context->node->size, joined = a->set->size - plan->n;
+	const int size = a->context->node->size, joined = a->set->size - a->taking;
 	char who[120] = "some", whose[120] = "some";
 	bool some = false, *absent = NULL, *senders = NULL;
-	for (int m = 0; joined && r->splits && m < plan->n; m++)
+	for (int m = 0; joined && r->splits && m < a->taking; m++)
 		some |= plan->astray[m] != 0;
 	if (!some)
 		return RONDE_OK;
@@ -121,8 +136,8 @@ static int check_astray(const struct ronde_active *a, struct ronde_request *r)
 	if (absent && senders) {
 		for (int m = 0; m < a->set->size; m++)
 			absent[a->set->ranks[m]] = true;
-		for (int m = 0; m < plan->n; m++) {
-			int rank = a->set->ranks[ronde_plan_leaf(plan, m)];
+		for (int m = 0; m < a->taking; m++) {
+			int rank = a->set->ranks[number(a, m)];
 			absent[rank] = false;
 			senders[rank] = plan->astray[m] != 0;
 		}
@@ -175,7 +190,7 @@ bool ronde_gathered_allocate(void *arg, const int64_t *rows, void **memory, int 
 	*memory = NULL;
 	*status = check_astray(a, r);
 	if (!*status)
-		*status = add_up(plan, rows, r, &total, &bytes);
+		*status = add_up(a, rows, r, &total, &bytes);
 	if (!*status && !asked && out->data && out->capacity_bytes < bytes)
 		*status = fail(r, RONDE_ERR_TRUNCATED,
 			       "the %s's result has %zu bytes (%" PRId64
@@ -193,9 +208,9 @@ bool ronde_gathered_allocate(void *arg, const int64_t *rows, void **memory, int 
 	out->data = *memory;
 	out->rows = total;
 	out->divisor = plan->spec.divisor;
-	if (out->rows_per_rank && plan->leaf)
-		memset(out->rows_per_rank, 0, (size_t)plan->leaves * sizeof *rows);
-	for (int m = 0; out->rows_per_rank && m < plan->n; m++)
-		out->rows_per_rank[plan->leaf ? plan->leaf[m] : m] = rows[m];
+	if (out->rows_per_rank && a->taking < a->set->size)
+		memset(out->rows_per_rank, 0, (size_t)a->set->size * sizeof *rows);
+	for (int m = 0; out->rows_per_rank && m < a->taking; m++)
+		out->rows_per_rank[number(a, m)] = rows[m];
 	return true;
 }

@@ -28,7 +28,14 @@ enum ronde_parcel_type {
 	RONDE_PARCEL_ENTRY = 2, /* down: an entry for the ranks */
 	RONDE_PARCEL_LEFT = 3,  /* up: all ranks of a node have left the operation on `lane` */
 	RONDE_PARCEL_LOST = 4,  /* both ways: ranks[0] is lost; the body is a text: why */
-	RONDE_PARCEL_END = 5    /* both ways: the last one */
+	RONDE_PARCEL_END = 5,   /* both ways: the last one */
+	/* About stalls: see stall_afar.h. Down: */
+	RONDE_PARCEL_ASK = 6,
+	RONDE_PARCEL_ENDED = 7,
+	/* up: */
+	RONDE_PARCEL_WAITS = 8,
+	RONDE_PARCEL_BOARD = 9,
+	RONDE_PARCEL_SILENT = 10
 };
 
 /* Head of a parcel. Behind it: ranks, body; each is padded to a multiple of 8. */

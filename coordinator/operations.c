@@ -145,8 +145,11 @@ void ronde_active_start(struct ronde_context *ctx, struct ronde_active *a)
 /* A message of another node did not come: nothing can go on behind it. */
 static bool lost_on_the_way(struct ronde_context *ctx, const struct ronde_active *a)
 {
-	if (!a->operation.plan.span || a->operation.status == RONDE_OK ||
-	    ronde_kind_has_own_rows(a->operation.plan.kind))
+	const struct ronde_plan *plan = &a->operation.plan;
+	if (!plan->span || a->operation.status == RONDE_OK)
+		return false;
+	/* What is wrong with the application's memory it has said. */
+	if (ronde_kind_has_own_rows(plan->kind) && a->requests[0]->message)
 		return false;
 	ronde_reach_fail(ctx, a->operation.status);
 	return true;

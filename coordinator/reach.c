@@ -218,8 +218,11 @@ bool ronde_reach_is_over(const struct ronde_context *ctx)
 bool ronde_reach_has_told(const struct ronde_context *ctx)
 {
 	const struct ronde_reach *reach = ctx->reach;
-	return !reach || !reach->relay || reach->failed ||
-	       (ronde_relay_has_told(reach->relay) && ronde_relay_is_flushed(reach->relay));
+	if (!reach || !reach->relay || reach->failed)
+		return true;
+	bool lost = atomic_load_explicit(&ctx->node->arena.header->lost, memory_order_acquire);
+	return ronde_relay_is_flushed(reach->relay) &&
+	       (!lost || ronde_relay_has_told(reach->relay));
 }
 
 const char *ronde_reach_loss(const struct ronde_context *ctx, int rank)

@@ -17,7 +17,10 @@ struct ronde_crossing {
 	int *next;                      /* [nodes] scratch */
 	int *where;                     /* [nodes of the job] which of `nodes`, or -1 */
 	const int **ranks, **positions; /* [nodes] */
+	const int **shares;             /* [nodes] */
 	int *all_ranks, *all_positions; /* [size] */
+	int *all_shares, *numbers;      /* [size] member numbers, by node and by position */
+	int64_t *rows;                  /* [2 * size] what an allgather hears */
 	struct ronde_fabric_operation **flight;
 };
 
@@ -31,8 +34,12 @@ void ronde_crossing_free(struct ronde_crossing *c)
 	free(c->where);
 	free(c->ranks);
 	free(c->positions);
+	free(c->shares);
 	free(c->all_ranks);
 	free(c->all_positions);
+	free(c->all_shares);
+	free(c->numbers);
+	free(c->rows);
 	free(c->flight);
 	free(c);
 }
@@ -51,11 +58,15 @@ static struct ronde_crossing *make(int nodes, int size, int all_nodes)
 	c->where = calloc((size_t)all_nodes, sizeof *c->where);
 	c->ranks = calloc(k, sizeof *c->ranks);
 	c->positions = calloc(k, sizeof *c->positions);
+	c->shares = calloc(k, sizeof *c->shares);
 	c->all_ranks = calloc(n, sizeof *c->all_ranks);
 	c->all_positions = calloc(n, sizeof *c->all_positions);
+	c->all_shares = calloc(n, sizeof *c->all_shares);
+	c->numbers = calloc(n, sizeof *c->numbers);
+	c->rows = calloc(2 * n, sizeof *c->rows);
 	c->flight = calloc(RONDE_SPAN_FLIGHT * k, sizeof *c->flight);
-	if (c->members && c->leaf && c->next && c->where && c->ranks && c->positions &&
-	    c->all_ranks && c->all_positions && c->flight)
+	if (c->members && c->leaf && c->next && c->where && c->ranks && c->positions && c->shares &&
+	    c->all_ranks && c->all_positions && c->all_shares && c->numbers && c->rows && c->flight)
 		return c;
 	ronde_crossing_free(c);
 	return NULL;
@@ -112,14 +123,15 @@ static void close_up(struct ronde_crossing *c, const struct ronde_node *node)
 		c->members[span->nodes] = c->members[leaf];
 		c->ranks[span->nodes] = c->all_ranks + first;
 		c->positions[span->nodes] = c->all_positions + first;
+		c->shares[span->nodes] = c->all_shares + first;
 		first += c->members[span->nodes];
 		span->nodes++;
 	}
 }
 
-/* Each node's ranks, and where they stand in the set. */
-static void place(struct ronde_crossing *c, const struct ronde_node *node,
-		  const struct ronde_process_set *set, const struct ronde_entry_view *p)
+/* Each node's ranks, and where they stand in the set. Returns how many there are. */
+static int place(struct ronde_crossing *c, const struct ronde_node *node,
+		 const struct ronde_process_set *set, const struct ronde_entry_view *p)
 {
 	int position = 0;
 	for (int k = 0; k < c->span.nodes; k++)
@@ -131,8 +143,11 @@ static void place(struct ronde_crossing *c, const struct ronde_node *node,
 		}
 		int at = c->next[c->where[node->node_of_rank[set->ranks[i]]]]++;
 		c->all_ranks[at] = set->ranks[i];
+		c->all_shares[at] = (int)i;
+		c->numbers[position] = (int)i;
 		c->all_positions[at] = position++;
 	}
+	return position;
 }
 
 /* Which of its node's ranks the root is. */
@@ -160,13 +175,28 @@ void ronde_reach_fill(struct ronde_reach *reach, struct ronde_active *a,
 					.flight = c->flight};
 	count(c, node, a->set, p);
 	close_up(c, node);
-	place(c, node, a->set, p);
+	a->taking = place(c, node, a->set, p);
+	a->numbers = p->head->absent ? c->numbers : NULL;
+	span->shares = p->head->absent ? c->shares : NULL;
+	span->size = a->set->size;
 	span->node = c->where[node->node];
 	span->leaf = span->nodes < span->leaves ? c->leaf : NULL;
 	if (p->like.kind == RONDE_KIND_BROADCAST) {
 		span->root_node = c->where[node->node_of_rank[p->like.root]];
 		plan->root = find_root(c, span->root_node, p->like.root);
 	}
-	if (span->nodes > 1) /* else all ranks of the others have joined */
-		plan->span = span;
+	if (span->nodes == 1) {
+		/* All ranks of the others have joined. Rows are shared out among all still. */
+		if (p->like.kind == RONDE_KIND_REDUCESCATTER) {
+			plan->leaf = c->numbers;
+			plan->leaves = a->set->size;
+		}
+		return;
+	}
+	plan->span = span;
+	plan->wire_16bit = a->context->config.wire_16bit;
+	if (p->like.kind == RONDE_KIND_ALLGATHER) {
+		plan->received = c->rows;
+		plan->begins = c->rows + a->set->size;
+	}
 }

@@ -73,6 +73,12 @@ void ronde_relay_set_root(struct ronde_relay *r, const struct ronde_relay_root *
 	r->root = *root;
 }
 
+void ronde_relay_set_stalls(struct ronde_relay *r, ronde_relay_stall_fn take, void *arg)
+{
+	r->stalls = take;
+	r->stalls_arg = arg;
+}
+
 static bool is_root(const struct ronde_relay *r)
 {
 	return r->node->node == 0;
@@ -209,6 +215,42 @@ static int hear_of_loss(struct ronde_relay *r, int rank, const char *why, size_t
 
 /* ---- parcels ---- */
 
+int ronde_relay_put_up(struct ronde_relay *r, const struct ronde_parcel *head, const uint32_t *list,
+		       const void *body)
+{
+	uint32_t *copy;
+	if (r->parent.said_end)
+		return RONDE_OK;
+	int status = ronde_link_put(&r->parent, head, body, &copy);
+	if (!status && head->ranks)
+		memcpy(copy, list, head->ranks * sizeof *copy);
+	return status;
+}
+
+int ronde_relay_put_down(struct ronde_relay *r, const struct ronde_parcel *head, const void *body)
+{
+	int status = RONDE_OK;
+	for (int i = 0; !status && i < r->nchildren; i++) {
+		struct ronde_link *child = &r->children[i];
+		child->to_arrive |= head->type == RONDE_PARCEL_ENDED;
+		if (!child->said_end)
+			status = ronde_link_put(child, head, body, NULL);
+	}
+	return status;
+}
+
+static int take_stall(struct ronde_relay *r, bool from_above, const struct ronde_parcel *head,
+		      const uint32_t *list, const void *body)
+{
+	const bool down = head->type == RONDE_PARCEL_ASK || head->type == RONDE_PARCEL_ENDED;
+	if (down != from_above || head->ranks != (down ? 0 : 1))
+		return RONDE_ERR_INTERNAL;
+	if (!down && !is_root(r))
+		return ronde_relay_put_up(r, head, list, body);
+	int status = down ? ronde_relay_put_down(r, head, body) : RONDE_OK;
+	return status || !r->stalls ? status : r->stalls(r->stalls_arg, head, list, body);
+}
+
 static bool good_ranks(const struct ronde_relay *r, const uint32_t *list, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -227,13 +269,7 @@ static int take_up(struct ronde_relay *r, const struct ronde_parcel *head, const
 		return head->type == RONDE_PARCEL_HEARD
 			       ? r->root.heard(r->root.arg, (int)*list, body, head->bytes)
 			       : r->root.left(r->root.arg, head->lane, head->base);
-	if (r->parent.said_end)
-		return RONDE_OK;
-	uint32_t *copy;
-	int status = ronde_link_put(&r->parent, head, body, &copy);
-	if (!status)
-		memcpy(copy, list, head->ranks * sizeof *copy);
-	return status;
+	return ronde_relay_put_up(r, head, list, body);
 }
 
 static int take_down(struct ronde_relay *r, const struct ronde_parcel *head, const uint32_t *list,
@@ -268,6 +304,12 @@ static int take(void *arg, struct ronde_link *link, const struct ronde_parcel *h
 		for (int i = 0; from_above && !status && i < r->nchildren; i++)
 			status = ronde_link_end(&r->children[i]);
 		return status;
+	case RONDE_PARCEL_ASK:
+	case RONDE_PARCEL_ENDED:
+	case RONDE_PARCEL_WAITS:
+	case RONDE_PARCEL_BOARD:
+	case RONDE_PARCEL_SILENT:
+		return take_stall(r, from_above, head, list, body);
 	}
 	return RONDE_ERR_INTERNAL;
 }

@@ -47,6 +47,17 @@ void ronde_relay_close(struct ronde_relay *relay, bool keep);
 /* On node 0, before the first turn. */
 void ronde_relay_set_root(struct ronde_relay *relay, const struct ronde_relay_root *root);
 
+/* Parcels about stalls are passed on, down to every node and up to the root, and handed to this. A
+ * status that is not OK ends the runtime of this rank. */
+typedef int (*ronde_relay_stall_fn)(void *arg, const struct ronde_parcel *head,
+				    const uint32_t *ranks, const void *body);
+void ronde_relay_set_stalls(struct ronde_relay *relay, ronde_relay_stall_fn take, void *arg);
+/* Puts one in, on its way to the root, or to all children. Errors: OUT_OF_MEMORY. */
+int ronde_relay_put_up(struct ronde_relay *relay, const struct ronde_parcel *head,
+		       const uint32_t *ranks, const void *body);
+int ronde_relay_put_down(struct ronde_relay *relay, const struct ronde_parcel *head,
+			 const void *body);
+
 /* One look at everything. Behind ronde_fabric_progress(). *some is set if it did anything. Errors:
  * PEER_LOST, OUT_OF_MEMORY, INTERNAL, and those of the root's functions. */
 int ronde_relay_turn(struct ronde_relay *relay, bool *some);

@@ -31,6 +31,8 @@ struct ronde_relay_ranks {
 struct ronde_relay {
 	struct ronde_node *node;
 	struct ronde_relay_root root; /* node 0 only */
+	ronde_relay_stall_fn stalls;
+	void *stalls_arg;
 	struct ronde_relay_ranks ranks;
 	struct ronde_link parent; /* not on node 0 */
 	struct ronde_link children[RONDE_RELAY_CHILDREN];

@@ -163,18 +163,22 @@ static int place(const struct ronde_active *a, int member)
  * An alltoall's splits and what others say of theirs, of those that take part: where some do not,
  * the splits close up, and what was for the absent is counted.
  */
-static void fill_splits(struct ronde_plan *plan, struct ronde_request *r, int size)
+static void fill_splits(const struct ronde_active *a, struct ronde_plan *plan)
 {
-	int64_t *splits = r->splits, all = 0, kept = 0;
+	const int size = a->set->size;
+	int64_t *splits = a->requests[0]->splits, all = 0, kept = 0;
+	int me = plan->me;
+	if (plan->span)
+		me = plan->span->positions[plan->span->node][me];
 	for (int m = 0; m < size; m++)
 		all += splits[m];
-	for (int m = 0; m < plan->n; m++)
-		kept += splits[m] = splits[ronde_plan_leaf(plan, m)];
+	for (int k = 0; k < a->taking; k++)
+		kept += splits[k] = splits[a->numbers ? a->numbers[k] : k];
 	plan->splits = splits;
 	plan->received = splits + size;
 	plan->begins = plan->received + size;
 	plan->astray = plan->begins + size;
-	plan->astray[plan->me] = all - kept;
+	plan->astray[me] = all - kept;
 }
 
 static void fill_plan(struct ronde_context *ctx, struct ronde_active *a,
@@ -207,6 +211,8 @@ static void fill_plan(struct ronde_context *ctx, struct ronde_active *a,
 				    .npieces = p->head->items};
 	if (like->kind == RONDE_KIND_BROADCAST && set->nodes == 1)
 		plan->root = ronde_process_set_member(set, ctx->node->local_of_rank[like->root]);
+	a->taking = a->npresent;
+	a->numbers = a->npresent < set->n ? a->present : NULL;
 	if (a->npresent < set->n) {
 		plan->me = place(a, plan->me);
 		plan->root = place(a, plan->root);
@@ -221,7 +227,7 @@ static void fill_plan(struct ronde_context *ctx, struct ronde_active *a,
 		struct ronde_request *r = a->requests[0];
 		plan->rows = r->rows;
 		if (r->splits)
-			fill_splits(plan, r, set->size);
+			fill_splits(a, plan);
 		plan->row_bytes = ronde_desc_row_bytes(&r->desc);
 		plan->allocate = ronde_gathered_allocate;
 		plan->allocate_arg = a;

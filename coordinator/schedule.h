@@ -36,6 +36,8 @@ struct ronde_active {
 	int npresent;                 /* set->n: all */
 	size_t present_room;
 	struct ronde_crossing *crossing; /* room for a span, or NULL (reach_plan.c) */
+	int taking;                      /* members on all nodes that take part … */
+	const int *numbers;              /* [taking] … their member numbers; NULL: all do */
 };
 
 enum ronde_schedule_state {

@@ -7,6 +7,7 @@
 
 #include "collectives/bootstrap/wait.h"
 #include "coordinator/context.h"
+#include "coordinator/stall_afar.h"
 #include "coordinator/text.h"
 
 /* Longest and shortest time between two ticks; ten of them make the warning time. */
@@ -284,8 +285,7 @@ void ronde_stall_tick(struct ronde_context *ctx)
 	if (ctx->leader)
 		ronde_stall_lead(ctx, now);
 	else if (ctx->reach && ronde_context_leads(ctx)) /* it passes on what there is */
-		atomic_store_explicit(&ctx->node->arena.header->leader_looked, now,
-				      memory_order_relaxed);
+		ronde_stall_afar_tick(ctx, now, due);
 	else if (due)
 		ring_leader(ctx, now);
 }

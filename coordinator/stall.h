@@ -32,6 +32,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct ronde_board;
 struct ronde_context;
 struct ronde_request;
 
@@ -53,6 +54,8 @@ struct ronde_stall {
 	bool asking;
 	uint64_t asked_at;
 	uint64_t digest; /* of what was reported last; 0: nothing, or it is over */
+	/* Other nodes: leaders of nodes, where there are several; else NULL. */
+	struct ronde_stall_afar *afar;
 };
 
 void ronde_stall_init(struct ronde_context *context);
@@ -100,14 +103,17 @@ void ronde_stall_process_text(const struct ronde_context *context, int local_ran
 			      size_t bytes);
 /* Puts the text on this rank's board, as the node's last report. */
 void ronde_stall_publish(struct ronde_context *context, const char *text);
-/* Ends the runtime everywhere, with this text as the reason. */
+/* Ends the runtime everywhere, with this text as the reason; and on this node, with all of it. */
 void ronde_stall_end(struct ronde_context *context, const char *text);
+void ronde_stall_end_here(struct ronde_context *context, const char *why);
 
 /* The leader's part of a tick, and what it does each time it looks. */
 void ronde_stall_lead(struct ronde_context *context, uint64_t now);
 
 /* On the leader: the rank has answered the last inquiry, and its board may be read. */
 bool ronde_stall_answered(const struct ronde_context *context, int rank);
+/* Its board; of a rank of another node NULL if it has not. */
+const struct ronde_board *ronde_stall_board_of(const struct ronde_context *context, int rank);
 
 /* … and all that it had said by then has been heard: what its votes do not say, it did not submit.
  */

@@ -8,6 +8,7 @@
 
 #include "coordinator/context.h"
 #include "coordinator/stall.h"
+#include "coordinator/stall_afar.h"
 #include "coordinator/text.h"
 
 /* Longest part of a name in a report. */
@@ -137,10 +138,16 @@ void ronde_stall_last_report(const struct ronde_context *ctx, char *text)
 
 void ronde_stall_end(struct ronde_context *ctx, const char *text)
 {
-	const struct ronde_node *node = ctx->node;
 	char why[RONDE_BOARD_TEXT];
 	snprintf(why, sizeof why, "Ronde has ended (RONDE_STALL_SHUTDOWN_TIME_SECONDS is %g): %s",
 		 ctx->config.stall_shutdown_time_seconds, text);
+	ronde_stall_afar_end(ctx, why);
+	ronde_stall_end_here(ctx, why);
+}
+
+void ronde_stall_end_here(struct ronde_context *ctx, const char *why)
+{
+	const struct ronde_node *node = ctx->node;
 	ronde_stall_publish(ctx, why);
 	uint32_t nobody = 0;
 	if (!atomic_compare_exchange_strong_explicit(&node->arena.header->stalled, &nobody,

@@ -5,6 +5,7 @@
 #include "coordinator/context.h"
 #include "coordinator/leader.h"
 #include "coordinator/stall.h"
+#include "coordinator/stall_afar.h"
 
 /* How long it waits for answers, in nanoseconds: a rank that computes answers in much less. */
 #define ANSWER_TIME 200000000u
@@ -24,18 +25,28 @@ bool ronde_stall_answered(const struct ronde_context *ctx, int rank)
 {
 	const struct ronde_arena *arena = &ctx->node->arena;
 	int local = ronde_leader_home(ctx->leader, rank);
-	if (local < 0)
-		return false;
 	uint64_t inquiry = atomic_load_explicit(&arena->header->inquiry, memory_order_relaxed);
+	if (local < 0)
+		return ronde_stall_afar_board(ctx, rank, inquiry) != NULL;
 	return atomic_load_explicit(&arena->boards[local].answered, memory_order_acquire) ==
 	       inquiry;
+}
+
+const struct ronde_board *ronde_stall_board_of(const struct ronde_context *ctx, int rank)
+{
+	const struct ronde_arena *arena = &ctx->node->arena;
+	int local = ronde_leader_home(ctx->leader, rank);
+	if (local >= 0)
+		return &arena->boards[local];
+	return ronde_stall_afar_board(
+		ctx, rank, atomic_load_explicit(&arena->header->inquiry, memory_order_relaxed));
 }
 
 bool ronde_stall_heard(const struct ronde_context *ctx, int rank)
 {
 	const struct ronde_follower *f = &ctx->leader->followers[rank];
 	return ronde_stall_answered(ctx, rank) && !f->owing &&
-	       f->heard >= ctx->node->arena.boards[ronde_leader_home(ctx->leader, rank)].said;
+	       f->heard >= ronde_stall_board_of(ctx, rank)->said;
 }
 
 /* True if a rank waits longer than is to be told now. */
@@ -45,6 +56,9 @@ static bool is_due(const struct ronde_context *ctx, uint64_t now)
 	const struct ronde_arena *arena = &ctx->node->arena;
 	uint64_t told = atomic_load_explicit(&arena->header->told_at, memory_order_relaxed);
 	bool period = !told || ronde_stall_age(now, told) >= s->warn;
+	uint64_t afar = ronde_stall_afar_oldest(ctx, now);
+	if (afar >= s->shutdown || (period && afar >= s->warn))
+		return true;
 	for (int i = 0; i < ctx->node->local_size; i++) {
 		uint64_t oldest = board_oldest(ctx, i);
 		uint64_t untold =
@@ -67,15 +81,20 @@ static void ask(struct ronde_context *ctx, uint64_t now)
 	const struct ronde_node *node = ctx->node;
 	ctx->stall.asking = true;
 	ctx->stall.asked_at = now;
-	atomic_fetch_add_explicit(&node->arena.header->inquiry, 1, memory_order_seq_cst);
+	uint64_t inquiry = 1 + atomic_fetch_add_explicit(&node->arena.header->inquiry, 1,
+							 memory_order_seq_cst);
+	ronde_stall_afar_ask(ctx, inquiry);
 	for (int i = 0; i < node->local_size; i++)
 		ronde_bell_ring(&node->arena, i);
 }
 
 static bool all_are_heard(const struct ronde_context *ctx)
 {
-	for (int i = 0; i < ctx->node->local_size; i++)
-		if (!ronde_stall_heard(ctx, number_of(ctx, i)))
+	const struct ronde_leader *l = ctx->leader;
+	uint64_t inquiry =
+		atomic_load_explicit(&ctx->node->arena.header->inquiry, memory_order_relaxed);
+	for (int i = 0; i < l->view->size; i++)
+		if (!ronde_stall_heard(ctx, i) && !ronde_stall_afar_silence(ctx, i, inquiry))
 			return false;
 	return true;
 }
@@ -122,6 +141,8 @@ static void judge(struct ronde_context *ctx, uint64_t now)
 static void look_whether_over(struct ronde_context *ctx, uint64_t now)
 {
 	struct ronde_stall *s = &ctx->stall;
+	if (ronde_stall_afar_oldest(ctx, now) >= s->warn)
+		return;
 	for (int i = 0; i < ctx->node->local_size; i++) {
 		uint64_t oldest = board_oldest(ctx, i);
 		if (oldest && ronde_stall_age(now, oldest) >= s->warn)

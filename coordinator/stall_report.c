@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "collectives/bootstrap/wait.h"
+#include "coordinator/stall_afar.h"
 #include "coordinator/stall_writer.h"
 
 /* Names in one line, lines of what waits. */
@@ -287,6 +288,18 @@ static void say_waits(struct ronde_stall_writer *w, const struct ronde_board *b)
 	SAY(w, "\n");
 }
 
+/* Why a rank of another node has not answered, as that node says. */
+static void silence_afar(const struct ronde_stall_writer *w, int rank, char *text, size_t bytes)
+{
+	const char *why = ronde_stall_afar_silence(
+		w->ctx, rank,
+		atomic_load_explicit(&w->ctx->node->arena.header->inquiry, memory_order_relaxed));
+	snprintf(text, bytes, "%s",
+		 why ? why
+		     : "has not answered, and neither has its node (is the network cut, or the "
+		       "leader of that node stopped?)");
+}
+
 static void say_rank(struct ronde_stall_writer *w, int local)
 {
 	const struct ronde_board *b = ronde_stall_board(w, local);
@@ -298,7 +311,7 @@ static void say_rank(struct ronde_stall_writer *w, int local)
 		if (here >= 0)
 			ronde_stall_process_text(w->ctx, here, text, sizeof text);
 		else
-			snprintf(text, sizeof text, "is on another node, and has not said why");
+			silence_afar(w, local, text, sizeof text);
 		SAY(w, " %s\n", text);
 		does = ronde_hash_bytes(RONDE_HASH_START, text, strlen(text));
 	} else if (b->blocked) {

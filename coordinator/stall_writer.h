@@ -33,12 +33,12 @@ struct ronde_stall_writer {
 	((w)->used = ronde_text_append((w)->report->text, sizeof(w)->report->text, (w)->used,      \
 				       __VA_ARGS__))
 
-/* NULL: it is on another node. "Local ranks" are those that the leader sees, as in leader.h. */
+/* NULL: it is on another node and has not answered. "Local ranks" are those that the leader sees,
+ * as in leader.h. */
 static inline const struct ronde_board *ronde_stall_board(const struct ronde_stall_writer *w,
 							  int local)
 {
-	int here = ronde_leader_home(w->leader, local);
-	return here < 0 ? NULL : &w->ctx->node->arena.boards[here];
+	return ronde_stall_board_of(w->ctx, local);
 }
 
 /* Has waited long enough to be told of. */

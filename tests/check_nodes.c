@@ -221,7 +221,7 @@ static void play(struct rank *r)
 START_TEST(programs)
 {
 	const struct world *w = &worlds[_i % WORLDS];
-	struct program p = {.seed = test_seed() + (uint64_t)_i, .rounds = test_turns(12)};
+	struct program p = {.seed = test_seed() + (uint64_t)_i, .rounds = test_turns(6)};
 	printf("%s, %d ranks, settings %d\n", w->shape, w->ranks, _i / WORLDS);
 	run_ranks_on(w->shape, p.seed, p.seed % 2 ? 100000 : 0, w->ranks, settings[_i / WORLDS],
 		     play, &p);
@@ -230,7 +230,7 @@ END_TEST
 
 /* ---- the same bits whatever the path ---- */
 
-#define BITS 3000
+#define BITS 1200
 
 struct bits {
 	float sum[BITS];
@@ -242,7 +242,7 @@ struct bits {
 static void add_up(struct rank *r)
 {
 	struct bits *b = r->arg;
-	static const size_t pieces[] = {BITS, 16, 500};
+	static const size_t pieces[] = {BITS, 40, 400};
 	float x[BITS];
 	for (size_t k = 0; k < 3; k++) {
 		uint64_t seed = (uint64_t)r->rank + 1;
@@ -373,6 +373,101 @@ START_TEST(losses)
 }
 END_TEST
 
+/* ---- stalls ---- */
+
+static const char *const impatient[] = {"stall_check_time_seconds", "0.3", NULL};
+static const char *const strict[] = {"stall_shutdown_time_seconds", "0.6",
+				     "stall_check_time_seconds", "0.3", NULL};
+
+struct stall {
+	int late; /* the rank that all others wait for */
+	_Atomic bool told;
+};
+
+static void wait_for_late(struct rank *r)
+{
+	struct stall *s = r->arg;
+	char text[RONDE_BOARD_TEXT], lacks[60], does[60];
+	float x[2] = {1, 2};
+	ronde_handle h;
+	must(barrier(r), "barrier");
+	if (r->rank != s->late)
+		must(submit_allreduce(r, "x", x, x, 2, RONDE_FLOAT32, RONDE_SUM, &h), "submit");
+	snprintf(lacks, sizeof lacks, "not by rank %d\n", s->late);
+	snprintf(does, sizeof does, "rank %d is late", s->late);
+	while (r->rank == 0 && !atomic_load(&s->told)) {
+		ronde_stall_last_report(r->context, text);
+		if (strstr(text, "allreduce \"x\"") && strstr(text, lacks) && strstr(text, does))
+			atomic_store(&s->told, true);
+		usleep(1000);
+	}
+	while (!atomic_load(&s->told))
+		usleep(1000);
+	if (r->rank == s->late)
+		must(submit_allreduce(r, "x", x, x, 2, RONDE_FLOAT32, RONDE_SUM, &h), "submit");
+	must(wait_for(r, h), "x");
+}
+
+/* Each rank is the late one: of node 0, its leader, another node's leader and its other rank. */
+START_TEST(stalls)
+{
+	struct stall s = {.late = _i};
+	run_ranks_on("2+2", 9, 20000, 4, impatient, wait_for_late, &s);
+}
+END_TEST
+
+static void end_by_stall(struct rank *r)
+{
+	struct stall *s = r->arg;
+	float x[2] = {1, 2};
+	must(barrier(r), "barrier");
+	if (r->rank == s->late) {
+		while (!ronde_context_ended(r->context))
+			usleep(1000);
+		return;
+	}
+	int status = allreduce(r, "x", x, x, 2, RONDE_FLOAT32, RONDE_SUM);
+	if (status != RONDE_ERR_STALLED || !strstr(ronde_error_message(), "Ronde has ended") ||
+	    !strstr(ronde_error_message(), "not by rank")) {
+		fprintf(stderr, "rank %d: %s: %s\n", r->rank, ronde_status_name(status),
+			ronde_error_message());
+		abort();
+	}
+}
+
+START_TEST(stalls_end)
+{
+	struct stall s = {.late = _i};
+	run_ranks_on("2+2", 9, 20000, 4, strict, end_by_stall, &s);
+}
+END_TEST
+
+/* Two ranks of two nodes wait for each other. */
+static void cross(struct rank *r)
+{
+	struct stall *s = r->arg;
+	char text[RONDE_BOARD_TEXT];
+	float x[2] = {1, 2};
+	must(barrier(r), "barrier");
+	int status = allreduce(r, r->rank ? "a" : "b", x, x, 2, RONDE_FLOAT32, RONDE_SUM);
+	ronde_stall_last_report(r->context, text);
+	if (status != RONDE_ERR_STALLED)
+		abort();
+	if (strstr(text, "deadlock: rank 0 waits in allreduce \"b\" for rank 1, rank 1 waits in "
+			 "allreduce \"a\" for rank 0"))
+		atomic_store(&s->told, true);
+	else
+		fprintf(stderr, "rank %d: %s\n", r->rank, text);
+}
+
+START_TEST(deadlock)
+{
+	struct stall s = {0};
+	run_ranks_on("1", 9, 20000, 2, strict, cross, &s);
+	ck_assert(atomic_load(&s.told));
+}
+END_TEST
+
 /* ---- an idle job ---- */
 
 static uint64_t turns_of(const struct rank *r)
@@ -405,8 +500,15 @@ END_TEST
 int main(void)
 {
 	const struct suite_test tests[] = {
-		{programs, 0, WORLDS * SETTINGS}, {bits, 0, WORLDS}, {joins, 0, WORLDS * SETTINGS},
-		{disagreement, 0, SETTINGS},      {losses, 0, 5},    {idleness, ONCE},
+		{programs, 0, WORLDS * SETTINGS},
+		{bits, 0, WORLDS},
+		{joins, 0, WORLDS * SETTINGS},
+		{disagreement, 0, SETTINGS},
+		{losses, 0, 5},
+		{stalls, 0, 4},
+		{stalls_end, 0, 4},
+		{deadlock, ONCE},
+		{idleness, ONCE},
 	};
 	return SUITE_RUN("nodes", 120, tests);
 }

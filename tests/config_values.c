@@ -40,6 +40,7 @@ static const struct {
 	{"topology", ANY_TEXT},
 	{"placement", ANY_TEXT},
 	{"zero_copy", YES_OR_NO},
+	{"wire_16bit", YES_OR_NO},
 	{"streaming_stores", "auto, always or never"},
 	{"timeline", ANY_TEXT},
 	{"timeline_ranks", "0 or all"},
