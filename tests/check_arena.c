@@ -84,7 +84,7 @@ START_TEST(foreign_memory_is_refused)
 	untouched = a;
 	header->version++;
 	ck_assert_int_eq(ronde_arena_attach(&a, header), RONDE_ERR_VERSION);
-	ck_assert_ptr_nonnull(strstr(ronde_error_message(), "layout 6, this rank knows layout 5"));
+	ck_assert_ptr_nonnull(strstr(ronde_error_message(), "layout 7, this rank knows layout 6"));
 	header->version--;
 	header->magic = 0x1234;
 	ck_assert_int_eq(ronde_arena_attach(&a, header), RONDE_ERR_VERSION);
