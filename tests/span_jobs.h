@@ -275,8 +275,7 @@ static inline void random_spec(struct job *job, uint64_t *seed)
 	job->spec.dtype = (ronde_dtype)below(seed, RONDE_DTYPE_COUNT);
 	do {
 		job->spec.reduction = (ronde_reduction)below(seed, RONDE_REDUCTION_COUNT);
-	} while (job->spec.reduction == RONDE_ADASUM ||
-		 (job->spec.reduction == RONDE_AVERAGE && job->spec.dtype == RONDE_BOOL));
+	} while (job->spec.reduction == RONDE_ADASUM);
 	bool scaled = job->spec.dtype != RONDE_BOOL && below(seed, 3) == 0;
 	job->spec.prescale = scaled ? 0.3 : 1.0;
 	job->spec.postscale = scaled ? 0.7 : 1.0;

@@ -137,6 +137,8 @@ static ronde_dtype working_type(const struct ronde_reduce_spec *spec)
 {
 	if (is_16_bit_float(spec->dtype))
 		return RONDE_FLOAT32;
+	if (spec->dtype == RONDE_BOOL) /* whose average is no sum */
+		return RONDE_BOOL;
 	return spec->reduction == RONDE_AVERAGE && !is_float(spec->dtype) ? RONDE_FLOAT64
 									  : spec->dtype;
 }
