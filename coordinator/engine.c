@@ -397,7 +397,8 @@ static void *coordinator_thread(void *arg)
 	ask_for_short_slices();
 	while (!atomic_load_explicit(&e->stop, memory_order_acquire)) {
 		uint32_t seen = atomic_load_explicit(&me->bell, memory_order_acquire);
-		double limit = -1;
+		/* Whoever has the lock rings when it drops it; other nodes cannot. */
+		double limit = ctx->reach ? RONDE_REACH_LONGEST : -1;
 		if (take_lock(e)) {
 			run(ctx);
 			ronde_stall_tick(ctx);

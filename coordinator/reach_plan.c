@@ -185,14 +185,10 @@ void ronde_reach_fill(struct ronde_reach *reach, struct ronde_active *a,
 		span->root_node = c->where[node->node_of_rank[p->like.root]];
 		plan->root = find_root(c, span->root_node, p->like.root);
 	}
-	if (span->nodes == 1) {
-		/* All ranks of the others have joined. Rows are shared out among all still. */
-		if (p->like.kind == RONDE_KIND_REDUCESCATTER) {
-			plan->leaf = c->numbers;
-			plan->leaves = a->set->size;
-		}
+	/* All ranks of the others have joined; rows of a reducescatter are shared out among all
+	 * still. */
+	if (span->nodes == 1 && p->like.kind != RONDE_KIND_REDUCESCATTER)
 		return;
-	}
 	plan->span = span;
 	plan->wire_16bit = a->context->config.wire_16bit;
 	if (p->like.kind == RONDE_KIND_ALLGATHER) {

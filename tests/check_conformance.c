@@ -17,6 +17,7 @@
 #include "tests/conformance/perform.h"
 #include "tests/fork_ranks.h"
 #include "tests/seed.h"
+#include "tests/shape.h"
 #include "tests/sizes.h"
 
 static const int worlds[] = {1, 2, 3, 4, 5, 8};
@@ -46,6 +47,8 @@ static const int worlds[] = {1, 2, 3, 4, 5, 8};
 #endif
 
 #define REASONS_MAX 32
+/* Over nodes, where all of it is run once more for each shape. */
+#define SHAPE_STRIDE 8
 
 /* A tensor lot and all that was found about it. */
 struct base {
@@ -76,6 +79,11 @@ struct census {
 };
 
 /* ---- which there are ---- */
+
+static long stride_of(long usual)
+{
+	return test_is_long() ? 1 : test_shape() ? usual * SHAPE_STRIDE + 1 : usual;
+}
 
 static void exclude(struct census *c, const char *why)
 {
@@ -209,7 +217,7 @@ static void run_scenes(struct census *c, enum path path, enum company company)
 	}
 	run_ranks(c->world, settings, thread_body, c);
 	c->run += c->nscenes;
-	if (c->world <= PROCESS_RANKS || test_is_long())
+	if (!test_shape() && (c->world <= PROCESS_RANKS || test_is_long()))
 		run_processes(c, settings);
 }
 
@@ -301,7 +309,7 @@ START_TEST(conformance)
 	struct census c = {.world = worlds[_i],
 			   .ranks = worlds[_i],
 			   .seed = test_seed(),
-			   .stride = test_is_long() ? 1 : STRIDE};
+			   .stride = stride_of(STRIDE)};
 	run_census(&c);
 }
 END_TEST
@@ -325,7 +333,7 @@ START_TEST(process_sets)
 			   .ranks = sets[_i].set.n,
 			   .set = &sets[_i].set,
 			   .seed = test_seed(),
-			   .stride = test_is_long() ? 1 : SET_STRIDE};
+			   .stride = stride_of(SET_STRIDE)};
 	run_census(&c);
 }
 END_TEST

@@ -13,6 +13,7 @@
 
 #include "tests/census.h"
 #include "tests/schedules/threads.h"
+#include "tests/shape.h"
 #include "tests/sizes.h"
 
 static const int worlds[] = {1, 2, 3, 4, 5, 8};
@@ -20,6 +21,7 @@ static const int worlds[] = {1, 2, 3, 4, 5, 8};
 
 /* Of each number of ranks; and how often each is played. */
 #define USUAL 10
+#define USUAL_SHAPE 3
 #define LONG 167
 #define TIMES 3
 
@@ -28,7 +30,7 @@ static void tune(uint64_t *state, struct program_style *style, struct settings *
 	(void)settings;
 	if (!style)
 		return;
-	style->adasum = true;
+	style->adasum = !test_shape();                    /* over nodes there are small ones only */
 	if (style->bytes > 1 << 18 && !once_in(state, 8)) /* large ones take long */
 		style->bytes = 1 << 14;
 }
@@ -38,6 +40,7 @@ START_TEST(reproducible)
 	const char *rounds = getenv("RONDE_TEST_ROUNDS");
 	int programs = rounds           ? (int)strtol(rounds, NULL, 10)
 		       : test_is_long() ? LONG
+		       : test_shape()   ? test_turns(USUAL_SHAPE)
 					: test_turns(USUAL);
 	play_programs("reproducible", worlds[_i], programs, TIMES, tune);
 	char where[20], what[40];

@@ -8,6 +8,7 @@
 
 #include "collectives/fabric/loopback.h"
 #include "collectives/status.h"
+#include "tests/shape.h"
 
 /* Address space of one rank's heap; several ranks and sanitizers share one process. */
 #define HEAP_BYTES ((size_t)256 << 20)
@@ -55,32 +56,14 @@ static void *rank_main(void *arg)
 	return NULL;
 }
 
-/* NULL: one node. */
-static int *shape_nodes(const char *shape, int n)
-{
-	const char *at = shape;
-	if (!shape || !*shape)
-		return NULL;
-	int *node = calloc((size_t)n, sizeof *node);
-	for (int r = 0, k = 0; node && r < n; k++) {
-		char *end;
-		long width = strtol(at, &end, 10);
-		if (end == at || width < 1) {
-			fprintf(stderr, "a shape of nodes, %s: not like 2+1\n", shape);
-			abort();
-		}
-		for (long i = 0; i < width && r < n; i++)
-			node[r++] = k;
-		at = *end ? end + 1 : shape;
-	}
-	return node;
-}
-
 void run_ranks_on(const char *shape, uint64_t seed, uint64_t delay_ns, int n,
 		  const char *const *settings, rank_body body, void *arg)
 {
 	struct start *ranks = calloc((size_t)n, sizeof *ranks);
-	int *nodes = shape_nodes(shape, n);
+	int *nodes = calloc((size_t)n, sizeof *nodes);
+	if (!nodes)
+		abort();
+	shape_nodes(shape, n, nodes);
 	struct ronde_inprocess *world = ronde_inprocess_create(n, nodes);
 	free(nodes);
 	if (!ranks || !world)
@@ -107,7 +90,7 @@ void run_ranks_on(const char *shape, uint64_t seed, uint64_t delay_ns, int n,
 
 void run_ranks(int n, const char *const *settings, rank_body body, void *arg)
 {
-	run_ranks_on(getenv("RONDE_TEST_SHAPE"), 1, 0, n, settings, body, arg);
+	run_ranks_on(test_shape(), 1, 0, n, settings, body, arg);
 }
 
 int wait_for(struct rank *r, ronde_handle handle)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tests/conformance/operation.h"
+#include "tests/shape.h"
 
 const struct operation *const operations[] = {
 	&operation_allreduce, &operation_reducescatter, &operation_broadcast, &operation_allgather,
@@ -24,6 +25,8 @@ const char *situation_excluded(const struct situation *s)
 	const char *why = o->excludes ? o->excludes(s) : NULL;
 	if (why)
 		return why;
+	if (s->reduction == RONDE_ADASUM && s->path != RIDING && test_shape())
+		return "over nodes there are small adasums only";
 	if (s->company == GROUPED && !o->groups)
 		return "there are no groups of it";
 	if (s->path == ZERO_COPY && !s->heap)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/schedules/program.h"
+#include "tests/shape.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 
 #include "coordinator/tensor.h"
 #include "tests/rounding.h"
+#include "tests/shape.h"
 
 /* Tensors of a group, at most. */
 #define GROUP_MOST 9
@@ -249,6 +251,21 @@ static void close_splits(uint64_t *state, struct op *op, int ranks)
 	}
 }
 
+/* The sum, added up as docs/design.md promises for the nodes that the ranks are on. */
+static void reduce_over_nodes(const struct program *p, struct op *op,
+			      const struct ronde_reduce_spec *spec, int n)
+{
+	int node[RANKS_MAX], ranks[RANKS_MAX], leaf[RANKS_MAX];
+	const void *periods[RANKS_MAX * RANKS_MAX] = {NULL};
+	shape_nodes(test_shape(), p->style.ranks, node);
+	for (int m = 0; m < n; m++)
+		ranks[m] = op_rank(op, m);
+	int leaves = shape_leaves(node, ranks, n, leaf);
+	for (int m = 0; m < n; m++)
+		periods[leaf[m]] = op->given[m];
+	reduce_periods(spec, periods, leaves, op->wanted);
+}
+
 static void fill(uint64_t *state, struct program *p, struct op *op)
 {
 	size_t bytes = PERIOD * ronde_dtype_bytes(op->dtype);
@@ -290,7 +307,7 @@ static void fill(uint64_t *state, struct program *p, struct op *op)
 					 .postscale = op->postscale,
 					 .divisor = p->style.active ? present : n};
 	if (op->kind == RONDE_KIND_ALLREDUCE || op->kind == RONDE_KIND_REDUCESCATTER)
-		reduce_periods(&spec, (const void *const *)op->given, n, op->wanted);
+		reduce_over_nodes(p, op, &spec, n);
 	else if (op->kind == RONDE_KIND_BROADCAST)
 		memcpy(op->wanted, op->given[op_member(op, op->root)], bytes);
 }
