@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A digest of the results of every kernel: element type × reduction × scaling, and conversions, for
- * each set of kernels this processor can run. Printed in lines that must be the same on every
- * processor; tests/checks/aarch64.sh compares them. No inputs give a NaN, whose bits are free.
+ * A digest of the results of every kernel: element type × reduction × scaling, conversions, and
+ * sums along a tensor, for each set of kernels this processor can run. Printed in lines that must
+ * be the same on every processor; tests/checks/aarch64.sh compares them. No inputs give a NaN,
+ * whose bits are free.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 
 #include "collectives/kernels/kernels.h"
+#include "collectives/kernels/ordered.h"
 
 #define COUNT 4099
 #define SOURCES 5
@@ -106,6 +108,30 @@ static void print_conversions(const struct ronde_kernels *kernels, const void *s
 	}
 }
 
+/* Sums along a tensor: what adasum and norms are made of. */
+static void print_ordered(const struct ronde_kernels *kernels, const void *source,
+			  const void *other, ronde_dtype dtype)
+{
+	double sum[COUNT], a[COUNT], b[COUNT];
+	struct ronde_dots dots = {0};
+	double square = ronde_ordered_square(kernels, source, dtype, COUNT);
+	const size_t bytes = ronde_dtype_bytes(dtype);
+	kernels->convert(a, RONDE_FLOAT64, source, dtype, COUNT);
+	kernels->convert(b, RONDE_FLOAT64, other, dtype, COUNT);
+	for (size_t at = 0; at < COUNT; at += RONDE_ORDERED_BLOCK) {
+		size_t n = COUNT - at < RONDE_ORDERED_BLOCK ? COUNT - at : RONDE_ORDERED_BLOCK;
+		ronde_ordered_dots(&dots, a + at, b + at, n);
+		ronde_ordered_combine(kernels, sum + at, true, 0.75,
+				      (const unsigned char *)source + at * bytes, dtype, n);
+		ronde_ordered_combine(kernels, sum + at, false, 1.0 / 3,
+				      (const unsigned char *)other + at * bytes, dtype, n);
+	}
+	uint64_t hash = digest(0xcbf29ce484222325, &square, sizeof square);
+	hash = digest(hash, &dots, sizeof dots);
+	printf("%s ordered %016" PRIx64 "\n", ronde_dtype_name(dtype),
+	       digest(hash, sum, sizeof sum));
+}
+
 /* usage: kernel-digest [SET]; no SET: prints the names of the sets */
 int main(int argc, char **argv)
 {
@@ -130,6 +156,8 @@ int main(int argc, char **argv)
 			fill(sources[s], (ronde_dtype)dtype, &random);
 		print_reductions(kernels, sources, out, (ronde_dtype)dtype);
 		print_conversions(kernels, sources[0], out, (ronde_dtype)dtype);
+		if (is_float((ronde_dtype)dtype))
+			print_ordered(kernels, sources[0], sources[1], (ronde_dtype)dtype);
 	}
 	for (int s = 0; s < SOURCES; s++)
 		free(sources[s]);
