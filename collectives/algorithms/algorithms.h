@@ -25,6 +25,8 @@ void ronde_allreduce_two_level_start(struct ronde_operation *operation);
 enum ronde_progress ronde_allreduce_two_level_step(struct ronde_operation *operation);
 
 bool ronde_allreduce_nodes_fits(const struct ronde_plan *plan);
+bool ronde_allreduce_nodes_direct_fits(const struct ronde_plan *plan);
+void ronde_allreduce_nodes_direct_start(struct ronde_operation *operation);
 void ronde_allreduce_nodes_start(struct ronde_operation *operation);
 enum ronde_progress ronde_allreduce_nodes_step(struct ronde_operation *operation);
 

@@ -5,6 +5,7 @@
  */
 #include "collectives/algorithms/algorithms.h"
 #include "collectives/algorithms/layout.h"
+#include "collectives/algorithms/parts.h"
 #include "collectives/algorithms/segments.h"
 
 /*
@@ -113,6 +114,23 @@ static bool is_allreduce_nodes(const struct ronde_plan *plan)
 	       plan->spec.reduction != RONDE_ADASUM && ronde_allreduce_nodes_fits(plan);
 }
 
+/*
+ * Up to where a step over the network less is worth sending more: that many bytes of a node. Of
+ * n nodes and b bytes the direct way sends (n-1)b, the other 2(n-1)b/n, where a sum is as wide as
+ * the tensor: so between 2 nodes it is the direct way always. A wider sum crosses on both, but on
+ * the second way results do not.
+ */
+#define DIRECT_NODES_BYTES ((uint64_t)32 << 10)
+
+static bool is_allreduce_nodes_direct(const struct ronde_plan *plan)
+{
+	if (!is_allreduce_nodes(plan) || !ronde_allreduce_nodes_direct_fits(plan))
+		return false;
+	uint64_t nodes = (uint64_t)plan->span->nodes, bytes = ronde_layout_bytes(plan);
+	uint64_t sums = bytes * ronde_parts_wide(plan);
+	return (nodes - 1) * sums <= (nodes - 1) * (sums + bytes) / nodes + DIRECT_NODES_BYTES;
+}
+
 static bool is_broadcast_nodes(const struct ronde_plan *plan)
 {
 	return plan->span && plan->kind == RONDE_KIND_BROADCAST;
@@ -147,6 +165,9 @@ static bool is_barrier_nodes(const struct ronde_plan *plan)
 
 /* clang-format off */
 static const struct ronde_algorithm *const table[] = {
+	ROW("allreduce-nodes-direct", "over nodes, small or few: a slice each, added up on the node, sent to all others",
+	    is_allreduce_nodes_direct,
+	    ronde_allreduce_nodes_direct_start, ronde_allreduce_nodes_step),
 	ROW("allreduce-nodes", "over nodes: a slice each, added up on the node, then pairwise between nodes",
 	    is_allreduce_nodes,
 	    ronde_allreduce_nodes_start, ronde_allreduce_nodes_step),
