@@ -186,7 +186,7 @@ int ronde_link_turn(struct ronde_link *link, ronde_parcel_fn take, void *arg, bo
 
 bool ronde_link_is_flushed(const struct ronde_link *link)
 {
-	return !link->sending && link->first == link->end;
+	return link->broken || (!link->sending && link->first == link->end);
 }
 
 bool ronde_link_is_over(const struct ronde_link *link)

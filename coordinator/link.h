@@ -61,6 +61,7 @@ struct ronde_link {
 	bool said_end;    /* the queue ends with it */
 	bool heard_end;   /* nothing more will come */
 	bool to_arrive;   /* what is said now must have arrived when it counts as sent */
+	bool broken;      /* it has ended with an error: nothing goes through it any more */
 	uint64_t parcels; /* put in and taken out so far */
 };
 

@@ -14,6 +14,8 @@
 
 /* How long a rank waits for the others to let go of its memory after a loss. */
 #define LET_GO_SECONDS 0.5
+/* And how much longer until other nodes have heard of it, or have said why it was. */
+#define HEARD_SECONDS 4.0
 
 void ronde_schedule_init(struct ronde_schedule *s)
 {
@@ -335,7 +337,8 @@ static bool is_explained(const struct ronde_context *ctx)
 static bool finish_abort(struct ronde_context *ctx)
 {
 	bool heard = is_explained(ctx) && ronde_reach_has_told(ctx);
-	if ((!all_let_go(ctx) || !heard) && ronde_seconds() < ctx->schedule.deadline)
+	double now = ronde_seconds(), deadline = ctx->schedule.deadline;
+	if ((!all_let_go(ctx) && now < deadline) || (!heard && now < deadline + HEARD_SECONDS))
 		return false;
 	if (ctx->schedule.stalled) {
 		char story[RONDE_BOARD_TEXT];

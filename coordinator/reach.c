@@ -13,7 +13,7 @@
 #include "coordinator/relay.h"
 
 /* How long a node waits for another to say why a rank of that was lost. */
-#define EXPLAIN_SECONDS 0.2
+#define EXPLAIN_SECONDS 2.0
 
 /* Turns between two looks of a rank that expects no message. */
 #define IDLE_LOOKS 64
@@ -133,8 +133,8 @@ void ronde_reach_fail(struct ronde_context *ctx, int status)
 	struct ronde_reach *reach = ctx->reach;
 	int rank = first_lost(reach);
 	if (ctx->schedule.state >= RONDE_SCHEDULE_ABORTING)
-		reach->failed = true;
-	else if (status == RONDE_ERR_PEER_LOST && rank >= 0)
+		return;
+	if (status == RONDE_ERR_PEER_LOST && rank >= 0)
 		lose(ctx, rank);
 	else
 		ronde_schedule_broken(ctx, status, "a message of another node");
@@ -186,6 +186,7 @@ bool ronde_reach_turn(struct ronde_context *ctx)
 		status = ronde_relay_turn(reach->relay, &some);
 	if (status)
 		ronde_reach_fail(ctx, status);
+	reach->failed = done < 0;
 	if (some)
 		reach->sleep = RONDE_REACH_SLEEP;
 	return some || status;

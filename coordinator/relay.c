@@ -345,9 +345,11 @@ static int close_down(struct ronde_relay *r)
 
 static int turn(struct ronde_relay *r, struct ronde_link *link, bool *some)
 {
-	int status = ronde_link_turn(link, take, r, some);
-	if (status)
-		r->culprit = link->peer;
+	int status = link->broken ? RONDE_OK : ronde_link_turn(link, take, r, some);
+	if (status) {
+		link->broken = true;
+		r->culprit = r->culprit < 0 ? link->peer : r->culprit;
+	}
 	return status;
 }
 
@@ -359,10 +361,15 @@ int ronde_relay_turn(struct ronde_relay *r, bool *some)
 						some);
 	if (!status)
 		status = close_down(r);
-	for (int i = 0; !status && i < r->nchildren; i++)
-		status = turn(r, &r->children[i], some);
-	if (!status && !is_root(r))
-		status = turn(r, &r->parent, some);
+	/* The other links go on when one breaks: they have to hear of that. */
+	for (int i = 0; i < r->nchildren; i++) {
+		int ended = turn(r, &r->children[i], some);
+		status = status ? status : ended;
+	}
+	if (!is_root(r)) {
+		int ended = turn(r, &r->parent, some);
+		status = status ? status : ended;
+	}
 	return status;
 }
 
