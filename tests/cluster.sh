@@ -219,6 +219,22 @@ else
 		says nodes "rank 2 of 3 by mpi, nodes 0 0 1" "$CLUSTER" run --hosts 2+1 -- "$world"
 		says ronde_over_hosts "3 ranks: y = 3.00 x \\+ 1.00" \
 			"$CLUSTER" run --hosts 2+1 -- "$build/docs/examples/hello"
+		export RONDERUN="$build/bindings/cli/ronderun" HELLO="$build/docs/examples/hello"
+		export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+		launcher='"$CLUSTER" exec host0 "$RONDERUN" --mpirun mpirun.openmpi --ssh "$CLUSTER agent" -x RONDE_CLUSTER --network-interface eth0'
+		says ronderun "\[0\] 3 ranks: y = 3.00 x \+ 1.00" on 2+1 "$launcher -H host0:2,host1 \"\$HELLO\""
+		refuses ronderun_status 7 "the job .* ended with exit status 7" on 2x1 "$launcher -H host0,host1 sh -c 'exit 7'"
+		refuses ronderun_no_host 64 'no host "host7"' on 2x1 "$launcher -H host0,host7 true"
+		says ronderun_killed "left 0" on 2x1 "$launcher -H host0,host1 sh -c 'echo \$\$ >\"\$CLUSTER_TEST/\$OMPI_COMM_WORLD_RANK.pid\"; sleep 299 & sleep 299; :' &
+			for ((i = 0; i < 100; i++)); do [ \"\$(ps -eo args= | grep -cx 'sleep 299')\" != 4 ] || break; sleep 0.1; done
+			[ \$i -lt 100 ]
+			kill -KILL \$(ps -eo pid=,comm= | awk '\$2 == \"ronderun\" { print \$1 }')
+			for ((i = 0; i < 50; i++)); do
+				left=\$(ps -eo args= | grep -cE '^(sleep 299|orted|mpirun|/usr/bin/orted)' || :)
+				[ \"\$left\" != 0 ] || break
+				sleep 0.1
+			done
+			echo \"left \$left\""
 	fi
 fi
 [ $failures = 0 ]

@@ -153,16 +153,89 @@ status=0
 ) || status=$?
 expect no_descriptors 1 '' 'rank [0-9]+ cannot be started: Too many open files; raise'
 
+# ---- hosts ----
+
+# What says that it is Open MPI VERSION, and prints its arguments.
+fake_mpirun()
+{
+	printf '#!/bin/sh\n[ "$*" != --version ] || exec echo "%s"\nprintf "<%%s>" "$@"\n' "$2" >"$folder/$1"
+	chmod +x "$folder/$1"
+}
+fake_mpirun mpi4 'mpirun (Open MPI) 4.1.4'
+fake_mpirun mpi5 'mpirun (Open MPI) 5.0.3'
+fake_mpirun hydra 'HYDRA build details: Version: 4.0.2'
+run --check-build
+expect check_build 0 '^\[X\] kernels c$' ''
+mpi=$(sed -n 's/^\[X\] several machines: \(.*\) (.*/\1/p' "$out")
+case $mpi in
+'Open MPI')
+	own=mpi4 other=hydra
+	run --mpirun "$folder/mpi4" -H a:2,b --log=info -x HOME --ssh-port 22 --network-interface lo --dry-run ./t 'a b' '$x'
+	expect open_mpi_4 0 "mpi4 --host a:2,b:1 -np 3 --bind-to none .*--mca plm_rsh_agent ssh --mca plm_rsh_args '-o BatchMode=yes -o ConnectTimeout=10 -p 22' .*btl_tcp_if_include lo .*-x RONDE_LOG.* -x HOME ./t 'a b' '.x'\$" ''
+	run --mpirun "$folder/mpi5" -H a,b --ssh agent --dry-run ./t
+	expect open_mpi_5 0 '--prtemca plm_ssh_agent agent' ''
+	;;
+MPICH)
+	own=hydra other=mpi4
+	run --mpirun "$folder/hydra" -H a:2,b --network-interface lo --dry-run ./t 'a b'
+	expect mpich 0 "hydra -hosts a:2,b:1 -n 3 .*-iface lo .*./t 'a b'\$" ''
+	;;
+*)
+	run -H a,b true
+	expect hosts_without_mpi 64 '' 'several hosts need MPI'
+	;;
+esac
+if [ -n "$mpi" ]; then
+	hosts=(--mpirun "$folder/$own" --no-prefix)
+	run "${hosts[@]}" -H a,b ./t 'a b;$(:)' "it's" ''
+	expect hosts_arguments 0 "<./t><a b;\\\$\(:\)><it's><>\$" ''
+	run --mpirun "$folder/$other" -H a,b true
+	expect hosts_other_mpi 64 '' 'but Ronde was built for'
+	printf '# c\nh1 slots=2\n\nh2\n' >"$folder/hosts"
+	run "${hosts[@]}" --hostfile "$folder/hosts" true
+	expect hostfile 0 '<h1:2,h2:1><-np?><3>' ''
+	printf '#!/bin/sh\nprintf "%%s\\n" n1 n2 n3\n' >"$folder/scontrol"
+	chmod +x "$folder/scontrol"
+	slurm=(env "PATH=$folder:$PATH" SLURM_JOB_NODELIST='n[1-3]')
+	status=0
+	timeout 30 "${slurm[@]}" SLURM_TASKS_PER_NODE='4(x2),3' "$ronderun" "${hosts[@]}" true >"$out" 2>"$err" || status=$?
+	expect slurm 0 '<n1:4,n2:4,n3:3><-np?><11>' ''
+	status=0
+	timeout 30 "${slurm[@]}" SLURM_TASKS_PER_NODE='4(x2)' "$ronderun" "${hosts[@]}" true >"$out" 2>"$err" || status=$?
+	expect slurm_short 64 '' 'SLURM_TASKS_PER_NODE is "4\(x2\)": no number of ranks for host n3'
+	run "${hosts[@]}" -H a,b -np 3 true
+	expect hosts_too_few_slots 64 '' '-np 3: the 2 hosts take 2 ranks'
+	run "${hosts[@]}" -H a,b --network-interface no0 true
+	expect hosts_interface 64 '' 'has no interface "no0"'
+	run "${hosts[@]}" -H a,b true :
+	expect hosts_colon 64 '' 'it divides programs'
+	run --mpirun "$folder/none" -H a,b true
+	expect hosts_no_launcher 127 '' 'there is no such program; name the launcher'
+fi
+run -H localhost:2 sh -c 'echo $RONDE_SIZE'
+expect localhost 0 '^\[1\] 2$' ''
+for name in a,a:twice a:0:behind -o:'"-o"' 'a;b:"a;b"' ,:missing a:2x:behind; do
+	run -H "${name%:*}" true
+	expect "hosts_${name%:*}" 64 '' "${name##*:}"
+done
+printf 'h1\nh2 slot=3\n' >"$folder/hosts"
+run --hostfile "$folder/hosts" true
+expect hostfile_line 64 '' 'hosts:2: "slot=3": a line is'
+run --hostfile "$folder/no-hosts" true
+expect hostfile_missing 64 '' 'no-hosts: No such file'
+
 # ---- wrong arguments ----
 
 run true
 expect np_is_missing 64 '' '-np is missing: how many ranks of true'
 run -np 2
 expect program_is_missing 64 '' 'no program'
-for n in 0 -1 x 5000 ''; do
+for n in 0 -1 x 5000000 ''; do
 	run -np "$n" true
-	expect "np_$n" 64 '' "-np \"$n\": allowed is a number from 1 to 4096"
+	expect "np_$n" 64 '' "-np \"$n\": allowed is a number from 1 to 1048576"
 done
+run -np 5000 true
+expect np_on_one_machine 64 '' 'at most 4096 ranks'
 run -np 1 --bind-to socket true
 expect bind_to_what 64 '' 'there are core and none'
 run -np 1 --grace never true

@@ -65,8 +65,12 @@ static void say_how(const struct keeper *keeper, int index, pid_t pid, int how)
 	struct utsname host;
 
 	uname(&host);
-	run_sink_print(error, "ronderun: rank %d (%.200s, pid %d on %s) ", index,
-		       keeper->options->command[0], (int)pid, host.nodename);
+	if (keeper->options->launched)
+		run_sink_print(error, "ronderun: the job (%.200s, pid %d on %s) ",
+			       keeper->options->command[0], (int)pid, host.nodename);
+	else
+		run_sink_print(error, "ronderun: rank %d (%.200s, pid %d on %s) ", index,
+			       keeper->options->command[0], (int)pid, host.nodename);
 	if (WIFSIGNALED(how))
 		run_sink_print(error, "was ended by signal %d (%s)", WTERMSIG(how),
 			       strsignal(WTERMSIG(how)));

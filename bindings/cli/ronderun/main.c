@@ -16,8 +16,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bindings/cli/build_info.h"
 #include "bindings/cli/ronderun/keeper.h"
+#include "bindings/cli/ronderun/launcher.h"
+#include "bindings/cli/ronderun/program.h"
 #include "bindings/cli/ronderun/ranks.h"
+#include "collectives/bootstrap/unix.h"
+#include "collectives/kernels/kernels.h"
 
 #define ADDRESS_BYTES 64
 
@@ -96,6 +101,64 @@ static int wait_for(pid_t keeper, int orders, const sigset_t *set)
 	return 128 + WTERMSIG(how);
 }
 
+static void print_build(void)
+{
+	size_t n;
+	const struct ronde_kernels *const *kernels = ronde_kernels_available(&n);
+
+	printf("Ronde %s for %s\n", RONDE_BUILD_VERSION, RONDE_BUILD_TARGET);
+	printf("[X] one machine (shared memory)\n");
+	if (*RONDE_BUILD_MPI)
+		printf("[X] several machines: %s (%s)\n", RONDE_BUILD_MPI_KIND, RONDE_BUILD_MPI);
+	else
+		printf("[ ] several machines: no MPI module; build with -Dmpi=auto\n");
+	printf("[%c] Fortran\n", strcmp(RONDE_BUILD_FORTRAN, "built") ? ' ' : 'X');
+	for (size_t i = 0; i < n; i++)
+		printf("[X] kernels %s\n", kernels[i]->name);
+}
+
+/* Where the ranks go: over hosts the command becomes the launcher's. Ends the program on errors. */
+static void find_place(struct run_options *options)
+{
+	struct run_hosts hosts = {0};
+	char **command;
+	int status = 0;
+
+	if (options->hosts)
+		status = run_hosts_from_text(&hosts, options->hosts);
+	else if (options->hostfile)
+		status = run_hosts_from_file(&hosts, options->hostfile);
+	else
+		status = run_hosts_from_slurm(&hosts);
+	/* One that is this machine needs no launcher. Slurm starts its script on the first host. */
+	if (!status && hosts.count == 1 &&
+	    (!strcmp(hosts.all[0].name, "localhost") || (!options->hosts && !options->hostfile))) {
+		options->ranks = options->ranks ? options->ranks : hosts.slots;
+		run_hosts_free(&hosts);
+	}
+	if (!status && hosts.count > 0) {
+		status = run_launcher_make(options, &hosts, &command);
+		if (!status) {
+			options->command = command;
+			options->launched = true;
+			options->ranks = 1;
+		}
+	} else if (!status && !options->ranks) {
+		fprintf(stderr,
+			"ronderun: -np is missing: how many ranks of %s? Or say with -H on which "
+			"hosts\n",
+			*options->command);
+		status = RUN_STATUS_USAGE;
+	} else if (!status && options->ranks > RONDE_UNIX_MAX_RANKS) {
+		fprintf(stderr, "ronderun: -np %d: on one machine are at most %d ranks\n",
+			options->ranks, RONDE_UNIX_MAX_RANKS);
+		status = RUN_STATUS_USAGE;
+	}
+	run_hosts_free(&hosts);
+	if (status)
+		exit(status);
+}
+
 int main(int argc, char **argv)
 {
 	static const int handed_on[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
@@ -106,9 +169,17 @@ int main(int argc, char **argv)
 	pid_t keeper;
 
 	run_options_read(&options, argc, argv);
+	if (options.check_build) {
+		print_build();
+		return 0;
+	}
+	find_place(&options);
 	make_address(address);
 	if (options.dry_run) {
-		run_ranks_print(&options, address);
+		if (options.launched)
+			run_program_print(options.command);
+		else
+			run_ranks_print(&options, address);
 		return 0;
 	}
 	if (options.output)

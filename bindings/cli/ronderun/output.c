@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -83,13 +84,38 @@ void run_sink_print(struct run_sink *sink, const char *format, ...)
 
 /* ---- streams ---- */
 
+/* Bytes of Open MPI's tag at the line's start, and whose it is; 0: there is none. */
+static size_t tag_of(const char *line, size_t bytes, int *rank)
+{
+	char start[40], *end;
+	long value;
+
+	snprintf(start, sizeof start, "%.*s", (int)(bytes < 39 ? bytes : 39), line);
+	end = strchr(start, ',');
+	if (*start != '[' || !end)
+		return 0;
+	value = strtol(end + 1, &end, 10);
+	if (value < 0 || value > INT_MAX ||
+	    (strncmp(end, "]<stdout>:", 10) != 0 && strncmp(end, "]<stderr>:", 10) != 0))
+		return 0;
+	*rank = (int)value;
+	return (size_t)(end - start) + 10;
+}
+
 static void hand_on(const struct run_stream *stream, const char *line, size_t bytes, bool end)
 {
 	char prefix[16];
+	int rank = stream->rank;
 
-	if (stream->rank >= 0)
-		add(stream->to, prefix,
-		    (size_t)snprintf(prefix, sizeof prefix, "[%d] ", stream->rank));
+	if (stream->tagged) {
+		size_t tag = tag_of(line, bytes, &rank);
+
+		line += tag;
+		bytes -= tag;
+		rank = tag ? rank : -1;
+	}
+	if (rank >= 0)
+		add(stream->to, prefix, (size_t)snprintf(prefix, sizeof prefix, "[%d] ", rank));
 	add(stream->to, line, bytes);
 	if (end)
 		add(stream->to, "\n", 1);
@@ -108,7 +134,8 @@ static void hand_on_lines(struct run_stream *stream)
 	}
 	memmove(stream->line, line, stream->used);
 	/* No end of a line in sight; without prefixes nothing is kept back. */
-	if (stream->used == sizeof stream->line || (stream->rank < 0 && stream->used > 0)) {
+	if (stream->used == sizeof stream->line ||
+	    (stream->rank < 0 && !stream->tagged && stream->used > 0)) {
 		hand_on(stream, stream->line, stream->used, stream->rank >= 0);
 		stream->used = 0;
 	}

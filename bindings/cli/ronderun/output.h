@@ -26,7 +26,8 @@ struct run_sink {
 struct run_stream {
 	int from; /* the rank's end of it, not blocking; -1: it has ended */
 	struct run_sink *to;
-	int rank; /* -1: no prefix */
+	int rank;    /* -1: no prefix */
+	bool tagged; /* "[1,3]<stdout>:" in front, of Open MPI, becomes "[3] " */
 	size_t used;
 	char line[RUN_LINE_BYTES];
 };

@@ -12,6 +12,8 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "bindings/cli/ronderun/program.h"
+
 static void set_number(const char *name, int value)
 {
 	char text[16];
@@ -22,31 +24,11 @@ static void set_number(const char *name, int value)
 
 /* ---- --dry-run ---- */
 
-static void print_quoted(const char *word)
-{
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-				    "_-+=./:,@%";
-
-	if (*word && word[strspn(word, plain)] == '\0') {
-		printf(" %s", word);
-		return;
-	}
-	printf(" '");
-	for (; *word; word++)
-		if (*word == '\'')
-			printf("'\\''");
-		else
-			putchar(*word);
-	putchar('\'');
-}
-
 void run_ranks_print(const struct run_options *options, const char *address)
 {
 	for (int i = 0; i < options->ranks; i++) {
-		printf("RONDE_RANK=%d RONDE_SIZE=%d RONDE_ADDRESS=%s", i, options->ranks, address);
-		for (char *const *word = options->command; *word; word++)
-			print_quoted(*word);
-		printf("\n");
+		printf("RONDE_RANK=%d RONDE_SIZE=%d RONDE_ADDRESS=%s ", i, options->ranks, address);
+		run_program_print(options->command);
 	}
 }
 
@@ -76,6 +58,20 @@ static void bind_to_share(int index, int count)
 	hwloc_topology_destroy(topology);
 }
 
+/* A launcher's ranks find each other by its means, and must not see anything of another job. */
+static void set_variables(const struct run_options *options, int index, const char *address)
+{
+	if (options->launched) {
+		unsetenv("RONDE_RANK");
+		unsetenv("RONDE_SIZE");
+		unsetenv("RONDE_ADDRESS");
+		return;
+	}
+	set_number("RONDE_RANK", index);
+	set_number("RONDE_SIZE", options->ranks);
+	setenv("RONDE_ADDRESS", address, 1);
+}
+
 static void redirect(int fd, const char *path, int flags, int to)
 {
 	if (path)
@@ -101,10 +97,8 @@ static _Noreturn void become(const struct run_options *options, int index,
 		redirect(-1, "/dev/null", O_RDONLY, STDIN_FILENO);
 	redirect(pipes[1], NULL, 0, STDOUT_FILENO);
 	redirect(pipes[3], NULL, 0, STDERR_FILENO);
-	set_number("RONDE_RANK", index);
-	set_number("RONDE_SIZE", options->ranks);
-	setenv("RONDE_ADDRESS", place->address, 1);
-	if (options->bind)
+	set_variables(options, index, place->address);
+	if (options->bind && !options->launched)
 		bind_to_share(index, options->ranks);
 	setrlimit(RLIMIT_NOFILE, &place->descriptors);
 	signal(SIGPIPE, SIG_DFL);
@@ -139,7 +133,7 @@ static int open_streams(const struct run_options *options, int index, int *pipes
 	for (int i = 0; i < 2; i++) {
 		char path[PATH_MAX];
 
-		if (!options->output) {
+		if (!options->output || options->launched) {
 			if (pipe2(pipes + 2 * (ptrdiff_t)i, O_CLOEXEC)) {
 				say_why_not(index);
 				return 1;
@@ -172,7 +166,7 @@ int run_rank_start(struct run_rank *rank, const struct run_options *options, int
 		   const struct run_place *place)
 {
 	int pipes[4] = {-1, -1, -1, -1}, failed[2] = {-1, -1}, status;
-	int prefix = options->prefix ? index : -1;
+	int prefix = options->prefix && !options->launched ? index : -1;
 	pid_t parent = getpid();
 
 	status = open_streams(options, index, pipes);
@@ -190,8 +184,11 @@ int run_rank_start(struct run_rank *rank, const struct run_options *options, int
 	if (failed[1] >= 0)
 		close(failed[1]);
 	for (int i = 0; i < 2; i++)
-		rank->streams[i] = (struct run_stream){
-			.from = pipes[2 * i], .to = &place->sinks[i], .rank = prefix};
+		rank->streams[i] =
+			(struct run_stream){.from = pipes[2 * i],
+					    .to = &place->sinks[i],
+					    .rank = prefix,
+					    .tagged = options->launched && options->prefix};
 	if (!status)
 		status = status_of_start(failed[0], options->command[0]);
 	if (failed[0] >= 0)
