@@ -100,7 +100,7 @@ try:
         s.sendall(bytes(1000000))
     s.shutdown(socket.SHUT_WR)
     print("answered", s.recv(100).decode())
-except TimeoutError:
+except OSError: # none in time, or no route to the host any more
     print("no answer")'
 export RECEIVE='import socket
 l = socket.create_server(("", 4000))
