@@ -10,9 +10,8 @@
 
 #include "collectives/bootstrap/wait.h"
 #include "collectives/status.h"
-#include "collectives/thread.h"
-#include "coordinator/affinity.h"
 #include "coordinator/context.h"
+#include "coordinator/engine_private.h"
 #include "coordinator/floating.h"
 #include "coordinator/leader.h"
 #include "coordinator/reach.h"
@@ -26,14 +25,6 @@
 #define HELPER_SECONDS 100e-6
 /* Where other nodes are waited for, whose messages wake nobody. It yields meanwhile. */
 #define HELPER_SECONDS_AFAR 5e-3
-/*
- * How often the coordinator thread looks. The application may compute on the same core, so it never
- * yields, for that gives a whole time slice away, but soon sleeps: a thread that slept is run at
- * once when woken.
- */
-#define THREAD_LOOKS 200
-/* The time slice it asks for, in nanoseconds: the shortest there is. See ask_for_short_slices(). */
-#define THREAD_SLICE 100000
 /* Looks between two yields: with a core for every rank, and without. */
 #define SPINS_ALONE 1000
 #define SPINS_SHARED 20
@@ -42,7 +33,7 @@
 
 /* ---- one turn ---- */
 
-static bool turn(struct ronde_context *ctx)
+bool ronde_engine_turn(struct ronde_context *ctx)
 {
 	bool some = false;
 	ronde_count(&ctx->counters.turns, 1);
@@ -64,11 +55,6 @@ static bool turn(struct ronde_context *ctx)
 
 /* ---- parking ---- */
 
-static struct ronde_rank_block *own_block(struct ronde_context *ctx)
-{
-	return &ctx->node->arena.ranks[ctx->node->local_rank];
-}
-
 /* Which events this rank has to be woken for while nobody polls. */
 static enum ronde_parked level(const struct ronde_context *ctx)
 {
@@ -82,7 +68,7 @@ static enum ronde_parked level(const struct ronde_context *ctx)
 }
 
 /* Longest sleep allowed now: for ever, unless a deadline is running. */
-static double sleep_limit(const struct ronde_context *ctx)
+double ronde_engine_sleep_limit(const struct ronde_context *ctx)
 {
 	if (ctx->schedule.state == RONDE_SCHEDULE_ABORTING)
 		return SHORT_SLEEP;
@@ -91,29 +77,31 @@ static double sleep_limit(const struct ronde_context *ctx)
 	return -1;
 }
 
-static void start_running(struct ronde_context *ctx)
+void ronde_engine_begin(struct ronde_context *ctx)
 {
 	struct ronde_engine *e = &ctx->engine;
 	e->saved_mode = ronde_floating_enter();
 	atomic_store_explicit(&e->running, 1, memory_order_seq_cst);
 	atomic_store_explicit(&e->kicked, 0, memory_order_relaxed);
-	if (atomic_load_explicit(&own_block(ctx)->parked, memory_order_relaxed))
-		atomic_store_explicit(&own_block(ctx)->parked, RONDE_AWAKE, memory_order_relaxed);
+	if (atomic_load_explicit(&ronde_engine_block(ctx)->parked, memory_order_relaxed))
+		atomic_store_explicit(&ronde_engine_block(ctx)->parked, RONDE_AWAKE,
+				      memory_order_relaxed);
 }
 
 /*
  * The holder of the lock stops polling. What happened before `parked` was set nobody rings for, so
  * it looks once more. False: there was something, go on.
  */
-static bool stop_running(struct ronde_context *ctx)
+bool ronde_engine_stop(struct ronde_context *ctx)
 {
 	struct ronde_engine *e = &ctx->engine;
 	atomic_store_explicit(&e->running, 0, memory_order_seq_cst);
 	enum ronde_parked want = level(ctx);
 	if (want != RONDE_AWAKE) {
-		atomic_exchange_explicit(&own_block(ctx)->parked, want, memory_order_seq_cst);
-		if (turn(ctx)) {
-			atomic_store_explicit(&own_block(ctx)->parked, RONDE_AWAKE,
+		atomic_exchange_explicit(&ronde_engine_block(ctx)->parked, want,
+					 memory_order_seq_cst);
+		if (ronde_engine_turn(ctx)) {
+			atomic_store_explicit(&ronde_engine_block(ctx)->parked, RONDE_AWAKE,
 					      memory_order_relaxed);
 			atomic_store_explicit(&e->running, 1, memory_order_seq_cst);
 			return false;
@@ -121,12 +109,6 @@ static bool stop_running(struct ronde_context *ctx)
 	}
 	ronde_floating_leave(e->saved_mode);
 	return true;
-}
-
-/* The shorter of two sleeps, of which < 0 is for ever. */
-static double shorter(double a, double b)
-{
-	return a < 0 || (b >= 0 && b < a) ? b : a;
 }
 
 /* Whether what a thread waits for is there. */
@@ -140,18 +122,18 @@ typedef bool (*done_fn)(const void *what);
 static void sleep_running(struct ronde_context *ctx, done_fn done, const void *what,
 			  bool until_deadline)
 {
-	struct ronde_rank_block *me = own_block(ctx);
+	struct ronde_rank_block *me = ronde_engine_block(ctx);
 	uint32_t seen = atomic_load_explicit(&me->bell, memory_order_acquire);
 	atomic_exchange_explicit(&me->parked,
 				 ronde_context_leads(ctx) ? RONDE_PARKED_ALL : RONDE_PARKED_ENTRY,
 				 memory_order_seq_cst);
-	if (!turn(ctx) && !done(what)) {
+	if (!ronde_engine_turn(ctx) && !done(what)) {
 		ronde_stall_tick(ctx);
-		double limit = until_deadline ? SHORT_SLEEP : sleep_limit(ctx);
-		limit = shorter(limit, ronde_reach_rest(ctx));
+		double limit = until_deadline ? SHORT_SLEEP : ronde_engine_sleep_limit(ctx);
+		limit = ronde_engine_shorter(limit, ronde_reach_rest(ctx));
 		atomic_fetch_add_explicit(&ctx->counters.sleeps, 1, memory_order_relaxed);
 		ronde_bell_sleep(&ctx->node->arena, ctx->node->local_rank, seen,
-				 shorter(limit, ronde_stall_limit(ctx)));
+				 ronde_engine_shorter(limit, ronde_stall_limit(ctx)));
 	}
 	atomic_store_explicit(&me->parked, RONDE_AWAKE, memory_order_relaxed);
 }
@@ -182,11 +164,11 @@ void ronde_engine_completed(struct ronde_context *ctx)
  * Drops the lock. If operations are left, a thread that waits goes on, or else the coordinator
  * thread; a deadline, and what it wanted the lock for, are the coordinator thread's in any case.
  */
-static void hand_over(struct ronde_context *ctx, bool helper)
+void ronde_engine_hand_over(struct ronde_context *ctx, bool helper)
 {
 	struct ronde_engine *e = &ctx->engine;
 	bool left = ctx->schedule.first || ronde_reach_is_busy(ctx),
-	     deadline = sleep_limit(ctx) >= 0;
+	     deadline = ronde_engine_sleep_limit(ctx) >= 0;
 	pthread_mutex_unlock(&e->lock);
 	bool waiters = atomic_load_explicit(&e->waiters, memory_order_seq_cst);
 	if (waiters)
@@ -194,15 +176,6 @@ static void hand_over(struct ronde_context *ctx, bool helper)
 	if (helper && (deadline || (left && !waiters) ||
 		       atomic_load_explicit(&e->wanted, memory_order_seq_cst)))
 		ronde_bell_ring(&ctx->node->arena, ctx->node->local_rank);
-}
-
-static void pause_briefly(void)
-{
-#if defined(__x86_64__)
-	__builtin_ia32_pause();
-#elif defined(__aarch64__)
-	__asm__ volatile("yield");
-#endif
 }
 
 /* Looks that came to nothing since the last that did. */
@@ -216,7 +189,7 @@ struct patience {
 static bool be_patient(struct patience *p, double seconds)
 {
 	if (++p->looks % p->spins) {
-		pause_briefly();
+		ronde_engine_pause();
 		return true;
 	}
 	double now = ronde_seconds();
@@ -230,10 +203,10 @@ static void help(struct ronde_context *ctx, done_fn done, const void *what, doub
 {
 	struct patience patience = {.spins = ctx->engine.spins};
 	const double seconds = ctx->reach ? HELPER_SECONDS_AFAR : HELPER_SECONDS;
-	start_running(ctx);
+	ronde_engine_begin(ctx);
 	do {
 		while (!done(what)) {
-			if (turn(ctx)) {
+			if (ronde_engine_turn(ctx)) {
 				patience.looks = 0;
 			} else if (!be_patient(&patience, seconds)) {
 				if (deadline > 0 && ronde_seconds() > deadline)
@@ -243,8 +216,8 @@ static void help(struct ronde_context *ctx, done_fn done, const void *what, doub
 				patience.looks = ctx->reach ? patience.looks - 1 : 0;
 			}
 		}
-	} while (!stop_running(ctx));
-	hand_over(ctx, true);
+	} while (!ronde_engine_stop(ctx));
+	ronde_engine_hand_over(ctx, true);
 }
 
 static void wait_until(struct ronde_context *ctx, done_fn done, const void *what, double deadline)
@@ -300,7 +273,7 @@ void ronde_engine_expect(struct ronde_context *ctx, bool will_wait)
 	if (before || will_wait || atomic_load_explicit(&ctx->engine.running, memory_order_seq_cst))
 		return;
 	/* Nobody of this rank polls: from now on its answer has to wake it. */
-	atomic_exchange_explicit(&own_block(ctx)->parked,
+	atomic_exchange_explicit(&ronde_engine_block(ctx)->parked,
 				 ronde_context_leads(ctx) ? RONDE_PARKED_ALL : RONDE_PARKED_ENTRY,
 				 memory_order_seq_cst);
 }
@@ -322,99 +295,7 @@ void ronde_engine_poke_helper(struct ronde_context *ctx)
 		ronde_bell_touch(&ctx->node->arena, ctx->node->local_rank, RONDE_PARKED_ENTRY);
 }
 
-/* ---- the coordinator thread ---- */
-
-/*
- * Runs turns while there is something to do or an operation is about to get on. Leaves it to a
- * thread of the application that waits, and makes the calls that are due in between.
- */
-static void run(struct ronde_context *ctx)
-{
-	struct ronde_engine *e = &ctx->engine;
-	int looks = 0;
-	start_running(ctx);
-	do {
-		for (;;) {
-			if (turn(ctx))
-				looks = 0;
-			else if (!ctx->schedule.first || ++looks > THREAD_LOOKS)
-				break;
-			else
-				pause_briefly();
-			if (atomic_load_explicit(&e->waiters, memory_order_relaxed) ||
-			    atomic_load_explicit(&e->due, memory_order_relaxed))
-				break;
-		}
-	} while (!stop_running(ctx));
-}
-
-/* False: a helper has the lock, and rings when it drops it. */
-static bool take_lock(struct ronde_engine *e)
-{
-	bool taken = pthread_mutex_trylock(&e->lock) == 0;
-	if (!taken) {
-		atomic_store_explicit(&e->wanted, 1, memory_order_seq_cst);
-		taken = pthread_mutex_trylock(&e->lock) == 0;
-	}
-	if (taken)
-		atomic_store_explicit(&e->wanted, 0, memory_order_relaxed);
-	return taken;
-}
-
-/*
- * A thread with short slices is due sooner when it is woken (Linux 6.12 and later: EEVDF takes
- * sched_runtime of a normal thread for its slice). It gets no larger share of the core. Elsewhere
- * nothing happens.
- */
-static void ask_for_short_slices(void)
-{
-	struct {
-		uint32_t size, policy;
-		uint64_t flags;
-		int32_t nice;
-		uint32_t priority;
-		uint64_t runtime, deadline, period;
-	} attributes = {.size = sizeof attributes};
-	if (syscall(SYS_sched_getattr, 0, &attributes, sizeof attributes, 0) ||
-	    attributes.policy != SCHED_OTHER)
-		return;
-	attributes.runtime = THREAD_SLICE;
-	syscall(SYS_sched_setattr, 0, &attributes, 0);
-}
-
-static void ring_for_lines(void *arg)
-{
-	ronde_engine_due(arg);
-}
-
-/* It never waits for the lock: the application's functions are called also while a helper has it.
- */
-static void *coordinator_thread(void *arg)
-{
-	struct ronde_context *ctx = arg;
-	struct ronde_engine *e = &ctx->engine;
-	struct ronde_rank_block *me = own_block(ctx);
-	ask_for_short_slices();
-	while (!atomic_load_explicit(&e->stop, memory_order_acquire)) {
-		uint32_t seen = atomic_load_explicit(&me->bell, memory_order_acquire);
-		/* Whoever has the lock rings when it drops it; other nodes cannot. */
-		double limit = ctx->reach ? RONDE_REACH_LONGEST : -1;
-		if (take_lock(e)) {
-			run(ctx);
-			ronde_stall_tick(ctx);
-			limit = shorter(sleep_limit(ctx), ronde_stall_rest(ctx));
-			limit = shorter(limit, ronde_reach_rest(ctx));
-			hand_over(ctx, false);
-		}
-		ronde_engine_make_calls(ctx);
-		if (atomic_load_explicit(&e->stop, memory_order_acquire))
-			break;
-		atomic_fetch_add_explicit(&ctx->counters.sleeps, 1, memory_order_relaxed);
-		ronde_bell_sleep(&ctx->node->arena, ctx->node->local_rank, seen, limit);
-	}
-	ronde_engine_make_calls(ctx);
-	return NULL;
-}
+/* ---- made and ended ---- */
 
 int ronde_engine_init(struct ronde_engine *e, int spins, double cores_per_rank)
 {
@@ -431,33 +312,4 @@ void ronde_engine_finish(struct ronde_engine *e)
 {
 	if (e->calls_end)
 		pthread_mutex_destroy(&e->lock);
-}
-
-int ronde_engine_start(struct ronde_context *ctx)
-{
-	struct ronde_engine *e = &ctx->engine;
-	int error = ronde_thread_create(&e->thread, "ronde", coordinator_thread, ctx);
-	if (error)
-		return ronde_error(RONDE_ERR_SYSTEM, "cannot start the coordinator thread: %s",
-				   strerror(error));
-	e->started = true;
-	if (!*ctx->config.thread_affinity)
-		ronde_affinity_near(
-			e->thread, &ctx->node->arena.ranks[ctx->node->local_rank].domain, ctx->log);
-	ronde_affinity_bind(e->thread, ctx->config.thread_affinity, ctx->node->local_rank,
-			    ctx->log);
-	ronde_log_set_ring(ctx->log, ring_for_lines, ctx);
-	return RONDE_OK;
-}
-
-void ronde_engine_join(struct ronde_context *ctx)
-{
-	struct ronde_engine *e = &ctx->engine;
-	if (!e->started)
-		return;
-	ronde_log_set_ring(ctx->log, NULL, NULL);
-	atomic_store_explicit(&e->stop, true, memory_order_seq_cst);
-	ronde_bell_ring(&ctx->node->arena, ctx->node->local_rank);
-	pthread_join(e->thread, NULL);
-	e->started = false;
 }

@@ -41,7 +41,7 @@ enum ronde_parcel_type {
 /* Head of a parcel. Behind it: ranks, body; each is padded to a multiple of 8. */
 struct ronde_parcel {
 	uint32_t type;
-	uint32_t ranks; /* how many; see ronde_parcel_rank() */
+	uint32_t ranks; /* how many; each perhaps with RONDE_PARCEL_ABSENT */
 	uint32_t bytes; /* of the body */
 	int32_t lane;   /* ENTRY: -1: it needs none */
 	uint64_t base;  /* ENTRY: of its operation; LEFT: the counter that they left with */

@@ -92,6 +92,11 @@ bool ronde_reach_close(struct ronde_reach *reach)
 	return keep;
 }
 
+const struct ronde_fabric *ronde_reach_fabric(const struct ronde_reach *reach)
+{
+	return reach->fabric;
+}
+
 struct ronde_relay *ronde_reach_relay(const struct ronde_reach *reach)
 {
 	return reach ? reach->relay : NULL;

@@ -19,6 +19,7 @@
 struct ronde_active;
 struct ronde_context;
 struct ronde_entry_view;
+struct ronde_fabric;
 struct ronde_reach;
 struct ronde_relay;
 
@@ -48,6 +49,9 @@ double ronde_reach_rest(struct ronde_context *context);
 
 /* Other ranks of this node wait for other nodes, and this one has to look for them. */
 bool ronde_reach_is_busy(const struct ronde_context *context);
+
+/* Its counters are there to be read, under the engine lock or while nothing is in flight. */
+const struct ronde_fabric *ronde_reach_fabric(const struct ronde_reach *reach);
 
 /* NULL: this rank leads no node, or there is one only. */
 struct ronde_relay *ronde_reach_relay(const struct ronde_reach *reach);

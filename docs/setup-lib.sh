@@ -39,10 +39,10 @@ setup_packages()
 			;;
 		test)
 			printf '%s\n' check mpich libmpich-dev g++ gfortran cmake clang clang-format \
-				clang-tidy libclang-rt-14-dev binutils shellcheck doxygen python3 mandoc gdb iproute2
+				clang-tidy libclang-rt-14-dev binutils shellcheck doxygen python3 python3-numpy python3-pytest mandoc gdb iproute2
 			;;
 		perf)
-			printf '%s\n' gnuplot-nox mpich libmpich-dev python3 util-linux
+			printf '%s\n' gnuplot-nox mpich libmpich-dev python3 util-linux iproute2
 			;;
 		cross)
 			printf '%s\n' gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user

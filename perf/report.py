@@ -24,6 +24,7 @@ from tables import (
     Data,
     by_size,
     large_table,
+    hosts_table,
     latency_table,
     line_text,
     number,
@@ -187,7 +188,7 @@ def load_warning(folder):
 
 def runs_text(folder):
     parts = []
-    for name in ("allreduce", "others", "latency", "step", "idle", "crowded"):
+    for name in ("allreduce", "others", "latency", "step", "idle", "crowded", "hosts"):
         runs = Data(folder, name).runs()
         if runs:
             parts.append(f"{name} {runs}")
@@ -202,7 +203,7 @@ def noise(folder):
             parts.append(f"{name} {spread * 100:.0f} %")
     text = "Spread between the runs of a program (largest − smallest, of the median): "
     text += (", ".join(parts) if parts else "each was run once") + "."
-    wrong = sum(Data(folder, name).wrong() for name in ("allreduce", "step", "crowded", "others"))
+    wrong = sum(Data(folder, name).wrong() for name in ("allreduce", "step", "crowded", "others", "hosts"))
     return text + f" Wrong elements in all checked rounds: {wrong}."
 
 
@@ -225,6 +226,7 @@ def page(folder, path):
         "group": turns_table(step, "one-by-one", "group", ("one by one", "as one group")),
         "crowded-latency": latency_table(crowded, 4),
         "crowded-large": large_table(crowded, 16 * MIB),
+        "hosts": hosts_table(Data(folder, "hosts")),
         "others": others_table(Data(folder, "others")),
         "barrier": latency_table(Data(folder, "others"), 2, "barrier", "ordinary", 0),
         "overlap": overlap_text(folder),

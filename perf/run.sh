@@ -7,8 +7,8 @@
 # usage: perf/run.sh [--quick] [--repeat N] [--only NAME]...
 #   --quick     few rounds, once: to see that it works, not for figures
 #   --repeat N  times every program is run (default 3); the page shows the median and the spread
-#   --only NAME just this part: allreduce, others, latency, step, idle, overlap, crowded, limits,
-#               training
+#   --only NAME just this part: allreduce, others, latency, step, idle, overlap, crowded, hosts,
+#               limits, training
 # environment: RONDE_BUILD  build folder (default: build)
 #              OUTPUT       where the data go (default: docs/performance); elsewhere than there
 #                           the page is left alone
@@ -86,6 +86,19 @@ ranks()
 		where=(--oversubscribe)
 	fi
 	"$mpirun" "${where[@]}" -np "$n" "$@" </dev/null
+}
+
+# hosts SHAPE COMMAND...: on hosts of namespaces, where such can be made.
+hosts()
+{
+	local shape=$1 status=0
+	shift
+	tests/cluster/cluster run --hosts "$shape" -- "$@" </dev/null || status=$?
+	if [ $status = 77 ]; then
+		setup_say "no hosts can be made here: they are left out"
+		return
+	fi
+	return $status
 }
 
 # The other MPI, in a program of its own: two of them can't live in one process.
@@ -202,6 +215,12 @@ for ((run = 1; run <= repeat; run++)); do
 		ranks 4 "$perf" allreduce --compare -b 16M -e 16M "${quick[@]}" \
 			--csv "$output/crowded.csv"
 		mpich 4 crowded 30 32 16777216
+	fi
+	if part hosts; then
+		for shape in 2x1 2x2; do
+			hosts $shape "$(realpath "$perf")" allreduce --compare --memory=ordinary --inplace \
+				-b 8 -e 16M -f 8 "${quick[@]}" --csv "$(realpath "$output")/hosts.csv"
+		done
 	fi
 	if part limits; then
 		"$build/perf/ronde-perf-signal" | tee -a "$output/limits.txt"

@@ -148,6 +148,22 @@ def latency_table(data, ranks, operation="allreduce", memory="heap", size=32):
     return table(["", "called", "p50 (µs)", "p99 (µs)", "mean (µs)"], rows)
 
 
+def hosts_table(data):
+    """2 ranks are one on each of two hosts, 4 are two."""
+    rows = []
+    for size in data.sizes(contestant="ronde"):
+        row = [size_text(size)]
+        for ranks in (2, 4):
+            key = dict(ranks=ranks, bytes=size)
+            row += [number(data.figure("ronde", **key)), number(data.figure("mpi", **key))]
+            row.append(number(data.ratio("mpi", "ronde", **key), 2))
+        rows.append(row)
+    if not rows:
+        return "Not measured."
+    head = ["size"] + [f"{shape}: {what}" for shape in ("2×1", "2×2") for what in ("Ronde (µs)", "Open MPI (µs)", "× faster")]
+    return table(head, rows)
+
+
 def step_table(data):
     names = {"ronde": "Ronde", "memcpy": "memcpy of every tensor", "mpi": "one MPI_Allreduce a tensor"}
     rows = []

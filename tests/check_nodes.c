@@ -11,12 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "collectives/bootstrap/wait.h"
 #include "collectives/status.h"
 #include "coordinator/control.h"
-#include "coordinator/leader.h"
-#include "coordinator/reach.h"
-#include "coordinator/relay.h"
 #include "tests/ranks.h"
 #include "tests/seed.h"
 #include "tests/sizes.h"
@@ -339,164 +335,6 @@ START_TEST(disagreement)
 }
 END_TEST
 
-/* ---- losses ---- */
-
-static void lose_one(struct rank *r)
-{
-	const int lost = *(int *)r->arg;
-	float x[2000];
-	must(barrier(r), "barrier");
-	if (r->rank == lost) {
-		usleep(300000); /* until the barrier is over everywhere */
-		ronde_context_leave(r->context);
-		while (!ronde_context_ended(r->context))
-			usleep(1000);
-		return;
-	}
-	double since = ronde_seconds();
-	int status = allreduce(r, "x", x, x, 2000, RONDE_FLOAT32, RONDE_SUM);
-	char who[20];
-	snprintf(who, sizeof who, "rank %d ", lost);
-	if (status != RONDE_ERR_PEER_LOST || strncmp(ronde_error_message(), who, strlen(who)) ||
-	    !strstr(ronde_error_message(), "it left without ronde_shutdown()") ||
-	    ronde_seconds() - since > 20) {
-		fprintf(stderr, "rank %d: %s: %s\n", r->rank, ronde_status_name(status),
-			ronde_error_message());
-		abort();
-	}
-}
-
-START_TEST(losses)
-{
-	int lost = _i;
-	run_ranks_on("2+1+2", 7, 20000, 5, NULL, lose_one, &lost);
-}
-END_TEST
-
-/* ---- stalls ---- */
-
-static const char *const impatient[] = {"stall_check_time_seconds", "0.3", NULL};
-static const char *const strict[] = {"stall_shutdown_time_seconds", "0.6",
-				     "stall_check_time_seconds", "0.3", NULL};
-
-struct stall {
-	int late; /* the rank that all others wait for */
-	_Atomic bool told;
-};
-
-static void wait_for_late(struct rank *r)
-{
-	struct stall *s = r->arg;
-	char text[RONDE_BOARD_TEXT], lacks[60], does[60];
-	float x[2] = {1, 2};
-	ronde_handle h;
-	must(barrier(r), "barrier");
-	if (r->rank != s->late)
-		must(submit_allreduce(r, "x", x, x, 2, RONDE_FLOAT32, RONDE_SUM, &h), "submit");
-	snprintf(lacks, sizeof lacks, "not by rank %d\n", s->late);
-	snprintf(does, sizeof does, "rank %d is late", s->late);
-	while (r->rank == 0 && !atomic_load(&s->told)) {
-		ronde_stall_last_report(r->context, text);
-		if (strstr(text, "allreduce \"x\"") && strstr(text, lacks) && strstr(text, does))
-			atomic_store(&s->told, true);
-		usleep(1000);
-	}
-	while (!atomic_load(&s->told))
-		usleep(1000);
-	if (r->rank == s->late)
-		must(submit_allreduce(r, "x", x, x, 2, RONDE_FLOAT32, RONDE_SUM, &h), "submit");
-	must(wait_for(r, h), "x");
-}
-
-/* Each rank is the late one: of node 0, its leader, another node's leader and its other rank. */
-START_TEST(stalls)
-{
-	struct stall s = {.late = _i};
-	run_ranks_on("2+2", 9, 20000, 4, impatient, wait_for_late, &s);
-}
-END_TEST
-
-static void end_by_stall(struct rank *r)
-{
-	struct stall *s = r->arg;
-	float x[2] = {1, 2};
-	must(barrier(r), "barrier");
-	if (r->rank == s->late) {
-		while (!ronde_context_ended(r->context))
-			usleep(1000);
-		return;
-	}
-	int status = allreduce(r, "x", x, x, 2, RONDE_FLOAT32, RONDE_SUM);
-	if (status != RONDE_ERR_STALLED || !strstr(ronde_error_message(), "Ronde has ended") ||
-	    !strstr(ronde_error_message(), "not by rank")) {
-		fprintf(stderr, "rank %d: %s: %s\n", r->rank, ronde_status_name(status),
-			ronde_error_message());
-		abort();
-	}
-}
-
-START_TEST(stalls_end)
-{
-	struct stall s = {.late = _i};
-	run_ranks_on("2+2", 9, 20000, 4, strict, end_by_stall, &s);
-}
-END_TEST
-
-/* Two ranks of two nodes wait for each other. */
-static void cross(struct rank *r)
-{
-	struct stall *s = r->arg;
-	char text[RONDE_BOARD_TEXT];
-	float x[2] = {1, 2};
-	must(barrier(r), "barrier");
-	int status = allreduce(r, r->rank ? "a" : "b", x, x, 2, RONDE_FLOAT32, RONDE_SUM);
-	ronde_stall_last_report(r->context, text);
-	if (status != RONDE_ERR_STALLED)
-		abort();
-	if (strstr(text, "deadlock: rank 0 waits in allreduce \"b\" for rank 1, rank 1 waits in "
-			 "allreduce \"a\" for rank 0"))
-		atomic_store(&s->told, true);
-	else
-		fprintf(stderr, "rank %d: %s\n", r->rank, text);
-}
-
-START_TEST(deadlock)
-{
-	struct stall s = {0};
-	run_ranks_on("1", 9, 20000, 2, strict, cross, &s);
-	ck_assert(atomic_load(&s.told));
-}
-END_TEST
-
-/* ---- an idle job ---- */
-
-static uint64_t turns_of(const struct rank *r)
-{
-	return atomic_load_explicit(&r->context->counters.turns, memory_order_relaxed);
-}
-
-/* 50 looks in a second, and one more each time it wakes, not hundreds. */
-static void idle(struct rank *r)
-{
-	must(barrier(r), "barrier");
-	sleep(1);
-	uint64_t before = turns_of(r);
-	sleep(2);
-	uint64_t turns = turns_of(r) - before;
-	must(barrier(r), "barrier");
-	if (turns > 600) {
-		fprintf(stderr, "rank %d: %llu turns in 2 s in which nothing was submitted\n",
-			r->rank, (unsigned long long)turns);
-		abort();
-	}
-}
-
-START_TEST(idleness)
-{
-	run_ranks_on("2", 1, 0, 4, NULL, idle, NULL);
-}
-END_TEST
-
 int main(void)
 {
 	const struct suite_test tests[] = {
@@ -504,11 +342,6 @@ int main(void)
 		{bits, 0, WORLDS},
 		{joins, 0, WORLDS * SETTINGS},
 		{disagreement, 0, SETTINGS},
-		{losses, 0, 5},
-		{stalls, 0, 4},
-		{stalls_end, 0, 4},
-		{deadlock, ONCE},
-		{idleness, ONCE},
 	};
 	return SUITE_RUN("nodes", 120, tests);
 }

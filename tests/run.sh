@@ -7,7 +7,7 @@
 #   --all    also the long runs (RONDE_TEST_LONG=1 in the tests' environment)
 #   --quick  one configuration, no clang, no sanitizers
 #   NAME     only these: configurations (gcc clang asan tsan), checks (files of tests/checks) and
-#            shell tests (launchers examples ronderun cluster). aarch64 takes minutes: named, or
+#            shell tests (launchers examples ronderun cluster python). aarch64 takes minutes: named, or
 #            with --all
 # environment: RONDE_BUILD  folder of the build folders (default: build-tests)
 #              CI=true      a skip that tests/skips.txt does not name is a failure
@@ -22,7 +22,7 @@ for check in tests/checks/*.sh; do
 	checks+=("${check%.sh}")
 done
 shell_tests=()
-for check in launchers examples ronderun cluster; do
+for check in launchers examples ronderun cluster python; do
 	[ ! -e tests/$check.sh ] || shell_tests+=("$check")
 done
 everything=("${checks[@]}" gcc "${shell_tests[@]}" clang asan tsan)

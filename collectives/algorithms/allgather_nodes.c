@@ -329,15 +329,10 @@ static bool copy(const struct ronde_plan *plan, struct gather_state *state, size
 static bool settle(const struct ronde_plan *plan, struct gather_state *state)
 {
 	uint64_t c = state->settled;
-	bool through = true;
 	if (c == state->copied || c == state->packed ||
 	    (carries(plan, state) && (c == state->sent || c == state->received)))
 		return false;
-	state->lost = ronde_messages_finish(plan, row_of(c, OUT), &through);
-	if (state->lost || !through)
-		return false;
-	ronde_lane_publish(plan, RONDE_UNPACKED, ++state->settled);
-	return true;
+	return ronde_messages_settle(plan, row_of(c, OUT), &state->settled, &state->lost);
 }
 
 /* All numbers are known: where everybody's rows begin follows from them. */

@@ -334,14 +334,9 @@ static bool copy(const struct ronde_plan *plan, struct alltoall_state *state, si
 static bool settle(const struct ronde_plan *plan, struct alltoall_state *state)
 {
 	uint64_t c = state->settled;
-	bool through;
 	if (c == state->copied || c == state->packed || c == state->received)
 		return false;
-	state->lost = ronde_messages_finish(plan, row_of(c, OUT), &through);
-	if (state->lost || !through)
-		return false;
-	ronde_lane_publish(plan, RONDE_UNPACKED, ++state->settled);
-	return true;
+	return ronde_messages_settle(plan, row_of(c, OUT), &state->settled, &state->lost);
 }
 
 /* All words are known. */

@@ -219,15 +219,10 @@ static bool copy(const struct ronde_plan *plan, struct broadcast_state *state, s
 static bool settle(const struct ronde_plan *plan, struct broadcast_state *state, int *status)
 {
 	uint64_t c = state->unpacked;
-	bool through = true;
 	if (c == state->copied || (carries(plan, state) && c == state->forwarded))
 		return false;
-	*status =
-		ronde_messages_finish(plan, (int)(c % RONDE_STAGING_SLOTS) * ROWS + OUT, &through);
-	if (*status || !through)
-		return false;
-	ronde_lane_publish(plan, RONDE_UNPACKED, ++state->unpacked);
-	return true;
+	return ronde_messages_settle(plan, (int)(c % RONDE_STAGING_SLOTS) * ROWS + OUT,
+				     &state->unpacked, status);
 }
 
 enum ronde_progress ronde_broadcast_nodes_step(struct ronde_operation *operation)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collectives/algorithms/messages.h"
 
+#include "collectives/algorithms/lane.h"
+
 #include <string.h>
 
 #include "collectives/span.h"
@@ -50,4 +52,14 @@ int ronde_messages_finish(const struct ronde_plan *plan, int row, bool *all)
 			return status;
 	}
 	return RONDE_OK;
+}
+
+bool ronde_messages_settle(const struct ronde_plan *plan, int row, uint64_t *settled, int *status)
+{
+	bool through;
+	*status = ronde_messages_finish(plan, row, &through);
+	if (*status || !through)
+		return false;
+	ronde_lane_publish(plan, RONDE_UNPACKED, ++*settled);
+	return true;
 }

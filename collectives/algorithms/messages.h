@@ -29,4 +29,10 @@ int ronde_message_receive(const struct ronde_plan *plan, int row, int node, int 
  * messages. */
 int ronde_messages_finish(const struct ronde_plan *plan, int row, bool *all);
 
+/*
+ * The last of a chunk: when its row is through, says that the chunk is unpacked, *settled + 1 in
+ * all. True if it was. *status: as of the above.
+ */
+bool ronde_messages_settle(const struct ronde_plan *plan, int row, uint64_t *settled, int *status);
+
 #endif

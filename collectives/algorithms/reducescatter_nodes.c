@@ -314,14 +314,8 @@ static bool unpack(const struct ronde_plan *plan, struct scatter_state *state, s
 static bool settle(const struct ronde_plan *plan, struct scatter_state *state, int *status)
 {
 	uint64_t c = state->settled;
-	bool through;
-	if (c == state->unpacked)
-		return false;
-	*status = ronde_messages_finish(plan, row_of(c, OUT), &through);
-	if (*status || !through)
-		return false;
-	ronde_lane_publish(plan, RONDE_UNPACKED, ++state->settled);
-	return true;
+	return c < state->unpacked &&
+	       ronde_messages_settle(plan, row_of(c, OUT), &state->settled, status);
 }
 
 enum ronde_progress ronde_reducescatter_nodes_step(struct ronde_operation *operation)

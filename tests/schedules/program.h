@@ -86,6 +86,8 @@ struct program {
 	_Atomic uint64_t *digests;
 };
 
+/* What ranks give to an operation, and what it is to make of it (contents.c). */
+void make_contents(uint64_t *state, struct program *p, struct op *op);
 /* Aborts if there is no memory. */
 struct program *make_program(uint64_t seed, const struct program_style *style);
 void free_program(struct program *program);
