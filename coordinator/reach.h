@@ -50,7 +50,7 @@ double ronde_reach_rest(struct ronde_context *context);
 /* Other ranks of this node wait for other nodes, and this one has to look for them. */
 bool ronde_reach_is_busy(const struct ronde_context *context);
 
-/* Its counters are there to be read, under the engine lock or while nothing is in flight. */
+/* Its counters are there to be read, under the engine lock. */
 const struct ronde_fabric *ronde_reach_fabric(const struct ronde_reach *reach);
 
 /* NULL: this rank leads no node, or there is one only. */

@@ -64,21 +64,29 @@ struct wire {
 	uint64_t sent; /* bytes, of rank 0 */
 };
 
+/* What this rank has sent so far: counted by whoever makes turns. */
+static uint64_t bytes_sent(struct rank *r)
+{
+	pthread_mutex_lock(&r->context->engine.lock);
+	uint64_t sent = ronde_reach_fabric(r->context->reach)->counters.bytes_sent;
+	pthread_mutex_unlock(&r->context->engine.lock);
+	return sent;
+}
+
 static void send_bfloat16(struct rank *r)
 {
 	static const uint16_t ones = 0x3f80, twos = 0x4000;
 	struct wire *w = r->arg;
-	const struct ronde_fabric_counters *c = &ronde_reach_fabric(r->context->reach)->counters;
 	uint16_t *x = malloc(WIDE * sizeof *x);
 	if (!x)
 		abort();
 	for (size_t i = 0; i < WIDE; i++)
 		x[i] = ones;
 	must(barrier(r), "barrier");
-	uint64_t before = c->bytes_sent;
+	uint64_t before = bytes_sent(r);
 	must(allreduce(r, "x", x, x, WIDE, RONDE_BFLOAT16, RONDE_SUM), "sum");
 	if (r->rank == 0)
-		w->sent = c->bytes_sent - before;
+		w->sent = bytes_sent(r) - before;
 	for (size_t i = 0; i < WIDE; i++)
 		if (x[i] != twos)
 			abort();
